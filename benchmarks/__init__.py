@@ -1,0 +1,1 @@
+"""One command a bar of performance; `make bench` runs them all."""

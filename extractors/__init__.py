@@ -1,0 +1,31 @@
+"""The extractors by name; a class is imported when it is asked for, so that listing them imports no torch."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from extractors.errors import UnknownExtractor
+
+if TYPE_CHECKING:
+    from extractors.base import Extractor
+
+EXTRACTORS = {
+    "i3d_k400": "extractors.i3d:I3DKinetics400",
+    "r2plus1d_18": "extractors.r2plus1d:R2Plus1D18",
+    "efficientnet_lite0_objects": "extractors.objects:EfficientNetLite0Objects",
+}
+
+
+def find(name: str) -> "type[Extractor]":
+    """The extractor class of a name.
+
+    Raises
+    ------
+    UnknownExtractor
+        No extractor has this name; the message lists those there are.
+    """
+    if name not in EXTRACTORS:
+        known = ", ".join(sorted(EXTRACTORS))
+        raise UnknownExtractor(f"No extractor is called {name!r}. There are: {known}.")
+    module, attribute = EXTRACTORS[name].split(":")
+    found: type[Extractor] = getattr(importlib.import_module(module), attribute)
+    return found

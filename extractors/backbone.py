@@ -1,0 +1,113 @@
+"""What every backbone shares: published weights in, a folded network, batches of the one agreed shape, a linear head.
+
+    weights file ─read─▶ arrays by name ─build─▶ Network ─(B, T, H, W, 3) uint8─▶ features (B, D), logits (B, K)
+
+A new backbone says how its published file is read, what random arrays of its layout are, and how a network is built of
+arrays; where weights come from, precision, devices and batches are settled here.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from extractors import weights
+from extractors.base import Extractor, Output
+from extractors.errors import ExtractorError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Network(abc.ABC):
+    """A network with BatchNorm folded and a linear classifier on its features.
+
+    Parameters
+    ----------
+    head, head_bias : (D, K) and (K,) float32
+    device, dtype : where and in what the convolutions compute
+    """
+
+    def __init__(self, head: np.ndarray, head_bias: np.ndarray, device: torch.device, dtype: torch.dtype) -> None:
+        import torch
+
+        self.device = device
+        self.dtype = dtype
+        self.head = torch.from_numpy(np.ascontiguousarray(head)).to(device)
+        self.head_bias = torch.from_numpy(head_bias).to(device)
+
+    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        """Per-unit `features` (B, D) and `logits` (B, K), float32, of (B, T, H, W, 3) uint8."""
+        import torch
+
+        with torch.inference_mode():
+            features = self.features(units)
+            # row by row: a matrix product may round the last rows of a batch otherwise than the first
+            logits = torch.stack([row @ self.head for row in features]) + self.head_bias
+        return {"features": features.cpu().numpy(), "logits": logits.cpu().numpy()}
+
+    @abc.abstractmethod
+    def features(self, units: np.ndarray) -> torch.Tensor:
+        """(B, D) float32 of (B, T, H, W, 3) uint8."""
+
+
+class Backbone(Extractor):
+    """An extractor that is one network with published weights."""
+
+    published: ClassVar[weights.Published]
+    _network: Network
+    _shape: tuple[int, ...] | None = None
+
+    @abc.abstractmethod
+    def read(self, path: Path) -> dict[str, np.ndarray]:
+        """The arrays of the published file, checked against the layout; BadWeights where they do not fit it."""
+
+    @abc.abstractmethod
+    def random(self, seed: int) -> dict[str, np.ndarray]:
+        """Seeded random arrays of the published layout."""
+
+    @abc.abstractmethod
+    def build(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
+        """The network of these arrays; ExtractorError where it cannot take the clips asked for."""
+
+    def weights_path(self) -> Path:
+        """As `Extractor.weights_path`."""
+        return weights.locate(self.published, self.weights)
+
+    def load(self, device: str) -> None:
+        """As `Extractor.load`; one batch of zeros goes through, so that nothing is set up while threads run."""
+        from extractors import folding
+
+        where, dtype = folding.placed(device, self.precision)
+        seed = weights.random_seed(self.weights)
+        arrays = self.read(self.weights_path()) if seed is None else self.random(seed)
+        self._network = self.build(arrays, where, dtype)
+        self._shape = (self.batch_units[where.type], self.sampling.frames, *self.geometry.size, 3)
+        self(np.zeros(self._shape, np.uint8))
+
+    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        """As `Extractor.__call__`.
+
+        Raises
+        ------
+        ExtractorError
+            Not loaded, or another shape or dtype: a batch of another size would change the last bits of its rows.
+        """
+        if self._shape is None:
+            raise ExtractorError(f"{self.name} was called before load(device).")
+        if units.shape != self._shape or units.dtype != np.uint8:
+            raise ExtractorError(
+                f"{self.name} takes batches (units, frames, height, width, 3) of {self._shape} uint8, "
+                f"got {units.shape} {units.dtype}. Fill the last batch up."
+            )
+        return self._network(units)
+
+
+def as_stored(rows: Mapping[str, np.ndarray], outputs: Mapping[str, Output]) -> dict[str, np.ndarray]:
+    """Rows in the stored dtypes; what float16 cannot hold becomes infinite, and so a failure of its item."""
+    with np.errstate(over="ignore"):
+        return {name: rows[name].astype(output.dtype) for name, output in outputs.items()}

@@ -1,0 +1,160 @@
+"""Which frames of a video, and what becomes of each: the two halves of a view.
+
+`Sampling` turns a timeline (the times of a video's frames) into frame numbers (clips, T); `Geometry` turns one decoded
+frame into (H, W, 3) uint8. Both are plain values and stand in the recipe. Sampling is by time, so a video of variable
+frame rate gives the same moments as its constant-rate twin.
+"""
+
+import dataclasses
+import hashlib
+
+import cv2
+import numpy as np
+
+from extractors.errors import ExtractorError, TooShort
+
+PLACEMENTS = ("centre", "linspace", "spread")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """Which frames of a video make its clips.
+
+    Parameters
+    ----------
+    clips : int
+        Clips a video (m).
+    frames : int
+        Frames a clip (T).
+    stride : float
+        From one frame of a clip to the next, in frame periods of the clock.
+    fps : float or None
+        The clock; None takes the video's own mean rate.
+    placement : str
+        `centre`: the video in m equal parts, a clip in the middle of each. `linspace`: clip starts linearly spaced over
+        the video (E2E). `spread`: each clip covers the whole video, its T frames one from the middle of each of T equal
+        parts (JigsawNet, TSM); stride and fps play no part.
+    jitter_seed : int or None
+        If given, the place in each part is drawn uniformly from (seed, content key): the same video, the same draw.
+    min_frames : int
+        Fewest frames a video must have; below that it is too short. A video shorter than a clip is looped.
+    """
+
+    clips: int
+    frames: int
+    stride: float = 1
+    fps: float | None = None
+    placement: str = "centre"
+    jitter_seed: int | None = None
+    min_frames: int = 1
+
+    def __post_init__(self) -> None:
+        if self.placement not in PLACEMENTS:
+            raise ExtractorError(f"placement must be one of {', '.join(PLACEMENTS)}, got {self.placement!r}.")
+        for field in ("clips", "frames", "stride", "min_frames", "fps"):
+            value = getattr(self, field)
+            if value is not None and not 0 < value < float("inf"):
+                raise ExtractorError(f"Sampling needs {field} > 0 and finite, got {value}.")
+
+    def frame_indices(self, times: np.ndarray, key: bytes = b"") -> tuple[np.ndarray, np.ndarray]:
+        """Frame numbers and times of the clips of one video.
+
+        Parameters
+        ----------
+        times : (n,) float64, seconds, increasing
+            When each frame of the video is shown.
+        key : bytes
+            Content key, the seed of the jitter.
+
+        Returns
+        -------
+        indices : (clips, T) int64, into `times`
+        spans : (clips, 2) float32, seconds from the first frame; start and end of each clip
+
+        Raises
+        ------
+        TooShort
+            The video has fewer than `min_frames` frames.
+        """
+        n = len(times)
+        if n < self.min_frames:
+            raise TooShort(f"it has {n} frame{'s' * (n != 1)}; at least {self.min_frames} are needed")
+        shown = times - times[0]
+        period = float(shown[-1] / (n - 1)) if n > 1 and shown[-1] > 0 else 1 / 25
+        length = float(shown[-1]) + period
+        grace = period / 2  # absorbs rounded time stamps: a frame is taken from half a period before it is shown
+        place = np.full((self.clips, self.frames if self.placement == "spread" else 1), 0.5)
+        if self.jitter_seed is not None:
+            seed = hashlib.blake2b(key + str(self.jitter_seed).encode(), digest_size=16).digest()
+            place = np.random.default_rng(int.from_bytes(seed, "little")).random(place.shape)
+
+        if self.placement == "spread":
+            wanted = (np.arange(self.frames) + place) * length / self.frames + grace
+            spans = np.tile([0.0, length], (self.clips, 1))
+        else:
+            step = self.stride * (1 / self.fps if self.fps else period)
+            cover = step * self.frames
+            last_start = max(length - cover, 0.0)
+            if self.placement == "linspace":
+                starts = np.linspace(0, last_start, self.clips)
+            else:
+                part = length / self.clips
+                room = part - cover  # negative where clips overlap: the clip is still centred on its part
+                starts = np.arange(self.clips) * part + place[:, 0] * room
+            starts = np.clip(starts, 0, last_start)
+            if self.fps is None:  # start on a frame, so that a stride of whole frames picks whole frames
+                starts = shown[_frame_at(shown, starts + grace)]
+            wanted = (starts[:, None] + np.arange(self.frames) * step + grace) % length  # past its end it begins again
+            spans = np.stack([starts, np.minimum(starts + cover, length)], 1)
+        return _frame_at(shown, wanted), spans.astype(np.float32)
+
+
+def _frame_at(shown: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Number of the frame on screen at each wanted time."""
+    return np.clip(np.searchsorted(shown, wanted, side="right") - 1, 0, len(shown) - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """What becomes of one RGB frame: bilinear resize without antialiasing, then a centre crop.
+
+    Parameters
+    ----------
+    resize : int or (int, int)
+        Length of the shorter side, or (height, width) whatever the aspect.
+    crop : int or (int, int)
+        Side, or (height, width), of the centre crop; the offset is rounded as torchvision does.
+    """
+
+    resize: int | tuple[int, int]
+    crop: int | tuple[int, int]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of what `__call__` gives."""
+        return (self.crop, self.crop) if isinstance(self.crop, int) else (self.crop[0], self.crop[1])
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """One frame (h, w, 3) uint8 to (H, W, 3) uint8."""
+        height, width = rgb.shape[:2]
+        if isinstance(self.resize, int):
+            scale = self.resize / min(height, width)
+            target = (self.resize, int(width * scale)) if height <= width else (int(height * scale), self.resize)
+        else:
+            target = (self.resize[0], self.resize[1])
+        if target != (height, width):
+            rgb = cv2.resize(rgb, (target[1], target[0]), interpolation=cv2.INTER_LINEAR)
+        crop_height, crop_width = self.size
+        if crop_height > target[0] or crop_width > target[1]:
+            raise ExtractorError(f"A crop of {self.size} does not fit into frames of {target}; resize to more.")
+        top = round((target[0] - crop_height) / 2)
+        left = round((target[1] - crop_width) / 2)
+        return rgb[top : top + crop_height, left : left + crop_width]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One way to see a video: what an extractor asks the decoder for."""
+
+    sampling: Sampling
+    geometry: Geometry

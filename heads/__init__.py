@@ -1,0 +1,1 @@
+"""Alignment heads: arrays in, arrays out. None yet; the cache comes first."""

@@ -1,0 +1,523 @@
+"""The command `zsar`: options in, the stages' functions called, a table or one JSON line out.
+
+Every command takes `--root DIR` (default `$ZSAR_ROOT`, else `./zsar-data`) and `--json`: then the last line of stdout
+is one JSON object. A user's mistake ends in one line on stderr (with `--json` also `{"error": ...}`) and exit status 1,
+an option that does not exist in exit status 2; Ctrl-C commits what was handed over and exits with 130.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+import sys
+import tomllib
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from pipelines.screen import Bar, ExtractBar, print_counts, print_table, say
+
+if TYPE_CHECKING:
+    from pipelines.extract import ExtractReport
+    from pipelines.plan import Plan
+    from stores.root import Root
+
+P = ParamSpec("P")
+Settings = TypeVar("Settings")
+
+app = typer.Typer(
+    name="zsar",
+    help="Compute features of videos once, keep them, find them again by their key.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="A first look: `zsar demo`. A data set: `zsar index`, `zsar extract`, `zsar list features`.",
+)
+
+
+def _from_toml(context: typer.Context, path: Path | None) -> Path | None:
+    """`--config F.toml`: what it says stands where no option was given."""
+    if path is None:
+        return None
+    try:
+        settings = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read as TOML: {error}") from error
+    known = {parameter.name for parameter in context.command.params}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise typer.BadParameter(f"{path} sets {', '.join(unknown)}; known: {', '.join(sorted(filter(None, known)))}")
+    context.default_map = {**(context.default_map or {}), **settings}
+    return path
+
+
+RootOption = Annotated[
+    str, typer.Option("--root", envvar="ZSAR_ROOT", help="The cache: a folder, or s3://, gs://, az:// URL.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", callback=_from_toml, is_eager=True, help="TOML file of options; those given by hand win."),
+]
+DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
+ROOT = "./zsar-data"
+
+
+def main() -> None:
+    """Entry point: a termination is treated like Ctrl-C, so that what was computed is committed."""
+    signal.signal(signal.SIGTERM, _terminated)
+    app()
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    from extractors.errors import ExtractorError, InputFault
+    from pipelines.errors import UsageError
+    from stores.errors import StoreError
+
+    return UsageError, StoreError, ExtractorError, InputFault
+
+
+def _command(function: Callable[P, None]) -> Callable[P, None]:
+    """Turn a user's mistake into one line and an exit status."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except KeyboardInterrupt:
+            _fail("Stopped. What was handed over is committed; run the same command again to go on.", kwargs)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except _user_errors() as error:
+            _fail(f"zsar: {error}", kwargs, str(error))
+            raise typer.Exit(1) from error
+
+    return run
+
+
+def _fail(line: str, options: Mapping[str, object], error: str | None = None) -> None:
+    """One line on stderr, and with `--json` an object on stdout."""
+    say(line)
+    if options.get("as_json"):
+        print(json.dumps({"error": error or line}))
+
+
+def _open_root(url: str) -> "Root":
+    from stores.root import Root
+
+    return Root(url)
+
+
+def _settings(kind: type[Settings], options: Mapping[str, Any]) -> Settings:
+    """A command's options as its stage's settings: they have the same names."""
+    types = typing.get_type_hints(kind)
+    several = {name for name, hint in types.items() if typing.get_origin(hint) is tuple}
+    return kind(**{name: tuple(options[name] or ()) if name in several else options[name] for name in types})
+
+
+def _without_zeros(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Leave out the counts that are nought: `missing`, `quarantined` and their like appear only when there are any."""
+    return {name: value for name, value in fields.items() if name not in names or value}
+
+
+# -- index ------------------------------------------------------------------------------------------------------------
+
+
+@app.command("index")
+@_command
+def index_command(
+    paths: Annotated[list[str], typer.Argument(help="Folders, files or URLs of videos, or a file of features.")],
+    dataset: DatasetOption,
+    layout: Annotated[str, typer.Option(help="Published layout; `auto` looks and says which.")] = "auto",
+    labels: Annotated[
+        list[str] | None, typer.Option(help="Label file of the data set (csv, json, split lists).")
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Forget videos whose files are gone.")] = False,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Find the videos of a data set and give each content its key.
+
+    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again.
+
+    JSON: videos, new, unchanged, contents (distinct contents); missing, failed, unlabelled when not 0.
+    """
+    from pipelines.config import IndexConfig
+    from pipelines.index import index
+
+    settings = _settings(IndexConfig, locals())
+    with Bar("Indexing") as advance:
+        report = index(settings, _open_root(root), advance)
+    fields = _without_zeros(dataclasses.asdict(report), "missing", "failed", "unlabelled", "pruned", "imports")
+    layout_found = fields.pop("layout")
+    if report.unlabelled == report.videos:  # the layout has no labels at all
+        fields.pop("unlabelled", None)
+    if as_json:
+        print(json.dumps(fields))
+        return
+    imports = fields.pop("imports", ())
+    if report.layout:
+        print_counts(f"{dataset} ({layout_found})", fields)
+    if imports:
+        print_table("Features read", [dict(entry) for entry in imports])
+    if report.failed:
+        say(f"Some could not be read: `zsar list failures --root {root}` names them.")
+
+
+# -- extract ----------------------------------------------------------------------------------------------------------
+
+
+@app.command("extract")
+@_command
+def extract_command(
+    features: Annotated[list[str], typer.Argument(help="Extractors, with options after a colon: r2plus1d_18:clips=25")],
+    dataset: DatasetOption,
+    weights: Annotated[
+        list[str] | None, typer.Option(help="NAME=PATH or NAME=random:SEED, for another than the default.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16; part of the recipe.")] = "fp32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Forward threads on a CPU, one core each; 0: all cores.")] = 0,
+    decoders: Annotated[int, typer.Option(help="Decode threads; 0: all cores.")] = 0,
+    commit_every_s: Annotated[float, typer.Option(help="Commit at least every so many seconds.")] = 30.0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try quarantined videos again.")] = False,
+    same_errors: Annotated[int, typer.Option(help="Stop after so many identical errors in a row.")] = 50,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Compute the features a data set lacks, and commit them.
+
+    Several features share one decode of each video. Kill it at any moment and run it again: it goes on.
+
+    JSON: planned, extracted, skipped, failed (content keys), recipe, seconds; quarantined when not 0; with several
+    features `recipe` maps names to keys.
+    """
+    from pipelines.config import ExtractConfig
+    from pipelines.extract import extract
+    from pipelines.plan import plan
+
+    settings = _settings(ExtractConfig, locals())
+    if dry_run:
+        _print_plan(plan(settings, _open_root(root)), as_json)
+        return
+    with ExtractBar() as progress:
+        report = extract(settings, _open_root(root), progress)
+    if as_json:
+        print(json.dumps(_extract_json(report)))
+        return
+    _print_extract(report, root)
+
+
+def _extract_json(report: "ExtractReport") -> dict[str, Any]:
+    counts = {
+        c: sum(getattr(f, c) for f in report.features)
+        for c in ("planned", "extracted", "skipped", "failed", "quarantined")
+    }
+    keys: Any = {f.name: f.recipe for f in report.features}
+    if len(report.features) == 1:
+        keys = report.features[0].recipe
+    return _without_zeros(counts, "quarantined") | {"recipe": keys, "seconds": round(report.seconds, 3)}
+
+
+def _print_extract(report: "ExtractReport", root: str) -> None:
+    if not any(f.planned for f in report.features):
+        print("Nothing to compute: every video has these features already.")
+    print_table(
+        f"Extracted in {report.seconds:.1f} s, {report.decoded} videos decoded",
+        [
+            {
+                "feature": f.name,
+                "planned": f.planned,
+                "extracted": f.extracted,
+                "in store": f.skipped,
+                "failed": f.failed + f.quarantined,
+            }
+            for f in report.features
+        ],
+    )
+    if any(f.failed or f.quarantined for f in report.features):
+        say(f"Some videos gave nothing: `zsar list failures --root {root}` says which and why.")
+
+
+def _print_plan(todo: "Plan", as_json: bool) -> None:
+    rows = [
+        {"feature": f.name, "planned": f.planned, "skipped": f.skipped, "quarantined": f.quarantined}
+        for f in todo.features
+    ]
+    if as_json:
+        print(json.dumps({"contents": todo.contents, "features": rows}))
+    else:
+        print_table(f"{todo.dataset}: {todo.contents} contents", rows)
+
+
+# -- list, show -------------------------------------------------------------------------------------------------------
+
+
+@app.command("list")
+@_command
+def list_command(
+    what: Annotated[str, typer.Argument(help="features, failures or datasets.")],
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """List what the cache holds.
+
+    JSON: one key of the thing's name, with a list of objects.
+    """
+    from pipelines import listing
+    from pipelines.errors import UsageError
+
+    if what not in listing.LISTS:
+        raise UsageError(f"There is no list of {what!r}; there are: {', '.join(listing.LISTS)}.")
+    rows = listing.LISTS[what](_open_root(root))
+    if as_json:
+        print(json.dumps({what: rows}))
+    elif rows:
+        print_table(what.capitalize(), rows)
+    else:
+        print(f"No {what} in {root}.")
+
+
+@app.command("show")
+@_command
+def show_command(
+    name: Annotated[str, typer.Argument(help="A feature set: extractor or extractor@key.")],
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where a feature set comes from: its recipe, its outputs, its commits.
+
+    JSON: name, key, recipe, outputs, items, rows, bytes, commits.
+    """
+    from pipelines import listing
+
+    shown = listing.lineage(_open_root(root), name)
+    if as_json:
+        print(json.dumps(shown))
+        return
+    commits = shown.pop("commits")
+    recipe = shown.pop("recipe")
+    print_table(shown["name"], [{"field": k, "value": v} for k, v in (shown | recipe).items()])
+    print_table("Commits, newest first", commits)
+
+
+# -- verify, compare, export, drop ------------------------------------------------------------------------------------
+
+
+@app.command("verify")
+@_command
+def verify_command(
+    features: Annotated[list[str] | None, typer.Argument(help="Feature sets; none: all.")] = None,
+    recompute: Annotated[int, typer.Option(help="Compute so many items a set again and compare to the bit.")] = 0,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Compute damaged items again and rewrite their rows.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Which items are drawn.")] = 0,
+    weights: Annotated[list[str] | None, typer.Option(help="NAME=PATH of sets made from other weights.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that the stored rows are what was written. Exit status 1 if some are not.
+
+    JSON: features, items, rows, damaged, recomputed, differing, repaired; details: lists of the damaged and differing.
+    """
+    from pipelines.config import VerifyConfig
+    from pipelines.verify import verify
+
+    reports = verify(_settings(VerifyConfig, locals()), _open_root(root))
+    fields = {
+        "features": len(reports),
+        "items": sum(r.items for r in reports),
+        "rows": sum(r.rows for r in reports),
+        "damaged": sum(len(r.damaged) for r in reports),
+        "recomputed": sum(r.recomputed for r in reports),
+        "differing": sum(len(r.differing) for r in reports),
+        "repaired": sum(r.repaired for r in reports),
+    }
+    bad = [{"feature": r.name, "key": k[:12], "video": v, "what": w} for r in reports for k, v, w in r.damaged]
+    bad += [
+        {
+            "feature": r.name,
+            "key": d.key[:12],
+            "video": d.video_id,
+            "what": d.reason or f"recomputed differs, cosine {d.cosine:.6f}",
+        }
+        for r in reports
+        for d in r.differing
+    ]
+    bad += [{"feature": r.name, "key": "", "video": "", "what": r.note} for r in reports if r.note]
+    if as_json:
+        print(json.dumps(fields | {"details": bad}))
+    else:
+        print_counts("Verified", fields)
+        if bad:
+            print_table("Not as written", bad)
+    if fields["damaged"] > fields["repaired"] or fields["differing"] or any(r.note for r in reports):
+        raise typer.Exit(1)
+
+
+@app.command("compare")
+@_command
+def compare_command(
+    a: Annotated[str, typer.Argument(help="A feature set.")],
+    b: Annotated[str, typer.Argument(help="Another, or a file or folder of features made elsewhere.")],
+    dataset: Annotated[str | None, typer.Option(help="Whose video ids the file speaks of.")] = None,
+    output: Annotated[str, typer.Option(help="Which output.")] = "features",
+    worst: Annotated[int, typer.Option(help="List so many of the least alike.")] = 10,
+    out: Annotated[str | None, typer.Option(help="Write the table of all videos to this Parquet file.")] = None,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how close two sets of features are, video by video, and what the likeliest cause of a difference is.
+
+    JSON: the summary's fields, and `worst`, a list.
+    """
+    from pipelines.compare import compare
+    from pipelines.config import CompareConfig
+
+    report = compare(_settings(CompareConfig, locals()), _open_root(root))
+    fields = dataclasses.asdict(report)
+    if as_json:
+        print(json.dumps(fields))
+        return
+    print(f"{report.a} against {report.b}: {report.cause}.")
+    print_counts("Videos", {"in both": report.n, "only in A": len(report.only_a), "only in B": len(report.only_b)})
+    spreads = {"cosine": report.cosine, "mean-centred cosine": report.centred, "row by row": report.row_cosine}
+    print_table(
+        f"Over {report.n} videos; norm of A / norm of B {report.ratio:.4f}"
+        if report.ratio
+        else f"Over {report.n} videos",
+        [{"": name, **dataclasses.asdict(spread)} for name, spread in spreads.items() if spread],
+    )
+    if report.worst:
+        shown = ("video_id", "cosine", "centred", "norm_a", "norm_b", "rows_a", "rows_b", "cause")
+        print_table("Least alike", [{name: pair[name] for name in shown} for pair in fields["worst"]])
+
+
+@app.command("export")
+@_command
+def export_command(
+    feature: Annotated[str, typer.Argument(help="A feature set.")],
+    dataset: DatasetOption,
+    out: Annotated[str, typer.Option(help="File, or folder for npy.")],
+    format: Annotated[str, typer.Option(help="hdf5, npy or parquet.")] = "hdf5",
+    output: Annotated[str, typer.Option(help="Which output.")] = "features",
+    layout: Annotated[str, typer.Option(help="ragged, or per-video: an array a video id.")] = "ragged",
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Export what there is.")] = False,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Write features to a file in the order of the manifest; equal stores give equal arrays.
+
+    JSON: items, rows, missing, path, format.
+    """
+    from pipelines.config import ExportConfig
+    from pipelines.export import export
+
+    report = export(_settings(ExportConfig, locals()), _open_root(root))
+    fields = dataclasses.asdict(report)
+    if as_json:
+        print(json.dumps(fields))
+    else:
+        print_counts("Exported", fields)
+
+
+@app.command("drop")
+@_command
+def drop_command(
+    features: Annotated[list[str] | None, typer.Argument(help="Feature sets to remove.")] = None,
+    gc: Annotated[bool, typer.Option("--gc", help="Free what only old snapshots of the other sets hold.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove feature sets, and free dead space.
+
+    JSON: dropped (names), freed_bytes.
+    """
+    from pipelines.errors import UsageError
+    from stores.features import FeatureStore
+
+    if not features and not gc:
+        raise UsageError("Name the feature sets to drop, or give --gc to free what only old snapshots hold.")
+    store = FeatureStore(_open_root(root))
+    names = list(dict.fromkeys(store.resolve(feature) for feature in features or ()))
+    if names and not yes and not _agreed(f"Remove {', '.join(names)} and all they hold?"):
+        raise UsageError("Nothing was removed. Where nobody can be asked, give --yes.")
+    for name in names:
+        store.drop(name)
+    sets = [found for name in store.names() if (found := store.get(name))] if gc else []
+    freed = sum(feature_set.collect() for feature_set in sets)
+    if as_json:
+        print(json.dumps({"dropped": names, "freed_bytes": freed}))
+    else:
+        print(f"Dropped {', '.join(names) or 'nothing'}" + (f"; freed {freed / 1e6:.1f} MB." if gc else "."))
+
+
+def _agreed(question: str) -> bool:
+    """Ask once; no answer at all (no terminal, end of input) is a no."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
+
+
+# -- demo -------------------------------------------------------------------------------------------------------------
+
+
+@app.command("demo")
+@_command
+def demo_command(
+    root: Annotated[str, typer.Option("--root", help="The cache of the demonstration.")] = "./demo/zsar-data",
+    page: Annotated[Path, typer.Option(help="The page to write.")] = Path("demo/index.html"),
+    as_json: JsonOption = False,
+) -> None:
+    """Run everything on the real clips of the offline pack: classes and objects of each clip, as a table and a page.
+
+    JSON: videos, contents, extracted, page, seconds, and `clips`: top classes and objects of each.
+    """
+    from pipelines.demo import demo
+
+    with ExtractBar() as progress:
+        report = demo(_open_root(root), page, progress)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(report)))
+        return
+    print_table(
+        "What is in the clips (I3D's Kinetics classes; EfficientNet-Lite0's ImageNet objects)",
+        [
+            {
+                "clip": clip.video_id,
+                "top-5 Kinetics classes": ", ".join(f"{name} {p:.0%}" for name, p in clip.classes),
+                "objects": ", ".join(name for name, _ in clip.objects),
+            }
+            for clip in report.clips
+        ],
+        lines=True,
+    )
+    if report.extracted:
+        computed = f"{report.extracted} features of {report.contents} clips"
+        print(
+            f"{report.videos} files, {report.contents} different clips; computed {computed} in {report.seconds:.0f} s."
+        )
+    else:
+        print(f"Nothing to compute: all {report.contents} clips have their features already ({report.seconds:.1f} s).")
+    print(f"Look at {page} in a browser.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The stages' settings: one frozen dataclass a stage.
+
+Their fields are the flow parameters and the command's options alike; `--config F.toml` fills those not given by hand.
+"""
+
+import dataclasses
+
+from pipelines.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexConfig:
+    """Settings of `zsar index`.
+
+    Attributes
+    ----------
+    paths : folders, files or URLs to index
+    dataset : name of the data set they belong to
+    layout : `auto`, or one of `layouts.LAYOUTS`
+    labels : a label file of the data set's published form, where the layout has one
+    prune : forget rows of files that are gone
+    """
+
+    paths: tuple[str, ...]
+    dataset: str
+    layout: str = "auto"
+    labels: tuple[str, ...] = ()
+    prune: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractConfig:
+    """Settings of `zsar extract`.
+
+    Attributes
+    ----------
+    features : extractor names, each with options after a colon: `r2plus1d_18:clips=25,frames=16`
+    dataset : which manifest
+    weights : `NAME=PATH` or `NAME=random:SEED` for extractors that shall not take the default
+    precision : `fp32` or `bf16`
+    device : `auto`, `cpu` or `cuda[:i]`
+    workers : forward threads on a CPU, of one core each; 0 takes one a core
+    decoders : decode threads; 0 takes one a core
+    commit_every_s : hand-over at least this often
+    retry_failed : try quarantined items again
+    same_errors : stop after this many identical errors in a row
+    """
+
+    features: tuple[str, ...]
+    dataset: str
+    weights: tuple[str, ...] = ()
+    precision: str = "fp32"
+    device: str = "auto"
+    workers: int = 0
+    decoders: int = 0
+    commit_every_s: float = 30.0
+    retry_failed: bool = False
+    same_errors: int = 50
+
+    def __post_init__(self) -> None:
+        for name, least in (("workers", 0), ("decoders", 0), ("commit_every_s", 0), ("same_errors", 1)):
+            if not getattr(self, name) >= least:  # so put, it also refuses what is not a number
+                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifyConfig:
+    """Settings of `zsar verify`.
+
+    Attributes
+    ----------
+    features : names of feature sets; none: all
+    recompute : so many items a set, drawn by `seed`, are computed again and compared
+    repair : compute damaged items again and rewrite their rows
+    weights : `NAME=PATH` for sets that were not made from the default weights
+    """
+
+    features: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    recompute: int = 0
+    repair: bool = False
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Settings of `zsar export`.
+
+    Attributes
+    ----------
+    feature : name of a feature set
+    dataset : items in the order of this manifest
+    format : `hdf5`, `npy` or `parquet`
+    out : file, or folder for `per-video` npy
+    output : which output of the feature set
+    layout : `ragged` or `per-video`
+    allow_missing : export the items there are, when some have no features
+    """
+
+    feature: str
+    dataset: str
+    format: str
+    out: str
+    output: str = "features"
+    layout: str = "ragged"
+    allow_missing: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """Settings of `zsar compare`.
+
+    Attributes
+    ----------
+    a : name of a feature set
+    b : name of another, or a file or folder of features made elsewhere
+    dataset : whose video ids the file speaks of
+    output : which output of A (and of B)
+    worst : so many of the least alike videos are listed
+    out : Parquet file for the whole table, optional
+    """
+
+    a: str
+    b: str
+    dataset: str | None = None
+    output: str = "features"
+    worst: int = 10
+    out: str | None = None

@@ -1,0 +1,125 @@
+"""What the cache holds, as rows of plain values: `zsar list` and `zsar show`.
+
+Run    `zsar list features`, `zsar list failures`, `zsar show i3d_k400`
+Takes  a root
+Gives  lists of dictionaries, ready for a table or for JSON
+"""
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+from stores.errors import Damaged
+from stores.failures import Failures
+from stores.features import FeatureStore
+from stores.manifest import Manifest
+from stores.root import Root
+
+
+def features(root: Root) -> list[dict[str, Any]]:
+    """Every feature set: name, outputs, items, rows, bytes, precision, where its weights are from, and its state."""
+    store = FeatureStore(root)
+    return [_row_of(store, name) for name in store.names()]
+
+
+def _row_of(store: FeatureStore, name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "outputs": "", "items": 0, "rows": 0, "bytes": 0}
+    row |= {"precision": "", "weights": "", "recipe": "", "state": "good"}
+    try:
+        feature_set = store.find(name)
+    except Damaged as error:
+        return row | {"state": str(error)}
+    items, count = feature_set.shape()
+    recipe = feature_set.recipe
+    row |= {"outputs": ", ".join(feature_set.outputs), "items": items, "rows": count, "recipe": feature_set.key}
+    return row | {
+        "bytes": feature_set.size_bytes(),
+        "precision": recipe["precision"],
+        "weights": recipe["weights"][:16],
+    }
+
+
+def failures(root: Root) -> list[dict[str, Any]]:
+    """Items without features, each with file, stage and reason; one that has features by now is not listed."""
+    latest = Failures(root).latest().to_pylist()
+    held = {name: _keys(root, name) for name in {row["feature"] for row in latest} if name}
+    read = {name: _last_seen(root, name) for name in {row["dataset"] for row in latest if not row["feature"]}}
+    rows = []
+    for row in latest:
+        name = row["feature"]
+        if name and row["key"] in held[name]:
+            continue
+        if not name and read[row["dataset"]].get(row["uri"], 0) > row["time_ns"]:
+            continue
+        rows.append(
+            {
+                "file": row["uri"],
+                "dataset": row["dataset"],
+                "stage": row["stage"],
+                "feature": name,
+                "error": row["error"],
+                "reason": row["message"],
+                "attempts": row["attempts"],
+                "time": datetime.datetime.fromtimestamp(row["time_ns"] / 1e9, datetime.UTC).isoformat(
+                    timespec="seconds"
+                ),
+                "key": row["key"].hex() if row["key"] else None,
+            }
+        )
+    return rows
+
+
+def _keys(root: Root, name: str) -> set[bytes]:
+    feature_set = FeatureStore(root).get(name)
+    return set() if feature_set is None else {key.tobytes() for key in feature_set.keys()}
+
+
+def _last_seen(root: Root, dataset: str) -> dict[str, int]:
+    """When each file and each video id of a data set was last indexed without fault, in ns."""
+    manifest = Manifest(root)
+    if dataset not in manifest.datasets():
+        return {}
+    table = manifest.read(dataset, ["uri", "video_id", "seen_ns"]).to_pydict()
+    return {
+        name: seen for column in ("video_id", "uri") for name, seen in zip(table[column], table["seen_ns"], strict=True)
+    }
+
+
+def datasets(root: Root) -> list[dict[str, Any]]:
+    """Every data set: rows, distinct contents, labels."""
+    manifest = Manifest(root)
+    rows = []
+    for name in manifest.datasets():
+        table = manifest.read(name, ["key", "label"])
+        rows.append(
+            {
+                "dataset": name,
+                "videos": table.num_rows,
+                "contents": len(table["key"].unique()),
+                "classes": len(table["label"].drop_null().unique()),
+            }
+        )
+    return rows
+
+
+def lineage(root: Root, name: str) -> dict[str, Any]:
+    """Where a feature set comes from: recipe, outputs, sizes, and every commit with its library versions."""
+    feature_set = FeatureStore(root).find(name)
+    items, rows = feature_set.shape()
+    return {
+        "name": feature_set.name,
+        "key": feature_set.key,
+        "recipe": feature_set.recipe,
+        "outputs": feature_set.outputs,
+        "items": items,
+        "rows": rows,
+        "bytes": feature_set.size_bytes(),
+        "commits": feature_set.commits(),
+    }
+
+
+LISTS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {
+    "features": features,
+    "failures": failures,
+    "datasets": datasets,
+}

@@ -1,0 +1,354 @@
+"""Features in files of others' and for others: one way in, one way out.
+
+    read_foreign(path) ──▶ Foreign ──▶ write_foreign(path, format, layout)
+
+    hdf5     ragged      one file, see `hdf5.py`
+             per-video   one file, a dataset a video id
+    npy      ragged      a folder of values.npy, offsets.npy, keys.npy, times.npy, video_id.json; or an .npz of the same
+             per-video   a folder of ID.npy, each (r, D) or (1, D)
+    parquet  ragged      columns video_id, key, row, start_s, end_s, values (a list of D): a table row a feature row
+
+A folder that was written here also holds `zsar.json`: the recipe and, per video, names and keys. Nothing is ever
+unpickled. Equal features give equal bytes.
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stores import hdf5
+from stores.errors import BadFile
+from stores.keys import KEY_BYTES
+from stores.ragged import MARKER, Foreign, Gathered, Rows, blocks, checked, put_in_place, safe_names, stacked
+
+__all__ = ["FORMATS", "SUFFIXES", "Foreign", "Gathered", "Rows", "is_feature_file", "read_foreign", "write_foreign"]
+
+SUFFIXES = (*hdf5.SUFFIXES, ".npy", ".npz", ".parquet")
+_MAP_ABOVE_BYTES = 1 << 20
+_KNOWN = "HDF5 or npz (values, offsets, video_id; or an array a video), a folder of .npy, Parquet (video_id, values)"
+
+
+def is_feature_file(path: str | Path) -> bool:
+    """True if the name ends like a file of features."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_foreign(path: str | Path) -> Foreign:
+    """Features from a file or folder, in any layout known here.
+
+    Raises
+    ------
+    BadFile
+        There is no such file, it cannot be read, or its layout is not known; nothing is guessed.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        if suffix in hdf5.SUFFIXES:
+            return hdf5.read(path)
+        if suffix == ".npy":
+            return _read_folder(path.parent) if _is_ragged(path.parent) and path.stem == "values" else _one(path)
+        if suffix == ".npz":
+            return _read_npz(path)
+        if suffix == ".parquet":
+            return _read_parquet(path)
+    except FileNotFoundError:
+        raise BadFile(f"There is no file of features {str(path)!r}. Check the spelling.") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadFile(
+            f"{path} cannot be read: {reason}. It is cut short or of another kind; known are {_KNOWN}."
+        ) from error
+    if not path.exists():
+        raise BadFile(f"There is no file of features {str(path)!r}. Check the spelling.")
+    raise BadFile(f"{path} is of no layout known here; known are {_KNOWN}.")
+
+
+def write_foreign(path: str | Path, features: Foreign, format: str, layout: str = "ragged") -> None:
+    """Write features; the file or folder appears whole or not at all.
+
+    Raises
+    ------
+    BadFile
+        No such format and layout.
+    WriteFailed
+        Nothing was written; what was there before is untouched.
+    """
+    if (format, layout) not in FORMATS:
+        known = ", ".join(f"{f} {kind}" for f, kind in FORMATS)
+        raise BadFile(f"No export is called {format!r} {layout!r}; there are: {known}.")
+    FORMATS[format, layout](path, features)
+
+
+# -- npy --------------------------------------------------------------------------------------------------------------
+
+
+def _is_ragged(folder: Path) -> bool:
+    return (folder / "values.npy").is_file() and any((folder / f"video_id{s}").is_file() for s in (".json", ".npy"))
+
+
+def _load(path: Path, mapped: bool = False) -> np.ndarray:
+    if mapped and path.stat().st_size > _MAP_ABOVE_BYTES:
+        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    return np.asarray(np.load(path, allow_pickle=False))
+
+
+def _one(path: Path) -> Foreign:
+    return stacked(path, [path.stem], [_load(path)], None)
+
+
+def _read_folder(folder: Path) -> Foreign:
+    marker = _marker(folder)
+    if "items" not in marker and _is_ragged(folder):
+        return _read_ragged(folder, marker)
+    if "items" in marker:
+        files, ids, keys = ([item[i] for item in marker["items"]] for i in range(3))
+        found = None if None in keys else _keys_of(keys)
+        features = stacked(folder, ids, [_load(folder / name) for name in files], found)
+        return Foreign(ids, found, features.values, features.offsets, None, marker.get("recipe"))
+    paths = sorted(p for p in folder.rglob("*.npy") if p.is_file())
+    if not paths:
+        raise BadFile(f"The folder {folder} holds no features; known are {_KNOWN}.")
+    names = [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
+    return stacked(folder, names, [_load(p) for p in paths], None)
+
+
+def _marker(folder: Path) -> dict[str, Any]:
+    marker = _json(folder / MARKER) if (folder / MARKER).is_file() else {}
+    items = marker.get("items", []) if isinstance(marker, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, list) and len(item) == 3 for item in items):
+        raise BadFile(
+            f"{folder / MARKER} is not what an export writes. Take it away to read the .npy files by their names."
+        )
+    return dict(marker)
+
+
+def _read_ragged(folder: Path, marker: dict[str, Any]) -> Foreign:
+    values = _load(folder / "values.npy", mapped=True)
+    as_json = folder / "video_id.json"
+    video_id = _json(as_json) if as_json.is_file() else _load(folder / "video_id.npy").tolist()
+    side = {
+        name: _load(folder / f"{name}.npy") if (folder / f"{name}.npy").is_file() else None
+        for name in ("offsets", "keys", "times")
+    }
+    return _from_parts(folder, video_id, values, side, marker.get("recipe"))
+
+
+def _from_parts(
+    path: Path, video_id: Any, values: np.ndarray, side: dict[str, np.ndarray | None], recipe: dict[str, Any] | None
+) -> Foreign:
+    if not isinstance(video_id, list) or not all(isinstance(name, str) for name in video_id) or values.ndim == 0:
+        raise BadFile(
+            f"{path}: video_id must be a list of names and values (rows, D), "
+            f"got {type(video_id).__name__} and {values.shape}."
+        )
+    offsets, times = side["offsets"], side["times"]
+    offsets = np.arange(len(video_id) + 1) if offsets is None else offsets
+    times = None if times is None else times.astype(np.float32)
+    return checked(Foreign(video_id, side["keys"], values, offsets.astype(np.int64), times, recipe), path)
+
+
+def _read_npz(path: Path) -> Foreign:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    if not {"values", "video_id"} <= set(arrays):
+        return stacked(path, list(arrays), list(arrays.values()), None)
+    recipe = json.loads(arrays["recipe"].item()) if "recipe" in arrays else None
+    side = {name: arrays.get(name) for name in ("offsets", "keys", "times")}
+    return _from_parts(path, arrays["video_id"].tolist(), arrays["values"], side, recipe)
+
+
+def _write_npy_ragged(path: str | Path, features: Foreign) -> None:
+    if Path(path).suffix.lower() == ".npz":
+        _write_npz(path, features)
+        return
+    with put_in_place(path) as folder:
+        folder.mkdir()
+        for name, values in _arrays(features):
+            with open(folder / f"{name}.npy", "wb") as file:
+                _stream(file, values)
+        _write_json(folder / "video_id.json", features.video_id)
+        _write_json(folder / MARKER, {"layout": "ragged", "recipe": features.recipe})
+
+
+def _write_npz(path: str | Path, features: Foreign) -> None:
+    texts = [("video_id", np.array(features.video_id, np.str_))]
+    if features.recipe is not None:
+        texts.append(("recipe", np.array(json.dumps(features.recipe, sort_keys=True))))
+    with put_in_place(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in [*_arrays(features), *texts]:
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
+                _stream(file, values)
+
+
+def _arrays(features: Foreign) -> Iterator[tuple[str, Rows]]:
+    yield "values", features.values
+    yield "offsets", features.offsets
+    if features.keys is not None:
+        yield "keys", features.keys
+    if features.times is not None:
+        yield "times", features.times
+
+
+def _stream(file: IO[bytes], values: Rows) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(values.dtype), "fortran_order": False, "shape": values.shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    if values.shape == ():
+        file.write(np.asarray(values).tobytes())
+        return
+    for _, block in blocks(values):
+        file.write(np.ascontiguousarray(block).tobytes())
+
+
+def _write_npy_per_video(path: str | Path, features: Foreign) -> None:
+    names = [f"{name}.npy" for name in safe_names(features.video_id, ".npy")]
+    with put_in_place(path) as folder:
+        folder.mkdir()
+        for item, name in enumerate(names):
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(file, features.rows(item), allow_pickle=False)
+        keys = [None] * len(names) if features.keys is None else [key.tobytes().hex() for key in features.keys]
+        items = list(zip(names, features.video_id, keys, strict=True))
+        _write_json(folder / MARKER, {"layout": "per-video", "recipe": features.recipe, "items": items})
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8"))
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, sort_keys=True), "utf-8")
+
+
+def _keys_of(texts: list[str]) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex("".join(texts)), np.uint8).reshape(-1, KEY_BYTES)
+
+
+# -- Parquet ----------------------------------------------------------------------------------------------------------
+
+
+def _write_parquet(path: str | Path, features: Foreign) -> None:
+    """A row group each 64 MiB; item, row number and times of a row are found from the offsets."""
+    row_shape = features.values.shape[1:]
+    width = int(np.prod(row_shape))
+    about = {"recipe": features.recipe, "row_shape": row_shape}
+    fields = [("video_id", pa.string()), ("row", pa.int32())]
+    fields += [("key", pa.binary(KEY_BYTES))] if features.keys is not None else []
+    fields += [("start_s", pa.float32()), ("end_s", pa.float32())] if features.times is not None else []
+    fields.append(("values", pa.list_(pa.from_numpy_dtype(features.values.dtype), width)))
+    schema = pa.schema(fields, metadata={"zsar": json.dumps(about, sort_keys=True)})
+    with put_in_place(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for start, block in blocks(features.values):
+            writer.write_table(_parquet_rows(features, start, block, schema))
+
+
+def _parquet_rows(features: Foreign, start: int, block: np.ndarray, schema: pa.Schema) -> pa.Table:
+    rows = np.arange(start, start + len(block))
+    items = np.searchsorted(features.offsets, rows, side="right") - 1
+    flat = np.ascontiguousarray(block).reshape(-1)
+    columns: dict[str, Any] = {
+        "video_id": [features.video_id[item] for item in items],
+        "row": (rows - features.offsets[items]).astype(np.int32),
+        "values": pa.FixedSizeListArray.from_arrays(pa.array(flat), schema.field("values").type.list_size),
+    }
+    if features.keys is not None:
+        columns["key"] = [features.keys[item].tobytes() for item in items]
+    if features.times is not None:
+        times = features.times[start : start + len(block)]
+        columns["start_s"], columns["end_s"] = pa.array(times[:, 0]), pa.array(times[:, 1])
+    arrays = [c if isinstance(c, pa.Array) else pa.array(c, type=f.type) for f in schema for c in [columns[f.name]]]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _read_parquet(path: Path) -> Foreign:
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        if not {"video_id", "values"} <= set(names):
+            raise BadFile(f"{path} needs the columns video_id and values, it has: {', '.join(names)}.")
+        values = _list_values(path, file)
+        table = file.read([name for name in names if name in {"video_id", "key", "row", "start_s", "end_s"}])
+        about = json.loads((file.schema_arrow.metadata or {}).get(b"zsar", b"{}"))
+    video_id, codes, order = _grouped(path, table)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(video_id)))]).astype(np.int64)
+    times, keys = None, None
+    if {"start_s", "end_s"} <= set(names):
+        times = np.stack([table[name].to_numpy() for name in ("start_s", "end_s")], 1).astype(np.float32)
+    if "key" in names and table["key"].null_count == 0 and pa.types.is_fixed_size_binary(table["key"].type):
+        first = (np.arange(len(codes)) if order is None else order)[offsets[:-1]]
+        keys = np.frombuffer(b"".join(table["key"].take(pa.array(first)).to_pylist()), np.uint8).reshape(
+            len(video_id), -1
+        )
+    values = values.reshape(len(values), *about["row_shape"]) if "row_shape" in about else values
+    if order is not None:
+        values, times = values[order], None if times is None else times[order]
+    return checked(Foreign(video_id, keys, values, offsets, times, about.get("recipe")), path)
+
+
+def _list_values(path: Path, file: pq.ParquetFile) -> np.ndarray:
+    """(rows, D) from the list column, a batch at a time."""
+    found: np.ndarray | None = None
+    start = 0
+    for batch in file.iter_batches(columns=["values"]):
+        column = batch.column(0)
+        kind = column.type
+        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+            raise BadFile(f"{path}: the column values must be lists of numbers, it is {kind}.")
+        flat = column.flatten().to_numpy(zero_copy_only=False)
+        width = len(flat) // max(1, len(column))
+        lengths = [] if pa.types.is_fixed_size_list(kind) else np.diff(column.offsets.to_numpy())
+        if (
+            column.null_count
+            or any(length != width for length in lengths)
+            or (found is not None and found.shape[1] != width)
+        ):
+            raise BadFile(
+                f"{path}: the lists in the column values differ in length or are null. All must hold D numbers."
+            )
+        if found is None:
+            found = np.empty((file.metadata.num_rows, width), flat.dtype)
+        found[start : start + len(column)] = flat.reshape(len(column), width)
+        start += len(column)
+    if found is None:
+        raise BadFile(f"{path} holds no features: it has no rows.")
+    return found
+
+
+def _grouped(path: Path, table: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """Names in order of first appearance, the item of each row, and the order of rows if they are not together."""
+    column = table["video_id"].combine_chunks()
+    if column.null_count or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise BadFile(
+            f"{path}: the column video_id must hold a name in each row, "
+            f"it is {column.type} with {column.null_count} nulls."
+        )
+    encoded = column.dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    row = table["row"].to_numpy() if "row" in table.column_names else None
+    order = np.argsort(codes, kind="stable") if row is None else np.lexsort((row, codes))
+    if row is not None:
+        counts = np.bincount(codes, minlength=len(names))
+        expected = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+        wrong = np.flatnonzero(row[order] != expected)
+        if len(wrong):
+            name = names[codes[order[wrong[0]]]]
+            raise BadFile(f"{path}: the rows of {name!r} must be numbered 0, 1, 2, ... once each. Mend the column row.")
+    return names, codes, None if (order == np.arange(len(order))).all() else order
+
+
+FORMATS: dict[tuple[str, str], Callable[[str | Path, Foreign], None]] = {
+    ("hdf5", "ragged"): hdf5.write_ragged,
+    ("hdf5", "per-video"): hdf5.write_per_video,
+    ("npy", "ragged"): _write_npy_ragged,
+    ("npy", "per-video"): _write_npy_per_video,
+    ("parquet", "ragged"): _write_parquet,
+}

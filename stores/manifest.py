@@ -1,0 +1,75 @@
+"""What exists: one Parquet table a data set, one row a video (or pose sequence, text, caption group).
+
+    dataset, video_id, kind, uri, key, label, split, start_s, end_s, size_bytes, mtime_ns, seen_ns
+
+`key` is the content key (32 bytes): of the file, or of a span of it where `start_s` and `end_s` are set. `seen_ns` is
+when the file was last found in its place. Rows of files that are gone stay: their features are still good.
+"""
+
+import pyarrow as pa
+
+from stores.errors import NotInStore, StoreError
+from stores.keys import KEY_BYTES
+from stores.root import Root
+
+KINDS = ("video", "pose", "text", "caption_group")
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("video_id", pa.string()),
+        ("kind", pa.string()),
+        ("uri", pa.string()),
+        ("key", pa.binary(KEY_BYTES)),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("size_bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("seen_ns", pa.int64()),
+    ]
+)
+
+_FOLDER = "manifest"
+
+
+class Manifest:
+    """The manifests of one root."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def datasets(self) -> list[str]:
+        """Names of the data sets that have been indexed, sorted."""
+        return [name.removesuffix(".parquet") for name in self._root.names_in(_FOLDER) if name.endswith(".parquet")]
+
+    def read(self, dataset: str, columns: list[str] | None = None) -> pa.Table:
+        """The rows of one data set in manifest order (by video_id).
+
+        Raises
+        ------
+        NotInStore
+            The data set was never indexed; the message lists those that were.
+        """
+        if dataset not in self.datasets():
+            known = ", ".join(self.datasets()) or "none yet"
+            raise NotInStore(
+                f"No data set is called {dataset!r} in {self._root.url}; indexed: {known}. "
+                f"Run `zsar index PATH --dataset {dataset}` first."
+            )
+        return self._root.read_table(_FOLDER, f"{dataset}.parquet", columns=columns)
+
+    def write(self, dataset: str, table: pa.Table) -> None:
+        """Replace the rows of one data set at once, sorted by (video_id, start_s).
+
+        Raises
+        ------
+        StoreError
+            A kind of item that is none of `KINDS`.
+        """
+        strange = set(table["kind"].unique().to_pylist()) - set(KINDS)
+        if strange:
+            raise StoreError(f"Items are of the kinds {', '.join(KINDS)}; {dataset!r} has {sorted(map(str, strange))}.")
+        table = table.cast(SCHEMA).sort_by([("video_id", "ascending"), ("start_s", "ascending")])
+        self._root.write_table(table, _FOLDER, f"{dataset}.parquet")

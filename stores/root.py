@@ -1,0 +1,159 @@
+"""Where a cache lives: a local folder or an object-store URL, behind one small interface.
+
+Parquet tables are written whole and appear at once (a rename on a disk, a put on an object store); Icechunk opens its
+own storage below the same root. On a disk a file lock stands between processes; object stores bring conditional writes.
+"""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+import icechunk
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from stores.errors import StoreError, WriteFailed
+
+icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
+
+_SCHEMES = ("s3", "gs", "gcs", "az", "abfs")
+
+
+class Root:
+    """A cache's root.
+
+    Parameters
+    ----------
+    url : str
+        A local path, or `s3://bucket/prefix`, `gs://...`, `az://...` (credentials from the environment).
+    """
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        text = os.fspath(url)
+        self.is_local = "://" not in text or text.startswith("file://")
+        self.url = os.path.abspath(text.removeprefix("file://")) if self.is_local else text.rstrip("/")
+        if not text:
+            raise StoreError("The root is empty; give a folder or URL with --root or $ZSAR_ROOT.")
+        if self.is_local:
+            file = next((p for p in (Path(self.url), *Path(self.url).parents) if p.exists()), Path("/"))
+            if not file.is_dir():
+                raise StoreError(
+                    f"The root {self.url} is a file or below one; give a folder with --root or $ZSAR_ROOT."
+                )
+        elif urlsplit(self.url).scheme not in _SCHEMES:
+            raise StoreError(f"A root is a folder or a URL of {', '.join(_SCHEMES)}; got {self.url!r}.")
+        self.fs: Any
+        self.fs, self._base = fsspec.core.url_to_fs(self.url)
+
+    def __repr__(self) -> str:
+        return f"Root({self.url!r})"
+
+    def path(self, *parts: str) -> str:
+        """Path of a thing below the root, in the form `self.fs` takes."""
+        return "/".join([self._base.rstrip("/"), *parts])
+
+    def names_in(self, folder: str) -> list[str]:
+        """Names in a folder, sorted; an absent folder is empty."""
+        self.fs.invalidate_cache(self.path(folder))
+        try:
+            found = self.fs.ls(self.path(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted({str(p).rstrip("/").rsplit("/", 1)[-1] for p in found} - {"", folder.rsplit("/", 1)[-1]})
+
+    def exists(self, *parts: str) -> bool:
+        """True if a file or folder is there."""
+        self.fs.invalidate_cache(self.path(*parts[:-1]))
+        return bool(self.fs.exists(self.path(*parts)))
+
+    def remove(self, *parts: str) -> None:
+        """Remove a file or a whole folder."""
+        self.fs.rm(self.path(*parts), recursive=True)
+
+    def read_table(self, *parts: str, columns: list[str] | None = None) -> pa.Table:
+        """Read one Parquet file."""
+        path = self.path(*parts)
+        if self.is_local:  # by Arrow's own reader: its threads must not call into an interpreter that is ending
+            with pq.ParquetFile(path) as file:
+                return file.read(columns=columns)
+        with self.fs.open(path, "rb") as stream:
+            return pq.read_table(stream, columns=columns)
+
+    def write_table(self, table: pa.Table, *parts: str) -> None:
+        """Write one Parquet file so that a reader sees the old one or the new one, never half of it.
+
+        Raises
+        ------
+        WriteFailed
+            The disk is full, not writable, or gone.
+        """
+        target = self.path(*parts)
+        try:
+            if not self.is_local:
+                with self.fs.open(target, "wb") as file:
+                    pq.write_table(table, file, compression="zstd")
+                return
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+            try:
+                pq.write_table(table, partial, compression="zstd")
+                os.replace(partial, target)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(partial)
+        except OSError as error:
+            raise WriteFailed(
+                f"Writing {'/'.join(parts)} below {self.url} failed: {error.strerror or error}. "
+                "What was there before is untouched; free space or mend permissions and run the same command again."
+            ) from error
+
+    @contextlib.contextmanager
+    def lock(self, name: str, timeout_s: float = -1) -> Iterator[None]:
+        """Hold the named lock of this root (disk only; on an object store conditional writes do its work)."""
+        if not self.is_local:
+            yield
+            return
+        folder = Path(self._base) / "locks"
+        lock = FileLock(folder / f"{name}.lock", timeout=timeout_s)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise WriteFailed(
+                f"Cannot write below the root {self.url}: {error.strerror or error}. "
+                "Give a folder you may write to with --root or $ZSAR_ROOT."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def storage(self, *parts: str) -> icechunk.Storage:
+        """Icechunk storage of a folder below the root."""
+        if self.is_local:
+            return icechunk.local_filesystem_storage(self.path(*parts))
+        scheme, bucket, prefix = urlsplit(self.url)[:3]
+        prefix = "/".join([*filter(None, [prefix.strip("/")]), *parts])
+        if scheme == "s3":
+            endpoint = os.environ.get("AWS_ENDPOINT_URL")
+            return icechunk.s3_storage(
+                bucket=bucket,
+                prefix=prefix,
+                from_env=True,
+                region=os.environ.get("AWS_REGION", "us-east-1"),
+                endpoint_url=endpoint,
+                allow_http=bool(endpoint and endpoint.startswith("http://")),
+                force_path_style=bool(endpoint),
+            )
+        if scheme in {"gs", "gcs"}:
+            return icechunk.gcs_storage(bucket=bucket, prefix=prefix, from_env=True)
+        account = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
+        return icechunk.azure_storage(account=account, container=bucket, prefix=prefix, from_env=True)

@@ -1,0 +1,88 @@
+"""The same contract on an object store: a real S3 protocol, served by moto on this machine."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from stores.features import FeatureStore
+from stores.root import Root
+from tests.stores.store_contract import OUTPUTS, StoreContract, rows_of
+
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """moto's server in a process of its own, on a free port."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(f"{url}/moto-api/").close()
+                break
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.2)
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def root(endpoint, monkeypatch, request) -> Root:
+    import boto3
+
+    settings = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_REGION": "us-east-1",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"b{abs(hash(request.node.name)) % 10**10}"
+    boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint).create_bucket(Bucket=bucket)
+    return Root(f"s3://{bucket}/cache")
+
+
+class TestOnS3(StoreContract):
+    """The contract, over the network."""
+
+
+def test_two_committers_at_once_lose_nothing_without_a_lock(root):
+    FeatureStore(root).create("x@ab", {"extractor": "x"}, "ab", OUTPUTS)
+    code = (
+        "import sys; from stores.root import Root; from stores.features import FeatureStore\n"
+        "from tests.stores.store_contract import rows_of\n"
+        "s = FeatureStore(Root(sys.argv[1])).find('x'); start = int(sys.argv[2])\n"
+        "[s.append([rows_of(i)]) for i in range(start, start + 8)]"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, root.url, str(100 * n)], env=os.environ) for n in range(2)]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    feature_set = FeatureStore(root).find("x")
+    assert feature_set.shape()[0] == 16
+    assert list(feature_set.damage()) == []
+    assert feature_set.append([rows_of(3)]) == 0
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_whole_extraction_lives_there_and_is_found_again(root, videos):
+    from pipelines.config import ExtractConfig
+    from pipelines.extract import extract
+
+    assert extract(ExtractConfig(("fake",), "d"), root).features[0].extracted == 6
+    assert extract(ExtractConfig(("fake",), "d"), Root(root.url)).features[0].skipped == 6
