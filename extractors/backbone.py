@@ -24,35 +24,37 @@ if TYPE_CHECKING:
 
 
 class Network(abc.ABC):
-    """A network with BatchNorm folded and a linear classifier on its features.
+    """A network with BatchNorm folded and, where its logits are kept, a linear classifier on its features.
 
     Parameters
     ----------
-    head, head_bias : (D, K) and (K,) float32
+    head : ((D, K), (K,)) float32, or None
+        Weight and bias of the classifier.
     device, dtype : where and in what the convolutions compute
     """
 
-    def __init__(self, head: np.ndarray, head_bias: np.ndarray, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, head: tuple[np.ndarray, np.ndarray] | None, device: torch.device, dtype: torch.dtype) -> None:
         import torch
 
         self.device = device
         self.dtype = dtype
-        self.head = torch.from_numpy(np.ascontiguousarray(head)).to(device)
-        self.head_bias = torch.from_numpy(head_bias).to(device)
+        self.head = head and tuple(torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in head)
 
     def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
-        """Per-unit `features` (B, D) and `logits` (B, K), float32, of (B, T, H, W, 3) uint8."""
+        """Per-unit `features` (B, [r,] D) and, with a head, `logits` (B, [r,] K), float32, of (B, T, H, W, 3) uint8."""
         import torch
 
         with torch.inference_mode():
-            features = self.features(units)
-            # row by row: a matrix product may round the last rows of a batch otherwise than the first
-            logits = torch.stack([row @ self.head for row in features]) + self.head_bias
-        return {"features": features.cpu().numpy(), "logits": logits.cpu().numpy()}
+            found = {"features": self.features(units)}
+            if self.head:
+                weight, bias = self.head
+                # unit by unit: a matrix product may round the last rows of a batch otherwise than the first
+                found["logits"] = torch.stack([unit @ weight for unit in found["features"]]) + bias
+        return {name: values.cpu().numpy() for name, values in found.items()}
 
     @abc.abstractmethod
     def features(self, units: np.ndarray) -> torch.Tensor:
-        """(B, D) float32 of (B, T, H, W, 3) uint8."""
+        """(B, D) float32 of (B, T, H, W, 3) uint8; (B, r, D) where a unit gives r rows."""
 
 
 class Backbone(Extractor):
@@ -105,6 +107,11 @@ class Backbone(Extractor):
                 f"got {units.shape} {units.dtype}. Fill the last batch up."
             )
         return self._network(units)
+
+
+def unit_rows(units: Mapping[str, np.ndarray], outputs: Mapping[str, Output]) -> dict[str, np.ndarray]:
+    """The rows of an item whose units give a row each, (n, D), or r of them in the order of time, (n, r, D)."""
+    return as_stored({name: values.reshape(-1, values.shape[-1]) for name, values in units.items()}, outputs)
 
 
 def as_stored(rows: Mapping[str, np.ndarray], outputs: Mapping[str, Output]) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from extractors import weights
-from extractors.backbone import Backbone, Network, as_stored
+from extractors.backbone import Backbone, Network, unit_rows
 from extractors.base import Output
 from extractors.class_names import KINETICS_400, class_names
 from extractors.errors import ExtractorError
@@ -101,7 +101,7 @@ class I3DKinetics400(Backbone):
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One row a clip."""
-        return as_stored(units, self.outputs)
+        return unit_rows(units, self.outputs)
 
     def columns(self) -> dict[str, list[str]]:
         """Names of the 400 classes of `logits`."""
@@ -154,7 +154,7 @@ class _Network(Network):
             return Convolution(weight, bias, (stride,) * 3, padding, device=device, dtype=dtype)
 
         head = arrays[f"params|{_HEAD}|kernel"].reshape(_FEATURES, _CLASSES)
-        super().__init__(head, arrays[f"params|{_HEAD}|bias"], device, dtype)
+        super().__init__((head, arrays[f"params|{_HEAD}|bias"]), device, dtype)
         self.stem = {"Conv3d_1a_7x7": unit("Conv3d_1a_7x7", 2)}
         self.stem |= {name: unit(name) for name in ("Conv3d_2b_1x1", "Conv3d_2c_3x3")}
         self.mixed = {block: [unit(f"{block}|{branch}") for branch in _BRANCHES] for block in _MIXED}

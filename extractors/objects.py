@@ -173,7 +173,7 @@ class _Network(Network):
             padding = (weight.shape[-1] // 2 if stride == 1 else 0,) * 2
             return Convolution(weight, bias, (stride, stride), padding, activation, groups, device, dtype)
 
-        super().__init__(arrays["_fc.weight"].T, arrays["_fc.bias"], device, dtype)
+        super().__init__((arrays["_fc.weight"].T, arrays["_fc.bias"]), device, dtype)
         self.stem = unit("_conv_stem", "_bn0", 2)
         self.blocks = []
         for block in _blocks():

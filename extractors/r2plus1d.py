@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from extractors import weights
-from extractors.backbone import Backbone, Network, as_stored
+from extractors.backbone import Backbone, Network, unit_rows
 from extractors.base import Output
 from extractors.class_names import KINETICS_400, class_names
 from extractors.sampling import Geometry, Sampling
@@ -79,7 +79,7 @@ class _R2Plus1D(Backbone):
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One row a clip."""
-        return as_stored(units, self.outputs)
+        return unit_rows(units, self.outputs)
 
 
 class R2Plus1D18(_R2Plus1D):
@@ -169,7 +169,7 @@ class R2Plus1DNetwork(Network):
             space = unit(f"{at}.0.0", f"{at}.0.1", (1, stride, stride))
             return space, unit(f"{at}.0.3", f"{at}.1", (stride, 1, 1))
 
-        super().__init__(arrays["fc.weight"].T, arrays["fc.bias"], device, dtype)
+        super().__init__((arrays["fc.weight"].T, arrays["fc.bias"]), device, dtype)
         self.stem = (unit("stem.0", "stem.1", (1, 2, 2)), unit("stem.3", "stem.4", (1, 1, 1)))
         self.blocks: list[tuple[Convolution, Convolution, Convolution, Convolution, Convolution | None]] = []
         for layer, blocks in enumerate(layout.blocks, start=1):

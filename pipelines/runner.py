@@ -267,7 +267,15 @@ def _rows(extractor: Extractor, entry: _Entry) -> ItemRows | InputFault:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             return NotFinite(f"output {name} holds NaN or infinity")
     count = len(next(iter(rows.values())))
-    times = entry.times
-    if count != len(times):  # rows that stand for the whole item
-        times = np.tile([times[:, 0].min(), times[:, 1].max()], (count, 1))
-    return ItemRows(entry.item.key, rows, times.astype(np.float32))
+    return ItemRows(entry.item.key, rows, row_times(entry.times, count))
+
+
+def row_times(units: np.ndarray, rows: int) -> np.ndarray:
+    """(rows, 2) float32 seconds: the times of an item's rows from the (n, 2) times of its units.
+
+    As many rows a unit: each stands for an equal part of its unit. Any other number: each stands for the whole item.
+    """
+    if rows % len(units):
+        return np.tile([units[:, 0].min(), units[:, 1].max()], (rows, 1)).astype(np.float32)
+    edges = np.linspace(units[:, 0], units[:, 1], rows // len(units) + 1, axis=1)
+    return np.stack([edges[:, :-1].ravel(), edges[:, 1:].ravel()], 1).astype(np.float32)

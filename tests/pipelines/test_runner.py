@@ -11,7 +11,7 @@ import pytest
 
 from extractors.clips import Clips
 from pipelines.plan import Item
-from pipelines.runner import Runner
+from pipelines.runner import Runner, row_times
 from stores.features import ItemRows
 from tests.fake import FakeExtractor, FakeStillExtractor
 
@@ -126,3 +126,16 @@ def test_decoded_pixels_are_bounded_by_the_queues_and_not_by_the_items():
 
     assert sum(r is not None for r in make(forwards=1, decoders=4, read=counted).results(items(300))) == 300
     assert 0 < most <= 16  # 4 in the queue, 4 in decoders' hands, the rest in the pool and in the batch
+
+
+@pytest.mark.parametrize(
+    ("rows", "times"),
+    [
+        (2, [[0, 4], [4, 6]]),  # one a unit
+        (4, [[0, 2], [2, 4], [4, 5], [5, 6]]),  # two a unit: its halves
+        (1, [[0, 6]]),  # one for the whole item
+        (3, [[0, 6]] * 3),
+    ],
+)
+def test_rows_of_a_unit_share_its_time_and_others_have_the_whole_items(rows, times):
+    assert row_times(np.array([[0, 4], [4, 6]], np.float32), rows).tolist() == times
