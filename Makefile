@@ -6,12 +6,13 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-.PHONY: help install pack demo test test-all test-heavy check bench clean
+.PHONY: help install pack demo test test-all test-heavy check prefect bench clean
 
 help:
 	@echo 'make demo      index real clips, extract features, open a table and a page (installs by itself)'
 	@echo 'make test      checks and tests, under 15 minutes (installs by itself)'
 	@echo 'make test-all  the same and the heavy lanes: kills, full disks, object store, memory'
+	@echo 'make prefect   a Prefect server, work pools, deployments and a worker; Ctrl-C ends them (docs/prefect.md)'
 	@echo 'make bench     one line a performance bar; exit status 1 where one falls short'
 	@echo 'make clean     remove what make made'
 
@@ -45,6 +46,9 @@ check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+prefect: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ./prefect.sh
 
 bench: pack
 	@$(BIN)/python -m benchmarks

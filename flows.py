@@ -1,73 +1,253 @@
-"""Prefect flows: order and names; the stages in `pipelines/` do the work and run without Prefect too.
+"""Prefect flows: order, slots and names; the stages in `pipelines/` do the work and run without Prefect too.
 
+    prefect deployment run extract/extract-kinetics
     python -c "from flows import extract; extract('/data/ucf101', 'ucf101', ['i3d_k400'])"
 
 A flow that died is continued by running it again: the plan is computed from the store, so no state is kept here and
-Prefect caches no result.
+Prefect caches no result. A user's mistake ends a run as Failed with one line and no traceback.
 """
 
-from typing import Any
+import contextlib
+import functools
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec
+from uuid import UUID
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import FailedRun
+from prefect.states import Failed
+from prefect.task_runners import ThreadPoolTaskRunner
 
-from pipelines.config import ExtractConfig, IndexConfig
-from pipelines.extract import ExtractReport
-from pipelines.extract import extract as extract_stage
-from pipelines.index import IndexReport
+from extractors.errors import ExtractorError
+from pipelines import report as reports
+from pipelines.compute import device_of
+from pipelines.config import ExtractConfig, IndexConfig, ShardConfig
+from pipelines.errors import UsageError
+from pipelines.extract import Extraction, ExtractReport, Silent, extraction
 from pipelines.index import index as index_stage
 from pipelines.listing import failures
+from pipelines.plan import Plan
+from pipelines.shards import Shard, cut, work
+from stores.errors import StoreError
 from stores.root import Root
+
+GPU_SLOTS = "gpu"  # a global concurrency limit: so many shards compute on GPUs at once, over all runs
+_LOOK_S = 1.0
+_TELL_S = 2.0
+_COUNTS = ("planned", "extracted", "skipped", "failed", "quarantined")
+
+P = ParamSpec("P")
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Prefect's engine logs the end of a run that says itself why it failed as if that were a defect."""
+    if record.exc_info and isinstance(record.exc_info[1], FailedRun):
+        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
+    return True
+
+
+for _logger in ("prefect.engine", "prefect.flow_runs"):
+    logging.getLogger(_logger).addFilter(_without_traceback)
+
+
+def _in_one_line(function: Callable[P, Any]) -> Callable[P, Any]:
+    """A user's mistake ends the run as Failed with its one line; any other error keeps its traceback."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (UsageError, StoreError, ExtractorError, FailedRun) as error:
+            return Failed(message=str(error))
+
+    return run
 
 
 @task(name="index", task_run_name="index {config.dataset}")
-def index(config: IndexConfig, root: str) -> IndexReport:
+@_in_one_line
+def index(config: IndexConfig, root: str) -> Any:
     """Bring the manifest of a data set up to date."""
     return index_stage(config, Root(root))
 
 
-@task(name="compute", task_run_name="extract {config.features} of {config.dataset}")
-def compute(config: ExtractConfig, root: str) -> ExtractReport:
-    """Compute and commit what the store lacks."""
-    return extract_stage(config, Root(root))
+@task(name="shard", task_run_name="shard {shard.number}")
+@_in_one_line
+def compute(shard: Shard) -> Any:
+    """Compute one shard and hand it over; on a GPU only while a slot is free. Gives the videos opened."""
+    on_gpu = device_of(shard.config.device).startswith("cuda")
+    with concurrency(GPU_SLOTS, occupy=1) if on_gpu else contextlib.nullcontext():
+        return work(shard)
 
 
 @flow(name="extract", flow_run_name="extract {dataset}")
+@_in_one_line
 def extract(
     path: str,
     dataset: str,
     features: list[str],
-    root: str = "./zsar-data",
+    root: str | None = None,
     layout: str = "auto",
     labels: list[str] | None = None,
+    prune: bool = False,
+    weights: list[str] | None = None,
     precision: str = "fp32",
     device: str = "auto",
+    workers: int = 0,
+    decoders: int = 0,
+    commit_every_s: float = 30.0,
     retry_failed: bool = False,
-) -> dict[str, Any]:
+    same_errors: int = 50,
+    shard_size: int = 500,
+    runner: str = "local",
+    cluster: str = "",
+    cluster_options: dict[str, Any] | None = None,
+    adapt: dict[str, Any] | None = None,
+) -> Any:
     """Index a data set, then extract the features it lacks.
 
     Parameters
     ----------
-    path, dataset, layout, labels
+    path, dataset, layout, labels, prune
         As `zsar index` takes them.
-    features, precision, device, retry_failed
+    features, weights, precision, device, workers, decoders, commit_every_s, retry_failed, same_errors
         As `zsar extract` takes them.
     root : str
-        The cache.
+        The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
+    shard_size, runner, cluster, cluster_options, adapt
+        As `pipelines.config.ShardConfig` says.
 
     Returns
     -------
     dict
         Feature set name to its counts: planned, extracted, skipped, failed, quarantined.
     """
-    index(IndexConfig((path,), dataset, layout, tuple(labels or ())), root)
-    settings = ExtractConfig(tuple(features), dataset, precision=precision, device=device, retry_failed=retry_failed)
-    report = compute(settings, root)
-    counts = ("planned", "extracted", "skipped", "failed", "quarantined")
-    results = {f.name: {count: getattr(f, count) for count in counts} for f in report.features}
+    cache = Root(root or os.environ.get("ZSAR_ROOT") or "./zsar-data")
+    sharding = ShardConfig(shard_size, runner, cluster, cluster_options or {}, adapt or {})
+    settings = ExtractConfig(
+        tuple(features),
+        dataset,
+        tuple(weights or ()),
+        precision=precision,
+        device=device,
+        workers=workers,
+        decoders=decoders,
+        commit_every_s=commit_every_s,
+        retry_failed=retry_failed,
+        same_errors=same_errors,
+    )
+    index(IndexConfig((path,), dataset, layout, tuple(labels or ()), prune), cache.url, return_state=True).result()
+    progress = _Progress(dataset)
+    with extraction(settings, cache, progress) as run:
+        shards = cut(run.todo, settings, cache, shard_size)
+        if shards:
+            _in_shards(run, shards, sharding)
+    progress.finish()
+    return _told(run.report(), settings, cache)
+
+
+def _in_shards(run: Extraction, shards: list[Shard], sharding: ShardConfig) -> None:
+    """Have the shards computed, and commit what is handed over until all are done."""
+    with _workers(sharding) as workers:
+        waiting = [workers.submit(compute, {"shard": shard}) for shard in shards]
+        try:
+            while waiting:
+                time.sleep(_LOOK_S)
+                run.collect()
+                done = [future for future in waiting if future.wrapped_future.done()]
+                run.decoded += sum(future.result() for future in done)
+                waiting = [future for future in waiting if future not in done]
+        finally:
+            run.collect()
+
+
+@contextlib.contextmanager
+def _workers(sharding: ShardConfig) -> Iterator[Any]:
+    """What the shards are submitted to: this process, one after another, or a Dask cluster."""
+    if sharding.runner == "local":
+        with ThreadPoolTaskRunner(max_workers=1) as this_process:  # type: ignore[var-annotated]
+            yield this_process
+        return
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError as error:
+        raise UsageError("Dask is not installed here. Run `pip install -e '.[cluster]'`.") from error
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # of a cluster that begins and ends in this process
+    if "://" in sharding.cluster:
+        asked = DaskTaskRunner(address=sharding.cluster)
+    else:
+        options = dict(sharding.cluster_options)
+        if not sharding.cluster:
+            options.setdefault("threads_per_worker", 1)  # a shard brings its own threads
+        asked = DaskTaskRunner(
+            cluster_class=sharding.cluster or None, cluster_kwargs=options, adapt_kwargs=dict(sharding.adapt)
+        )
+    with asked as cluster:
+        try:
+            cluster.client  # noqa: B018 - made when first asked for: now, where its fault can be told
+        except (OSError, ImportError, AttributeError) as error:
+            raise UsageError(f"No Dask cluster at {sharding.cluster or 'this machine'}: {error}.") from error
+        yield cluster
+
+
+class _Progress(Silent):
+    """How a run goes, as artifacts in the UI: a bar that moves, at most every two seconds."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+        self._bar: UUID | None = None
+        self._total = 0
+        self._next = 0.0
+
+    def started(self, plan: Plan) -> None:
+        self._total = sum(f.planned for f in plan.features)
+        self._bar = _uuid(
+            create_progress_artifact(0.0, _key("progress", self._dataset), f"{self._total} features to compute")
+        )
+
+    def advanced(self, done: int, failed: int) -> None:
+        if self._bar and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _TELL_S
+            update_progress_artifact(self._bar, 100.0 * done / self._total)
+
+    def waiting(self, feature: str) -> None:
+        get_run_logger().info("Another run works on %s; waiting for it, then computing what it leaves.", feature)
+
+    def finish(self) -> None:
+        """The bar to its end."""
+        if self._bar:
+            update_progress_artifact(self._bar, 100.0)
+
+
+def _told(report: ExtractReport, settings: ExtractConfig, root: Root) -> dict[str, dict[str, int]]:
+    """The run's outcome as artifacts and as the flow's result."""
+    dataset = settings.dataset
+    results = {f.name: {count: getattr(f, count) for count in _COUNTS} for f in report.features}
     rows = [{"feature": name, **result} for name, result in results.items()]
-    create_table_artifact(rows, key="extract-results", description=f"{dataset}: {report.decoded} videos decoded")
-    if lost := [row for row in failures(Root(root)) if row["dataset"] == dataset]:
-        create_table_artifact(lost, key="extract-failures", description="Videos that gave no features, and why")
-    get_run_logger().info("%s: %s", dataset, results)
+    create_table_artifact(rows, key=_key("results", dataset), description=f"{report.decoded} videos decoded")
+    if lost := [row for row in failures(root) if row["dataset"] == dataset]:
+        create_table_artifact(lost, key=_key("failures", dataset), description="What gave no features, and why")
+    page = reports.write(report, settings, root)
+    create_link_artifact(page, link_text=page, key=_key("report", dataset), description="The report, as a page")
+    get_run_logger().info("%s: %s; report: %s", dataset, results, page)
     return results
+
+
+def _key(what: str, dataset: str) -> str:
+    """An artifact's key: lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", f"extract {what} {dataset}".lower()).strip("-")
+
+
+def _uuid(artifact: Any) -> UUID:
+    """Prefect types its synchronous functions as if they might be awaited."""
+    return artifact if isinstance(artifact, UUID) else UUID(str(artifact))

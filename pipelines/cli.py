@@ -194,6 +194,7 @@ def extract_command(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try quarantined videos again.")] = False,
     same_errors: Annotated[int, typer.Option(help="Stop after so many identical errors in a row.")] = 50,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write a report as a page below the root.")] = False,
     root: RootOption = ROOT,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -203,11 +204,12 @@ def extract_command(
     Several features share one decode of each video. Kill it at any moment and run it again: it goes on.
 
     JSON: planned, extracted, skipped, failed (content keys), recipe, seconds; quarantined when not 0; with several
-    features `recipe` maps names to keys.
+    features `recipe` maps names to keys; with --html `report`, a URL.
     """
     from pipelines.config import ExtractConfig
     from pipelines.extract import extract
     from pipelines.plan import plan
+    from pipelines.report import write as write_report
 
     settings = _settings(ExtractConfig, locals())
     if dry_run:
@@ -215,10 +217,13 @@ def extract_command(
         return
     with ExtractBar() as progress:
         report = extract(settings, _open_root(root), progress)
+    page = {"report": write_report(report, settings, _open_root(root))} if html else {}
     if as_json:
-        print(json.dumps(_extract_json(report)))
+        print(json.dumps(_extract_json(report) | page))
         return
     _print_extract(report, root)
+    if page:
+        print(f"Look at {page['report']}")
 
 
 def _extract_json(report: "ExtractReport") -> dict[str, Any]:
@@ -474,6 +479,40 @@ def _agreed(question: str) -> bool:
         return typer.confirm(question, err=True)
     except typer.Abort:
         return False
+
+
+# -- run --------------------------------------------------------------------------------------------------------------
+
+
+@app.command("run")
+@_command
+def run_command(
+    deployment: Annotated[str, typer.Argument(help="A deployment's own name, such as extract-kinetics.")],
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE in place of the deployment's; JSON or text.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it and do not wait.")] = False,
+    root: Annotated[
+        str | None, typer.Option("--root", help="The cache; default: what the deployment or its worker says.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a deployment of the Prefect server, and follow it to its end. Exit status 1 unless it completes.
+
+    `make prefect` starts a server with deployments; `$PREFECT_API_URL` names the server.
+
+    JSON: deployment, run, state, message, url.
+    """
+    from pipelines.deployments import parameter, run
+
+    parameters = dict(parameter(text) for text in param or ()) | ({"root": root} if root else {})
+    report = run(deployment, parameters, wait=not detach, told=say)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(report)))
+    else:
+        print(f"{report.deployment}: {report.state}{f' ({report.message})' if report.message else ''}, {report.url}")
+    if not detach and report.state != "Completed":
+        raise typer.Exit(1)
 
 
 # -- demo -------------------------------------------------------------------------------------------------------------

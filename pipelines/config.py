@@ -4,6 +4,8 @@ Their fields are the flow parameters and the command's options alike; `--config 
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from pipelines.errors import UsageError
 
@@ -61,6 +63,37 @@ class ExtractConfig:
         for name, least in (("workers", 0), ("decoders", 0), ("commit_every_s", 0), ("same_errors", 1)):
             if not getattr(self, name) >= least:  # so put, it also refuses what is not a number
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+
+
+RUNNERS = ("local", "dask")
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardConfig:
+    """How a flow cuts an extraction into shards, and who works on them.
+
+    Attributes
+    ----------
+    size : items a shard; a unit of scheduling only, and more where a run would have over 1,000 shards
+    runner : `local`, one shard after another in the flow's own process, or `dask`
+    cluster : of Dask: a scheduler's address, the qualified name of a cluster class, or nothing for one on this machine
+    cluster_options : keyword arguments of that class
+    adapt : keyword arguments of its `adapt`, to grow and shrink with the work
+    """
+
+    size: int = 500
+    runner: str = "local"
+    cluster: str = ""
+    cluster_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    adapt: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UsageError(f"shard size must be at least 1, got {self.size}.")
+        if self.runner not in RUNNERS:
+            raise UsageError(f"runner must be {' or '.join(RUNNERS)}, got {self.runner!r}.")
+        if self.runner == "local" and (self.cluster or self.cluster_options or self.adapt):
+            raise UsageError("A cluster was described, but the runner is local; set runner to dask.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,29 +4,24 @@ Run    `zsar extract i3d_k400 --dataset asl`
 Takes  a manifest, weights
 Gives  feature sets with the rows of every item that could be decoded; the others in the failures, with the reason
 
-The plan is computed from the store, so nothing else has to remember where a run was. What the forward threads give is
-committed at least every 30 s, all of it in one commit a feature.
+The plan is computed from the store, so nothing else has to remember where a run was. An `Extraction` is the one
+committer of its run: what is computed here, or handed over by workers elsewhere (`shards.py`), it commits, all of a
+feature in one commit.
 """
 
 import contextlib
 import dataclasses
-import os
-import re
 import time
 import uuid
 from collections.abc import Iterator
 from typing import Protocol
 
-from extractors import allocator
-from extractors.base import Extractor
-from extractors.errors import InputFault, MachineFault, NotFinite
+from pipelines.compute import compute
 from pipelines.config import ExtractConfig
-from pipelines.errors import Stopped
-from pipelines.plan import Feature, Item, Plan, plan
-from pipelines.runner import Result, Runner
-from stores.errors import WriteFailed
+from pipelines.plan import Feature, Plan, plan
 from stores.failures import Failure, Failures
 from stores.features import FeatureSet, FeatureStore, ItemRows
+from stores.handover import Handover
 from stores.root import Root
 
 
@@ -103,7 +98,7 @@ class ExtractReport:
 def extract(
     config: ExtractConfig, root: Root, progress: Progress | None = None, store: FeatureStore | None = None
 ) -> ExtractReport:
-    """Compute what is missing of the features of a data set and commit it.
+    """Compute what is missing of the features of a data set in this process and commit it.
 
     Raises
     ------
@@ -116,78 +111,106 @@ def extract(
     KeyboardInterrupt
         Passed on after what was handed over is committed.
     """
-    started = time.monotonic()
+    with extraction(config, root, progress, store) as run:
+        if run.todo.missing.num_rows:
+            run.decoded = compute(run.active, run.todo.items(), config, run.commit, run.told)
+    return run.report()
+
+
+@contextlib.contextmanager
+def extraction(
+    config: ExtractConfig, root: Root, progress: Progress | None = None, store: FeatureStore | None = None
+) -> Iterator["Extraction"]:
+    """A run: planned, alone on its feature sets, ready to commit what is computed; raises as `extract` does."""
     progress = progress or Silent()
     store = store or FeatureStore(root)
-    todo = plan(config, root)
-    run = _Run(config, root, store, progress)
-    if todo.missing.num_rows:
-        with contextlib.ExitStack() as locks:
-            for name in sorted(f.name for f in todo.features if f.planned):
+    run = Extraction(config, root, store, progress, plan(config, root))
+    with contextlib.ExitStack() as locks:
+        if run.todo.missing.num_rows:
+            for name in sorted(run.active):
                 locks.enter_context(_sole_run(root, name, progress))
-            todo = plan(config, root)  # again: another run may have done it while this one made its plan or waited
-            if todo.missing.num_rows:
-                progress.started(todo)
-                run.run(todo)
-    reports = tuple(run.report(feature) for feature in todo.features)
-    return ExtractReport(reports, run.decoded, time.monotonic() - started)
+            run.open()
+        yield run
 
 
-class _Run:
-    """One run: counts, and what has been handed over since the last commit."""
+class Extraction:
+    """A run under way: its plan, its counts, and the only hand that writes its features.
 
-    def __init__(self, config: ExtractConfig, root: Root, store: FeatureStore, progress: Progress) -> None:
+    Attributes
+    ----------
+    todo : what the store lacked when the run began
+    active : the features that lack something, by full name
+    decoded : videos opened
+    """
+
+    def __init__(self, config: ExtractConfig, root: Root, store: FeatureStore, progress: Progress, todo: Plan) -> None:
+        self.todo = todo
+        self.decoded = 0
         self._config = config
+        self._root = root
         self._store = store
         self._progress = progress
         self._failures = Failures(root)
         self._id = uuid.uuid4().hex
-        self._handed: dict[str, list[ItemRows]] = {}
-        self._faults: list[Failure] = []
-        self._suspects: list[tuple[int, Failure]] = []  # the last faults, as long as they are all alike
+        self._started = time.monotonic()
+        self._sets: dict[str, FeatureSet] = {}
         self._attempts: dict[tuple[bytes, str], int] = {}
+        self._done = self._failed = 0
         self._extracted: dict[str, int] = {}
-        self._failed: dict[str, int] = {}
-        self.decoded = 0
+        self._quarantined: dict[str, set[bytes | None]] = {}
 
-    def run(self, todo: Plan) -> None:
-        config = self._config
-        device = device_of(config.device)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        forwards = (config.workers or cores) if device == "cpu" else 1
-        active = {f.name: f for f in todo.features if f.planned}
-        allocator.keep_freed_memory()
-        for feature in active.values():
-            feature.extractor.load(device)
-        sets = {name: self._open(feature) for name, feature in active.items()}
-        self._handed = {name: [] for name in active}
+    @property
+    def active(self) -> dict[str, Feature]:
+        """The features that lack something, by full name."""
+        return {f.name: f for f in self.todo.features if f.planned}
+
+    def open(self) -> None:
+        """Make the sets, take what the workers of a run that was killed had handed over, and plan again.
+
+        Again, because another run may have computed it all while this one made its plan or waited for the lock.
+        """
+        self._sets = {name: self._open(feature) for name, feature in self.active.items()}
+        for name in self._sets:
+            self._adopt(name)
+        self.todo = plan(self._config, self._root)
         self._attempts = self._failures.attempts()
-        runner = Runner(
-            {name: f.extractor for name, f in active.items()},
-            {name: batch_units(f.extractor, device) for name, f in active.items()},
-            forwards,
-            config.decoders or cores,
-        )
-        last_commit = time.monotonic()
-        try:
-            with contextlib.closing(runner.results(todo.items())) as results:
-                for result in results:
-                    if result is not None:
-                        self._take(result, active)
-                    if time.monotonic() - last_commit >= config.commit_every_s:
-                        self._commit(sets)
-                        last_commit = time.monotonic()
-        except WriteFailed:
-            raise  # trying at once again would fail again
-        except BaseException:
-            self._commit(sets, last=True)
-            raise
-        else:
-            self._commit(sets, last=True)
-        finally:
-            self.decoded = runner.decoded
+        if self.todo.missing.num_rows:
+            self._progress.started(self.todo)
 
-    def report(self, feature: Feature) -> FeatureReport:
+    def commit(self, name: str, rows: list[ItemRows], faults: list[Failure]) -> None:
+        """Commit what was computed of one feature; raises WriteFailed where that was not possible."""
+        if rows:
+            added = self._sets[name].append(rows, {"run": self._id})
+            self._extracted[name] = self._extracted.get(name, 0) + added
+            self._progress.committed(name, added)
+        counted = [f._replace(attempts=self._attempts.get((f.key or b"", f.recipe_key), 0) + 1) for f in faults]
+        self._failures.append(counted)
+        self._quarantined.setdefault(name, set()).update(f.key for f in counted)
+
+    def told(self, failed: bool) -> None:
+        """One (item, feature) pair is done."""
+        self._done += 1
+        self._failed += failed
+        self._progress.advanced(self._done, self._failed)
+
+    def collect(self) -> None:
+        """Commit what workers have handed over since the last time."""
+        for name in self._sets:
+            handover = Handover(self._root, name)
+            parts = handover.parts()
+            rows, faults = handover.read(parts)
+            if parts:
+                self.commit(name, rows, faults)
+                for failed in [False] * len(rows) + [True] * len(faults):
+                    self.told(failed)
+                handover.remove(parts)
+
+    def report(self) -> ExtractReport:
+        """How it went so far."""
+        reports = tuple(self._report(feature) for feature in self.todo.features)
+        return ExtractReport(reports, self.decoded, time.monotonic() - self._started)
+
+    def _report(self, feature: Feature) -> FeatureReport:
         name = feature.name
         return FeatureReport(
             name,
@@ -195,7 +218,7 @@ class _Run:
             feature.planned,
             self._extracted.get(name, 0),
             feature.skipped,
-            self._failed.get(name, 0),
+            len(self._quarantined.get(name, ())),
             feature.quarantined,
         )
 
@@ -204,54 +227,15 @@ class _Run:
         recipe, columns = feature.recipe, feature.extractor.columns()
         return self._store.create(feature.name, recipe.to_dict(), recipe.key, outputs, columns)
 
-    def _take(self, result: Result, active: dict[str, Feature]) -> None:
-        item, name, outcome, order = result
-        if isinstance(outcome, ItemRows):
-            self._handed[name].append(outcome)
-            self._acquit(before=order)
-        else:
-            self._quarantine(item, active[name], outcome, order)
-        done = sum(self._extracted.values()) + sum(map(len, self._handed.values()))
-        failed = sum(self._failed.values())
-        self._progress.advanced(done + failed, failed)
-
-    def _quarantine(self, item: Item, feature: Feature, fault: InputFault, order: int) -> None:
-        kind, message = type(fault).__name__, str(fault)
-        if self._suspects and (self._suspects[-1][1].error, self._suspects[-1][1].message) != (kind, message):
-            self._acquit()
-        attempts = self._attempts.get((item.key, feature.recipe.key), 0) + 1
-        stage = "forward" if isinstance(fault, NotFinite) else "decode"
-        dataset, recipe_key = self._config.dataset, feature.recipe.key
-        failure = Failure(
-            item.key, item.places[0][0], dataset, recipe_key, feature.name, stage, kind, message, attempts
-        )
-        self._suspects.append((order, failure))
-        self._failed[feature.name] = self._failed.get(feature.name, 0) + 1
-        alike = len({failure.key for _, failure in self._suspects})
-        if alike >= self._config.same_errors:
-            self._suspects = []  # no fault of the items: the next run tries them again
-            raise Stopped(
-                f"{alike} items in a row failed alike ({kind}: {message}), the last one {item.places[0][0]}. "
-                "Is a disk or a network gone? None of these is quarantined; mend the cause and run the same command "
-                "again, or raise --same-errors if the items are really broken."
-            )
-
-    def _acquit(self, before: float = float("inf")) -> None:
-        """What failed alike so far was a fault of the items, for something else came of one decoded later."""
-        self._faults += [failure for order, failure in self._suspects if order < before]
-        self._suspects = [(order, failure) for order, failure in self._suspects if order >= before]
-
-    def _commit(self, sets: dict[str, FeatureSet], last: bool = False) -> None:
-        for name, items in self._handed.items():
-            if items:
-                added = sets[name].append(items, {"run": self._id})
-                self._extracted[name] = self._extracted.get(name, 0) + added
-                self._handed[name] = []
-                self._progress.committed(name, added)
-        if last:
-            self._acquit()
-        self._failures.append(self._faults)
-        self._faults = []
+    def _adopt(self, name: str) -> None:
+        """Commit what lies handed over since a run that ended before it could; it counts as there already."""
+        handover = Handover(self._root, name)
+        if parts := handover.parts():
+            rows, faults = handover.read(parts)
+            if rows:
+                self._sets[name].append(rows, {"run": self._id, "adopted": True})
+            self._failures.append(faults)
+            handover.remove(parts)
 
 
 @contextlib.contextmanager
@@ -264,19 +248,3 @@ def _sole_run(root: Root, name: str, progress: Progress) -> Iterator[None]:
             progress.waiting(name)
             stack.enter_context(root.lock(f"run-{name}"))
         yield
-
-
-def batch_units(extractor: Extractor, device: str) -> int:
-    """Units of every batch of an extractor on a device."""
-    return extractor.batch_units[device.partition(":")[0]]
-
-
-def device_of(asked: str) -> str:
-    """`auto` is the GPU where there is one; torch is imported here at the latest."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", asked):
-        raise MachineFault(f"device must be auto, cpu, cuda or cuda:N, got {asked!r}.")
-    if asked != "auto":
-        return asked
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

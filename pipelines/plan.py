@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -88,13 +88,17 @@ class Plan:
 
     def items(self) -> Iterator[Item]:
         """The items to extract in manifest order, each content once; memory holds one batch of rows."""
-        names = [f.name for f in self.features]
-        for batch in self.missing.to_batches(max_chunksize=1024):
-            for row in batch.to_pylist():
-                span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
-                lacking = tuple(name for name in names if row[name])
-                places = tuple((p["uri"], (p["size_bytes"], p["mtime_ns"])) for p in row["places"])
-                yield Item(row["key"], places, span, row["video_id"], lacking)
+        return items_of(self.missing, [f.name for f in self.features])
+
+
+def items_of(missing: pa.Table, names: Sequence[str]) -> Iterator[Item]:
+    """The items of rows of `Plan.missing`, with those of the named features that they lack."""
+    for batch in missing.to_batches(max_chunksize=1024):
+        for row in batch.to_pylist():
+            span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
+            lacking = tuple(name for name in names if row[name])
+            places = tuple((p["uri"], (p["size_bytes"], p["mtime_ns"])) for p in row["places"])
+            yield Item(row["key"], places, span, row["video_id"], lacking)
 
 
 def plan(config: ExtractConfig, root: Root) -> Plan:

@@ -18,9 +18,9 @@ from extractors.base import Extractor
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, InputFault
 from extractors.sampling import Geometry, Sampling
+from pipelines.compute import batch_units, device_of
 from pipelines.config import VerifyConfig
 from pipelines.errors import UsageError
-from pipelines.extract import batch_units, device_of
 from pipelines.plan import Item, option, weights_digest
 from pipelines.runner import Runner
 from stores.errors import Damaged

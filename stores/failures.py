@@ -43,7 +43,7 @@ class Failure(NamedTuple):
     stage: str
     error: str
     message: str
-    attempts: int
+    attempts: int = 1
 
 
 class Failures:

@@ -93,16 +93,31 @@ class Root:
         WriteFailed
             The disk is full, not writable, or gone.
         """
+        with self._whole(*parts) as target:
+            pq.write_table(table, target, compression="zstd")
+
+    def write_text(self, text: str, *parts: str) -> str:
+        """Write one text file, whole as `write_table` does, and give its URL."""
+        with self._whole(*parts) as target:
+            if isinstance(target, str):
+                Path(target).write_text(text)
+            else:
+                target.write(text.encode())
+        return f"{Path(self.url).as_uri() if self.is_local else self.url}/{'/'.join(parts)}"
+
+    @contextlib.contextmanager
+    def _whole(self, *parts: str) -> Iterator[Any]:
+        """What to write to, a path on a disk and a file elsewhere; it takes the target's place when all is written."""
         target = self.path(*parts)
         try:
             if not self.is_local:
                 with self.fs.open(target, "wb") as file:
-                    pq.write_table(table, file, compression="zstd")
+                    yield file
                 return
             os.makedirs(os.path.dirname(target), exist_ok=True)
             partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
             try:
-                pq.write_table(table, partial, compression="zstd")
+                yield partial
                 os.replace(partial, target)
             finally:
                 with contextlib.suppress(FileNotFoundError):

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import extractors
+from stores.features import FeatureStore
 from stores.keys import stream_key
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
@@ -49,6 +50,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeExtractor]:
     monkeypatch.setitem(extractors.EXTRACTORS, "fake", "tests.fake:FakeExtractor")
     monkeypatch.setitem(extractors.EXTRACTORS, "fake_still", "tests.fake:FakeStillExtractor")
     return FakeExtractor
+
+
+def contents(root: Root, name: str = "fake") -> dict[bytes, bytes]:
+    """Item digests by key: equal for equal stores, whatever the order of commits."""
+    feature_set = FeatureStore(root).find(name)
+    digests = np.asarray(feature_set.array("digest")[:])
+    return {k.tobytes(): d.tobytes() for k, d in zip(feature_set.keys(), digests, strict=True)}
 
 
 def picture(t: int, width: int, height: int, seed: int = 0) -> np.ndarray:

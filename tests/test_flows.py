@@ -1,43 +1,221 @@
-"""The flow, run by a real Prefect with a server of its own, gives what the command gives."""
+"""The flow on a real Prefect: a server, a worker and a deployment started by `make prefect`'s own script."""
 
+import contextlib
 import json
+import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipelines.config import ExtractConfig, IndexConfig
+from pipelines.extract import extract
+from pipelines.index import index
 from stores.features import FeatureStore
 from stores.root import Root
-from tests.conftest import make_video
+from tests.conftest import contents, make_video
 
+pytest.importorskip("prefect")
 pytestmark = pytest.mark.heavy
 
-# in a process of its own: Prefect leaves sockets and threads behind
-RUN = """
-import json, sys, extractors
-extractors.EXTRACTORS["fake"] = "tests.fake:FakeExtractor"
-from prefect.artifacts import Artifact
-from prefect.testing.utilities import prefect_test_harness
-import flows
-with prefect_test_harness(server_startup_timeout=120):
-    results = [flows.extract(sys.argv[1], "d", ["fake"], root=sys.argv[2], device="cpu") for _ in range(2)]
-    print(json.dumps({"results": results, "failures": str(Artifact.get("extract-failures").data)}))
-"""
+HERE = Path(__file__).parents[1]
+START_S, RUN_S = 180, 240
+SLOW = {"features": ["r2plus1d_18:clips=1,frames=8"], "weights": ["r2plus1d_18=random:0"], "commit_every_s": 1}
 
 
-def test_the_flow_indexes_extracts_and_reports_and_again_does_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("prefect")
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    for i in range(3):
-        make_video(folder / f"v{i}.mp4", seed=i)
-    (folder / "empty.mp4").touch()
-    root = tmp_path / "root"
-    printed = subprocess.check_output([sys.executable, "-c", RUN, str(folder), str(root)], text=True)
-    found = json.loads(printed.strip().splitlines()[-1])
-    first, again = (next(iter(result.values())) for result in found["results"])
-    assert first == {"planned": 4, "extracted": 3, "skipped": 0, "failed": 1, "quarantined": 0}
-    assert again == {"planned": 0, "extracted": 0, "skipped": 3, "failed": 0, "quarantined": 1}
-    assert "empty.mp4" in found["failures"]
-    assert FeatureStore(Root(root)).find("fake").shape() == (3, 9)
+class Prefect:
+    """A server with the deployments and one worker, as `make prefect` makes them."""
+
+    def __init__(self, home: Path, root: Path, kinetics: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.env = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PREFECT_HOME": str(home),
+            "PREFECT_PORT": str(port),
+            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "ZSAR_POOL": "cpu",
+            "ZSAR_ROOT": str(root),
+            "KINETICS": str(kinetics),
+        }
+        self._log = (home / "script.log").open("w+")
+        self.process = subprocess.Popen(
+            [str(HERE / "prefect.sh")], env=self.env, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        end = time.monotonic() + START_S
+        while "started!" not in self.log():
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.5)
+
+    def log(self) -> str:
+        return Path(self._log.name).read_text()
+
+    def zsar(self, *arguments: str) -> dict[str, Any]:
+        """`zsar run ... --json`; the object of its last line."""
+        command = [sys.executable, "-m", "pipelines.cli", "run", *arguments, "--json"]
+        done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=RUN_S)
+        return json.loads(done.stdout.strip().splitlines()[-1]) | {"status": done.returncode, "log": done.stderr}
+
+    def prefect(self, *arguments: str) -> str:
+        done = subprocess.run(
+            ["prefect", *arguments], env=self.env, text=True, capture_output=True, timeout=RUN_S, check=True
+        )
+        return done.stdout
+
+    def artifacts(self) -> dict[str, Any]:
+        """The newest artifact of each key: its type and its data."""
+        code = (
+            "import json; from prefect.client.orchestration import get_client\n"
+            "with get_client(sync_client=True) as client:\n"
+            "    found = client.read_latest_artifacts()\n"
+            "print(json.dumps({a.key: [a.type, a.data] for a in found}))"
+        )
+        printed = subprocess.check_output([sys.executable, "-c", code], env=self.env, text=True)
+        return json.loads(printed.strip().splitlines()[-1])
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(40)
+        for pid in descendants(self.process.pid):  # none, if the script keeps its word
+            os.kill(pid, signal.SIGKILL)
+        self._log.close()
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes of a session, whatever process groups they made."""
+    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True).stdout
+    rows = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    return [process for process, session in rows if session == pid]
+
+
+@pytest.fixture(scope="module")
+def kinetics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small folder laid out as Kinetics is: csv beside folders by class."""
+    folder = tmp_path_factory.mktemp("kinetics")
+    lines = ["label,youtube_id,time_start,time_end,split"]
+    for i in range(9):
+        label, name = ("bee keeping", "zumba")[i % 2], f"id_{i:08d}"
+        (folder / "train" / label).mkdir(parents=True, exist_ok=True)
+        make_video(folder / "train" / label / f"{name}_000010_000020.mp4", seed=i, frames=20)
+        lines.append(f"{label},{name},10,20,train")
+    (folder / "train" / "zumba" / "id_broken00_000001_000011.mp4").write_bytes(b"no film")
+    (folder / "train.csv").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory, kinetics: Path) -> Iterator[Prefect]:
+    home = tmp_path_factory.mktemp("prefect")
+    running = Prefect(home, home / "root", kinetics)
+    yield running
+    running.stop()
+
+
+def uninterrupted(tmp_path: Path, kinetics: Path) -> dict[bytes, bytes]:
+    """What the command gives, without Prefect."""
+    root = Root(tmp_path / "whole")
+    index(IndexConfig((str(kinetics),), "kinetics"), root)
+    extract(ExtractConfig(tuple(SLOW["features"]), "kinetics", tuple(SLOW["weights"])), root)  # type: ignore[arg-type]
+    return contents(root, "r2plus1d_18")
+
+
+def given(parameters: dict[str, Any], **more: Any) -> list[str]:
+    return [f"--param={name}={json.dumps(value)}" for name, value in (parameters | more).items()]
+
+
+def test_deployment_runs_through_a_worker_reports_and_again_does_nothing(
+    prefect: Prefect, kinetics: Path, tmp_path: Path
+) -> None:
+    ran = prefect.zsar("extract-kinetics", *given(SLOW, shard_size=4, same_errors=4))
+    assert (ran["state"], ran["status"]) == ("Completed", 0), ran
+    root = Root(prefect.env["ZSAR_ROOT"])
+    assert contents(root, "r2plus1d_18") == uninterrupted(tmp_path, kinetics)
+    found = prefect.artifacts()
+    kind, results = found["extract-results-kinetics"]
+    counts = {"planned": 10, "extracted": 9, "skipped": 0, "failed": 1, "quarantined": 0}
+    assert kind == "table"
+    assert json.loads(results)[0].items() >= counts.items()
+    assert "id_broken00" in found["extract-failures-kinetics"][1]
+    assert found["extract-progress-kinetics"] == ["progress", 100.0]
+    page = Path(found["extract-report-kinetics"][1].rpartition("file://")[2].rstrip(")"))
+    assert "9 extracted of 10 planned" in page.read_text()
+
+    prefect.prefect("deployment", "run", "extract/extract-kinetics", "--watch", *given(SLOW))
+    (again,) = json.loads(prefect.artifacts()["extract-results-kinetics"][1])
+    assert again.items() >= {"planned": 0, "extracted": 0, "skipped": 9, "quarantined": 1}.items()
+
+
+def test_a_users_mistake_is_one_line_and_no_traceback(prefect: Prefect) -> None:
+    failed = prefect.zsar("extract-kinetics", "--param=path=/no/such/place")
+    assert (failed["state"], failed["status"]) == ("Failed", 1)
+    assert failed["message"].startswith("Nothing to index at '/no/such/place'")
+    assert "Traceback" not in failed["log"]
+    assert "extract/extract-kinetics" in prefect.zsar("extract-kinetic")["error"]
+    assert "it has: adapt, cluster" in prefect.zsar("extract-kinetics", "--param=pat=/data")["error"]
+
+
+def test_a_worker_killed_in_the_middle_and_run_again_equals_an_uninterrupted_run(
+    kinetics: Path, tmp_path: Path
+) -> None:
+    """The worker and all it started die without a word, the server with them; then everything is started again."""
+    root = Root(tmp_path / "root")
+    home = tmp_path / "prefect"
+    home.mkdir()
+    first = Prefect(home, tmp_path / "root", kinetics)
+    first.zsar("extract-kinetics", "--detach", *given(SLOW, shard_size=4, same_errors=4, workers=1))
+    wait(lambda: 0 < len(kept(root)) < 9)
+    for pid in descendants(first.process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    first.stop()
+    before = kept(root)
+    assert 0 < len(before) < 9
+
+    second = Prefect(home, tmp_path / "root", kinetics)
+    try:
+        ran = second.zsar("extract-kinetics", *given(SLOW, shard_size=4, same_errors=4))
+        assert ran["state"] == "Completed", ran
+    finally:
+        second.stop()
+    now = contents(root, "r2plus1d_18")
+    assert before.items() <= now.items()
+    assert now == uninterrupted(tmp_path, kinetics)
+
+
+def kept(root: Root) -> dict[bytes, bytes]:
+    """What is committed so far."""
+    store = FeatureStore(root)
+    return contents(root, "r2plus1d_18") if any(store.get(name) for name in store.names()) else {}
+
+
+def wait(until: Callable[[], bool]) -> None:
+    end = time.monotonic() + RUN_S
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_the_script_says_when_its_port_is_taken_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    if shutil.which("ps") is None:
+        pytest.skip("no ps here")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        env = os.environ | {"PREFECT_HOME": str(tmp_path), "PREFECT_PORT": str(taken.getsockname()[1])}
+        env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+        script = subprocess.run([str(HERE / "prefect.sh")], env=env, capture_output=True, text=True, timeout=START_S)
+    assert script.returncode == 1
+    assert "Give another with PREFECT_PORT" in script.stderr

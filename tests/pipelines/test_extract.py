@@ -22,18 +22,11 @@ from stores.errors import WriteFailed
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
-from tests.conftest import make_video
+from tests.conftest import contents, make_video
 from tests.fake import FakeExtractor
 from tests.stores.store_contract import FailingStore
 
 pytestmark = pytest.mark.usefixtures("fake")
-
-
-def contents(root: Root, name: str = "fake") -> dict[bytes, bytes]:
-    """Item digests by key: equal for equal stores, whatever the order of commits."""
-    feature_set = FeatureStore(root).find(name)
-    digests = np.asarray(feature_set.array("digest")[:])
-    return {k.tobytes(): d.tobytes() for k, d in zip(feature_set.keys(), digests, strict=True)}
 
 
 def plain_rows(path: Path) -> np.ndarray:
@@ -310,7 +303,7 @@ def test_memory_does_not_grow_with_the_number_of_videos(tmp_path):
     code = (
         "import sys, extractors\n"
         "from pathlib import Path\n"
-        "from tests.conftest import make_video\n"
+        "from tests.conftest import contents, make_video\n"
         "from pipelines.config import ExtractConfig, IndexConfig\n"
         "from pipelines.extract import extract\n"
         "from pipelines.index import index\n"
