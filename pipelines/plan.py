@@ -24,7 +24,7 @@ from extractors.base import Extractor
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, Unreachable, WeightsMissing
 from extractors.recipe import Recipe
-from extractors.sampling import Sampling
+from extractors.sampling import Geometry, Sampling
 from pipelines.config import ExtractConfig
 from pipelines.files import Stat
 from stores.errors import WriteFailed
@@ -147,8 +147,8 @@ def recipes(config: ExtractConfig, root: Root) -> list[tuple[Extractor, Recipe]]
     for spec in config.features:
         name, _, options = spec.partition(":")
         kind = extractors.find(name)
-        sampling = _with_options(kind.default_sampling, options, spec)
-        extractor = kind(weights=by_name.get(name), precision=config.precision, sampling=sampling)
+        sampling, geometry = _with_options(kind.default_sampling, kind.default_geometry, options, spec)
+        extractor = kind(by_name.get(name), config.precision, sampling, geometry)
         recipe = extractor.recipe(weights_digest(extractor, cache), probe_digest())
         found[recipe.name] = (extractor, recipe)  # the same feature spelt twice is one feature
     with contextlib.suppress(WriteFailed):  # a plan of a cache that may only be read is still a plan
@@ -174,21 +174,31 @@ def weights_digest(extractor: Extractor, cache: StatCache) -> str:
     return key.hex()
 
 
-def _with_options(sampling: Sampling, options: str, spec: str) -> Sampling:
-    """The sampling with `clips=25,frames=16` applied; types come from the fields."""
-    fields = {f.name: f for f in dataclasses.fields(Sampling)}
-    types = typing.get_type_hints(Sampling)
+def _with_options(sampling: Sampling, geometry: Geometry, options: str, spec: str) -> tuple[Sampling, Geometry]:
+    """Sampling and geometry with `clips=25,frames=16,resize=128` applied; types come from the fields."""
+    types = typing.get_type_hints(Sampling) | typing.get_type_hints(Geometry)
     changes: dict[str, Any] = {}
     for part in filter(None, options.split(",")):
         name, value = option(part)
-        if name not in fields:
-            raise ExtractorError(f"{spec!r}: no option is called {name!r}; there are: {', '.join(fields)}.")
-        convert = str if types[name] is str else int if "int" in str(types[name]) else float
+        if name not in types:
+            raise ExtractorError(f"{spec!r}: no option is called {name!r}; there are: {', '.join(types)}.")
+        kind = str(types[name])
+        convert = _sides if "tuple" in kind else str if types[name] is str else int if "int" in kind else float
         try:
-            changes[name] = None if value == "none" and "None" in str(types[name]) else convert(value)
+            changes[name] = None if value == "none" and "None" in kind else convert(value)
         except ValueError as error:
-            raise ExtractorError(f"{spec!r}: {name} must be of type {convert.__name__}, got {value!r}.") from error
-    return dataclasses.replace(sampling, **changes)
+            wanted = "a number of pixels, or HEIGHTxWIDTH" if convert is _sides else f"of type {convert.__name__}"
+            raise ExtractorError(f"{spec!r}: {name} must be {wanted}, got {value!r}.") from error
+    pixels = {name: changes.pop(name) for name in ("resize", "crop") if name in changes}
+    return dataclasses.replace(sampling, **changes), dataclasses.replace(geometry, **pixels)
+
+
+def _sides(text: str) -> int | tuple[int, int]:
+    """`128` or `128x171` (height x width) as Geometry takes them."""
+    sides = [int(side) for side in text.split("x")]
+    if len(sides) > 2 or min(sides) < 1:
+        raise ValueError(text)
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
 def option(text: str) -> tuple[str, str]:

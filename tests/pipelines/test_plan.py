@@ -107,6 +107,8 @@ def test_changed_bytes_lift_a_quarantine(root, videos, make_dataset):
         (("r2plus1d_99",), (), UnknownExtractor, "No extractor is called 'r2plus1d_99'. There are: .*i3d_k400"),
         (("fake:clip=3",), (), ExtractorError, "no option is called 'clip'; there are: clips, frames"),
         (("fake:clips=many",), (), ExtractorError, "clips must be of type int, got 'many'"),
+        (("fake:resize=8x8x8",), (), ExtractorError, "resize must be a number of pixels, or HEIGHTxWIDTH, got '8x8x8'"),
+        (("fake:crop=0",), (), ExtractorError, "crop must be a number of pixels"),
         (("fake:clips",), (), ExtractorError, "Expected NAME=VALUE, got 'clips'"),
         (("fake",), ("other=x.pth",), ExtractorError, "--weights names 'other', which is not extracted here"),
     ],
@@ -115,6 +117,16 @@ def test_a_feature_that_cannot_be_is_refused_in_one_line(root, videos, features,
     with pytest.raises(error, match=message) as caught:
         plan(ExtractConfig(features, "d", weights=weights), root)
     assert "\n" not in str(caught.value)
+
+
+def test_options_after_the_colon_are_sampling_and_geometry(root, videos):
+    (feature,) = plan(ExtractConfig(("fake:clips=2,fps=none,stride=1.5,resize=36x48,crop=30",), "d"), root).features
+    sampling, geometry = feature.extractor.sampling, feature.extractor.geometry
+    assert (sampling.clips, sampling.fps, sampling.stride) == (2, None, 1.5)
+    assert (geometry.resize, geometry.crop) == ((36, 48), 30)
+    assert feature.recipe.preprocessing["resize"] == (36, 48)
+    (plain,) = plan(ExtractConfig(("fake:clips=2,stride=1.5",), "d"), root).features
+    assert plain.recipe.key != feature.recipe.key
 
 
 def test_a_data_set_never_indexed_is_named(root, videos):
