@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("decode", "pipeline", "store", "forward")
+BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda")
 
 
 def main(names: tuple[str, ...]) -> int:

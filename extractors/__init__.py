@@ -12,6 +12,16 @@ EXTRACTORS = {
     "i3d_k400": "extractors.i3d:I3DKinetics400",
     "r2plus1d_18": "extractors.r2plus1d:R2Plus1D18",
     "efficientnet_lite0_objects": "extractors.objects:EfficientNetLite0Objects",
+    "r2plus1d_18_segments": "extractors.r2plus1d:R2Plus1D18Segments",
+    "r2plus1d_34": "extractors.r2plus1d:R2Plus1D34",
+    "r2plus1d_34_ig65m": "extractors.r2plus1d:R2Plus1D34IG65M",
+    "r2plus1d_34_segments": "extractors.r2plus1d:R2Plus1D34Segments",
+    "c3d": "extractors.c3d:C3D",
+    "resnet18_frames": "extractors.frames:ResNet18Frames",
+    "resnet34_frames": "extractors.frames:ResNet34Frames",
+    "resnet101_frames": "extractors.frames:ResNet101Frames",
+    "tsm_resnet50": "extractors.tsm:TSMResNet50",
+    "bit_objects": "extractors.bit:BiTObjects",
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,9 +60,16 @@ class Network(abc.ABC):
 class Backbone(Extractor):
     """An extractor that is one network with published weights."""
 
-    published: ClassVar[weights.Published]
     _network: Network
     _shape: tuple[int, ...] | None = None
+
+    @property
+    @abc.abstractmethod
+    def published(self) -> weights.Published:
+        """The published file for this extractor as configured; most classes have one file and set it as an attribute.
+
+        Asked for only where no weights are given, so it raises ExtractorError where no file fits the configuration.
+        """
 
     @abc.abstractmethod
     def read(self, path: Path) -> dict[str, np.ndarray]:
@@ -78,7 +85,7 @@ class Backbone(Extractor):
 
     def weights_path(self) -> Path:
         """As `Extractor.weights_path`."""
-        return weights.locate(self.published, self.weights)
+        return weights.locate(self.published) if self.weights is None else weights.at_path(self.weights)
 
     def load(self, device: str) -> None:
         """As `Extractor.load`; one batch of zeros goes through, so that nothing is set up while threads run."""

@@ -10,6 +10,14 @@ the order oneDNN wants for its shape, and ReLU and the residual sum happen while
 (`mkldnn::_convolution_pointwise`, the operator torch.compile lowers convolutions to). Measured on one core with
 AVX-512, r2plus1d_18 in fp32: .47 s a clip, against .98 for the same folded network in torch.nn, which is slow where a
 convolution is (3, 1, 1) in time (30 of the 170 GFLOP/s of a matrix product) or has many channels.
+
+In bf16 a first layer is slow, as the matrix unit multiplies many channels at once and colours are three. Channels last,
+two pixels side by side are already one of 6 channels, so a stride of 2 along a row becomes a stride of 1 over pairs:
+
+    y[o] = sum over k of w[k] x[2 o + k - p]  =  sum over j of w'[j] x'[o + j - p / 2],   w'[j] = (w[2 j], w[2 j + 1])
+
+with a zero before w if p is odd, and one after it if its length is. Measured on one core with AMX, the first layer of
+I3D takes 39 ms so and 105 ms as it is; in fp32 it is the other way about, 166 and 149 ms.
 """
 
 import math
@@ -119,28 +127,58 @@ class Convolution:
         self.stride, self.padding, self.activation, self.groups = stride, padding, activation, groups
         layout = channels_last(len(stride))
         self.kernel = weight.shape[2:]
-        self.weight = torch.from_numpy(weight).to(device, dtype).to(memory_format=layout)
-        self.bias = torch.from_numpy(bias).to(device, dtype)
+        self.taps = int(np.prod(weight.shape[1:]))  #: multiply-adds a value of the result
         self._onednn = device.type == "cpu" and _onednn_fuses()
         self._ordered = False
+        self._step, self._zeros = stride, padding
+        self._pairs = self._onednn and dtype == torch.bfloat16 and weight.shape[1] == 3 and stride[-1] == 2
+        if self._pairs:
+            weight = _in_pairs(weight, padding[-1] % 2)
+            self._step, self._zeros = (*stride[:-1], 1), (*padding[:-1], 0)
+        self.weight = torch.from_numpy(weight).to(device, dtype).to(memory_format=layout)
+        self.bias = torch.from_numpy(bias).to(device, dtype)
 
     def __call__(self, x: torch.Tensor, add: torch.Tensor | None = None) -> torch.Tensor:
         """(B, I, ...) to (B, O, ...), both channels last; `add`, of the shape of the result, is summed in first."""
         if not self._onednn:
             return self._plain(x, add)
+        if self._pairs:
+            x = self._paired(x)
         ones = [1] * len(self.stride)
         if not self._ordered:
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight.contiguous(), self.padding, self.stride, ones, self.groups, list(x.shape)
+                self.weight.contiguous(), self._zeros, self._step, ones, self.groups, list(x.shape)
             )
             self._ordered = True
         fused = torch.ops.mkldnn._convolution_pointwise
         name, limits = _ONEDNN_NAMES[self.activation]
-        where = (self.weight, self.bias, self.padding, self.stride, ones, self.groups)
+        where = (self.weight, self.bias, self._zeros, self._step, ones, self.groups)
         if add is None:
             y: torch.Tensor = fused(x, *where, name, limits, "")
         else:
             y = fused.binary(x, add, *where, "add", 1.0, None if name == "none" else name, limits, None)
+        return y
+
+    def _paired(self, x: torch.Tensor) -> torch.Tensor:
+        """Pixels (B, 3, ..., W) as pairs (B, 6, ..., P), with the zeros of the padding around them."""
+        width, kernel, padding = x.shape[-1], self.kernel[-1], self.padding[-1]
+        places = (width + 2 * padding - kernel) // 2 + 1
+        pairs = places + self.weight.shape[-1] - 1
+        before = padding + padding % 2
+        rows = functional.pad(x.movedim(1, -1).flatten(-2), (3 * before, 3 * (2 * pairs - before - width)))
+        return rows.view(*rows.shape[:-1], pairs, 6).movedim(-1, 1)
+
+    def into(self, total: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """As `__call__(x, add=total)`, to the bit; may be written over `total`, which nobody else may still need.
+
+        It spares a tensor's worth of memory traffic: up to a quarter of the time of a 1 x 1 convolution.
+        """
+        if not self._onednn or not self._ordered or self._pairs:
+            return self(x, add=total)
+        name, limits = _ONEDNN_NAMES[self.activation]
+        where = (self.weight, self.bias, self.padding, self.stride, [1] * len(self.stride), self.groups)
+        fused = torch.ops.mkldnn._convolution_pointwise_.binary
+        y: torch.Tensor = fused(total, x, *where, "add", 1.0, None if name == "none" else name, limits, None)
         return y
 
     def _plain(self, x: torch.Tensor, add: torch.Tensor | None) -> torch.Tensor:
@@ -151,6 +189,14 @@ class Convolution:
         if self.activation == "relu":
             return y.relu_()
         return y.clamp_(0, 6) if self.activation == "relu6" else y
+
+
+def _in_pairs(weight: np.ndarray, before: int) -> np.ndarray:
+    """A weight (O, 3, ..., k) as one of pairs (O, 6, ..., k'), after so many zeros."""
+    after = (before + weight.shape[-1]) % 2
+    wide = np.pad(weight, [(0, 0)] * (weight.ndim - 1) + [(before, after)])
+    pairs = wide.reshape(*wide.shape[:-1], -1, 2)
+    return np.ascontiguousarray(np.moveaxis(pairs, -1, 1).reshape(len(weight), 6, *pairs.shape[2:-1]))
 
 
 def channels_last(axes: int) -> torch.memory_format:
@@ -177,6 +223,15 @@ def pixels(
     x = torch.from_numpy(np.ascontiguousarray(units)).to(device).view(batch, frames, height, width * 3).float()
     x.mul_(torch.from_numpy(np.tile(scale, width)).to(device)).add_(torch.from_numpy(np.tile(shift, width)).to(device))
     return x.to(dtype).view(batch, frames, height, width, 3).permute(0, 4, 1, 2, 3)
+
+
+def in_parts(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """A batch for the first layers of a network: on a CPU clip by clip, else whole.
+
+    The first layers' results are large, and one clip's stay in a processor's cache where four clips' do not. The last
+    layers' weights are large: for those the parts are put together again, so that they are read once for all.
+    """
+    return torch.split(x, 1) if x.device.type == "cpu" else (x,)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from extractors import weights
-from extractors.backbone import Backbone, Network, as_stored
+from extractors import top_labels, weights
+from extractors.backbone import Backbone, Network
 from extractors.base import Output
 from extractors.class_names import IMAGENET_1K, class_names
 from extractors.sampling import Geometry, Sampling
@@ -40,7 +40,6 @@ PUBLISHED = weights.Published(
 )
 _CLASSES = 1000
 _FEATURES = 1280
-_TOP = 20
 _EPS = 1e-3
 _STEM = 32
 _SCALE = np.full(3, 1 / 128, np.float32)
@@ -66,11 +65,7 @@ class EfficientNetLite0Objects(Backbone):
 
     name = "efficientnet_lite0_objects"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {
-        "ids": Output((_TOP,), "int32"),
-        "scores": Output((_TOP,), "float16"),
-        "features": Output((_FEATURES,), "float16"),
-    }
+    outputs: ClassVar[dict[str, Output]] = top_labels.outputs(_FEATURES)
     default_sampling = Sampling(clips=8, frames=1, placement="centre")
     default_geometry = Geometry(resize=256, crop=224)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 8, "cuda": 64}
@@ -92,11 +87,7 @@ class EfficientNetLite0Objects(Backbone):
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One row a video."""
-        logits = units["logits"].mean(0, dtype=np.float64)
-        ids = np.argsort(-logits, kind="stable")[:_TOP]
-        scores = 1 / (1 + np.exp(-logits[ids]))
-        features = units["features"].mean(0, dtype=np.float64)
-        return as_stored({"ids": ids[None], "scores": scores[None], "features": features[None]}, self.outputs)
+        return top_labels.rows(units, self.outputs)
 
     def columns(self) -> dict[str, list[str]]:
         """Names of the 1,000 classes: `ids` are places in this list."""

@@ -1,13 +1,17 @@
-"""R(2+1)D, Kinetics-400: a clip in, 512 features and 400 logits out.
+"""R(2+1)D of 18 and 34 layers: a clip in, 512 features out, and 400 logits where it was trained on Kinetics-400.
 
-    (B, 16, 112, 112, 3) uint8 ─mean, std─▶ stem, 4 layers of residual blocks ─mean over T, H, W─▶ features (512)
-                                                                                 features ─linear─▶ logits (400)
+    (B, T, 112, 112, 3) uint8 ─mean, std─▶ stem, 4 layers of residual blocks ─▶ (B, 512, T/8, 7, 7)
+    a clip:    ─mean over T, H, W─▶ features (512) ─linear─▶ logits (400)
+    segments:  ─mean over H, W─▶ features (T/8, 512), each of an equal part of the clip
 
 Every convolution is a (1, 3, 3) one in space, then a (3, 1, 1) one in time, with BatchNorm and ReLU between and after.
-The arithmetic of one clip of 16 x 112 x 112 is 81.0 GFLOP (2 a multiply-add).
+The arithmetic of one clip of 16 x 112 x 112 is 81.0 GFLOP with 18 layers (2 a multiply-add).
 
-Paper: Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018. Layout and weights:
-torchvision's `r2plus1d_18`, KINETICS400_V1. A deeper network of this layout is one more class with its `Layout`.
+Papers: Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Recognition, CVPR 2018; Ghadiyaram et al.,
+Large-scale weakly-supervised pre-training for video action recognition, CVPR 2019 (IG-65M). Segments are those of
+JigsawNet, which takes one clip of 32 frames spread over the whole video and gets 4 of them. Layout and weights: 18
+layers, torchvision's `r2plus1d_18`, KINETICS400_V1; 34 layers, release v1.0.0 of ig65m-pytorch (MIT), conversions of
+the authors' Caffe2 files, whose own extraction normalises as torchvision does and resizes the shorter side to 128.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from extractors import weights
 from extractors.backbone import Backbone, Network, unit_rows
 from extractors.base import Output
 from extractors.class_names import KINETICS_400, class_names
+from extractors.errors import ExtractorError
 from extractors.sampling import Geometry, Sampling
 
 if TYPE_CHECKING:
@@ -32,6 +37,26 @@ if TYPE_CHECKING:
 _MEAN = (0.43216, 0.394666, 0.37645)
 _STD = (0.22803, 0.22145, 0.216989)
 _FEATURES = 512
+_FRAMES_A_SEGMENT = 8
+_KINETICS = weights.Published(
+    file="r2plus1d_18-91a641e6.pth", url="https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth"
+)
+
+
+def _ig65m(file: str) -> weights.Published:
+    release = "https://github.com/moabitcoin/ig65m-pytorch/releases/download/v1.0.0"
+    return weights.Published(file, f"{release}/{file}")
+
+
+# by the frames of the clips they were trained on
+_IG65M = {
+    8: _ig65m("r2plus1d_34_clip8_ig65m_from_scratch-9bae36ae.pth"),
+    32: _ig65m("r2plus1d_34_clip32_ig65m_from_scratch-449a7af9.pth"),
+}
+_IG65M_KINETICS = {
+    8: _ig65m("r2plus1d_34_clip8_ft_kinetics_from_ig65m-0aa0550b.pth"),
+    32: _ig65m("r2plus1d_34_clip32_ft_kinetics_from_ig65m-ade133f1.pth"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +68,7 @@ class Layout:
     blocks : 4 int
         Residual blocks a layer.
     classes : int
+        Of the classifier; 0 where it is not used: then a file may have one for any number of classes.
     eps : float
         Of every BatchNorm.
     own_middle : bool
@@ -56,30 +82,72 @@ class Layout:
     own_middle: bool = False
 
 
+_LAYOUT_18 = Layout()
+_LAYOUT_34 = Layout(blocks=(3, 4, 6, 3), eps=1e-3, own_middle=True)
+_CLIP: dict[str, Output] = {"features": Output((_FEATURES,), "float16")}
+_CLIP_AND_CLASSES: dict[str, Output] = {**_CLIP, "logits": Output((_LAYOUT_18.classes,), "float16")}
+# a batch of 4 short clips reads the last layers' weights once for 4 of them: 5 % faster than one by one; of long clips
+# one is enough
+_SHORT: dict[str, int] = {"cpu": 4, "cuda": 32}
+_LONG: dict[str, int] = {"cpu": 1, "cuda": 16}
+_SPREAD = Sampling(clips=1, frames=32, placement="spread", min_frames=2)
+
+
 class _R2Plus1D(Backbone):
-    """What the depths share; a depth adds its name, outputs, layout and published file."""
+    """What depths and modes share; each adds its name, outputs, layout and published files."""
 
     default_geometry = Geometry(resize=(128, 171), crop=112)
-    batch_units: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 32}
     normalisation = f"(x / 255 - {_MEAN}) / {_STD}"
 
     layout: ClassVar[Layout]
+    #: a row a segment of 8 frames in place of a row a clip
+    segments: ClassVar[bool] = False
 
     def read(self, path: Path) -> dict[str, np.ndarray]:
         """As `Backbone.read`."""
-        return weights.checked(weights.state_dict(path), shapes(self.layout), path)
+        arrays = weights.state_dict(path)
+        if not self.layout.classes:
+            arrays = {name: value for name, value in arrays.items() if not name.startswith("fc.")}
+        return weights.checked(arrays, shapes(self.layout), path)
 
     def random(self, seed: int) -> dict[str, np.ndarray]:
         """As `Backbone.random`."""
         return random_arrays(self.layout, seed)
 
     def build(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
-        """As `Backbone.build`."""
-        return R2Plus1DNetwork(arrays, self.layout, device, dtype)
+        """As `Backbone.build`; raises ExtractorError if a clip cannot be cut into segments."""
+        if self.segments and self.sampling.frames % _FRAMES_A_SEGMENT:
+            raise ExtractorError(
+                f"{self.name} gives a row for each {_FRAMES_A_SEGMENT} frames of a clip, so it needs a multiple of "
+                f"{_FRAMES_A_SEGMENT}; got {self.sampling.frames}. Ask for {self.name}:frames=32, say."
+            )
+        return R2Plus1DNetwork(arrays, self.layout, device, dtype, self.segments)
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """One row a clip."""
+        """One row a clip, or one a segment."""
         return unit_rows(units, self.outputs)
+
+    def columns(self) -> dict[str, list[str]]:
+        """Names of the 400 classes of `logits`, where they are stored."""
+        return {"logits": list(class_names(KINETICS_400))} if "logits" in self.outputs else {}
+
+
+class _R2Plus1D34(_R2Plus1D):
+    """34 layers: published in a file for clips of 8 frames and one for clips of 32."""
+
+    files: ClassVar[dict[int, weights.Published]]
+
+    @property
+    def published(self) -> weights.Published:
+        """As `Backbone.published`."""
+        if self.sampling.frames not in self.files:
+            choices = " or ".join(f"{self.name}:frames={frames}" for frames in self.files)
+            raise ExtractorError(
+                f"{self.name} has published weights for clips of {' and '.join(map(str, self.files))} frames, got "
+                f"frames={self.sampling.frames}. Ask for {choices}, or give weights for your own number of frames "
+                f"(--weights {self.name}=PATH, or {self.name}=random:SEED)."
+            )
+        return self.files[self.sampling.frames]
 
 
 class R2Plus1D18(_R2Plus1D):
@@ -90,19 +158,74 @@ class R2Plus1D18(_R2Plus1D):
 
     name = "r2plus1d_18"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {
-        "features": Output((_FEATURES,), "float16"),
-        "logits": Output((400,), "float16"),
-    }
+    outputs: ClassVar[dict[str, Output]] = _CLIP_AND_CLASSES
     default_sampling = Sampling(clips=8, frames=16, stride=4, placement="centre", min_frames=2)
-    layout = Layout()
-    published = weights.Published(
-        file="r2plus1d_18-91a641e6.pth", url="https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth"
-    )
+    batch_units: ClassVar[dict[str, int]] = _SHORT
+    layout = _LAYOUT_18
+    published = _KINETICS
 
-    def columns(self) -> dict[str, list[str]]:
-        """Names of the 400 classes of `logits`."""
-        return {"logits": list(class_names(KINETICS_400))}
+
+class R2Plus1D18Segments(_R2Plus1D):
+    """R(2+1)D-18 trained on Kinetics-400, without its pooling over time.
+
+    Output `features` (512,) float16, 4 rows a video, one a quarter of 32 frames spread over it (JigsawNet).
+    """
+
+    name = "r2plus1d_18_segments"
+    version = 1
+    outputs: ClassVar[dict[str, Output]] = _CLIP
+    default_sampling = _SPREAD
+    batch_units: ClassVar[dict[str, int]] = _LONG
+    layout = dataclasses.replace(_LAYOUT_18, classes=0)
+    segments = True
+    published = _KINETICS
+
+
+class R2Plus1D34(_R2Plus1D34):
+    """R(2+1)D-34 trained on IG-65M, then Kinetics-400.
+
+    Outputs `features` (512,) and `logits` (400,) float16, one row a clip of 32 consecutive frames. The option
+    `frames=8` takes the file that was trained on clips of 8.
+    """
+
+    name = "r2plus1d_34"
+    version = 1
+    outputs: ClassVar[dict[str, Output]] = _CLIP_AND_CLASSES
+    default_sampling = Sampling(clips=4, frames=32, placement="centre", min_frames=2)
+    batch_units: ClassVar[dict[str, int]] = _LONG
+    layout = _LAYOUT_34
+    files = _IG65M_KINETICS
+
+
+class R2Plus1D34IG65M(_R2Plus1D34):
+    """R(2+1)D-34 trained on IG-65M alone; the names of its classes were never published, so it stores no logits.
+
+    Output `features` (512,) float16, one row a clip of 32 consecutive frames; `frames=8` as in `R2Plus1D34`.
+    """
+
+    name = "r2plus1d_34_ig65m"
+    version = 1
+    outputs: ClassVar[dict[str, Output]] = _CLIP
+    default_sampling = Sampling(clips=4, frames=32, placement="centre", min_frames=2)
+    batch_units: ClassVar[dict[str, int]] = _LONG
+    layout = dataclasses.replace(_LAYOUT_34, classes=0)
+    files = _IG65M
+
+
+class R2Plus1D34Segments(_R2Plus1D34):
+    """R(2+1)D-34 trained on IG-65M, then Kinetics-400, without its pooling over time.
+
+    Output `features` (512,) float16, 4 rows a video, one a quarter of 32 frames spread over it (JigsawNet).
+    """
+
+    name = "r2plus1d_34_segments"
+    version = 1
+    outputs: ClassVar[dict[str, Output]] = _CLIP
+    default_sampling = _SPREAD
+    batch_units: ClassVar[dict[str, int]] = _LONG
+    layout = dataclasses.replace(_LAYOUT_34, classes=0)
+    segments = True
+    files = _IG65M_KINETICS
 
 
 def random_arrays(layout: Layout, seed: int) -> dict[str, np.ndarray]:
@@ -136,8 +259,9 @@ def shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
             if width_in != width:
                 add(f"{at}.downsample.0", f"{at}.downsample.1", (width, width_in, 1, 1, 1))
             width_in = width
-    out["fc.weight"] = (layout.classes, _FEATURES)
-    out["fc.bias"] = (layout.classes,)
+    if layout.classes:
+        out["fc.weight"] = (layout.classes, _FEATURES)
+        out["fc.bias"] = (layout.classes,)
     return out
 
 
@@ -146,10 +270,20 @@ def _middle(width_in: int, width: int) -> int:
     return (width_in * width * 27) // (width_in * 9 + width * 3)
 
 
-class R2Plus1DNetwork(Network):
-    """The folded network; call it with (B, T, H, W, 3) uint8."""
+_Block = tuple["Convolution", "Convolution", "Convolution", "Convolution", "Convolution | None"]
 
-    def __init__(self, arrays: dict[str, np.ndarray], layout: Layout, device: torch.device, dtype: torch.dtype) -> None:
+
+class R2Plus1DNetwork(Network):
+    """The folded network; call it with (B, T, H, W, 3) uint8. With `segments` it keeps time, at an eighth."""
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        layout: Layout,
+        device: torch.device,
+        dtype: torch.dtype,
+        segments: bool = False,
+    ) -> None:
 
         from extractors.folding import Convolution, folded
 
@@ -169,9 +303,11 @@ class R2Plus1DNetwork(Network):
             space = unit(f"{at}.0.0", f"{at}.0.1", (1, stride, stride))
             return space, unit(f"{at}.0.3", f"{at}.1", (stride, 1, 1))
 
-        super().__init__((arrays["fc.weight"].T, arrays["fc.bias"]), device, dtype)
+        super().__init__((arrays["fc.weight"].T, arrays["fc.bias"]) if layout.classes else None, device, dtype)
+        self.segments = segments
+        self.early = sum(layout.blocks[:2])
         self.stem = (unit("stem.0", "stem.1", (1, 2, 2)), unit("stem.3", "stem.4", (1, 1, 1)))
-        self.blocks: list[tuple[Convolution, Convolution, Convolution, Convolution, Convolution | None]] = []
+        self.blocks: list[_Block] = []
         for layer, blocks in enumerate(layout.blocks, start=1):
             for block in range(blocks):
                 at, stride = f"layer{layer}.{block}", 2 if layer > 1 and block == 0 else 1
@@ -182,13 +318,24 @@ class R2Plus1DNetwork(Network):
 
     def features(self, units: np.ndarray) -> torch.Tensor:
         """As `Network.features`."""
-        from extractors.folding import pixels
+        import torch
+
+        from extractors.folding import in_parts, pixels
 
         std = np.array(_STD)
         scale, shift = 1 / (255 * std), -np.array(_MEAN) / std
         x = pixels(units, scale.astype(np.float32), shift.astype(np.float32), self.device, self.dtype)
-        for convolution in self.stem:
-            x = convolution(x)
-        for space1, time1, space2, time2, skip in self.blocks:
-            x = time2(space2(time1(space1(x))), add=x if skip is None else skip(x))
-        return x.float().mean((2, 3, 4))
+        x = torch.cat([_through(self.blocks[: self.early], self._stem(part)) for part in in_parts(x)])
+        x = _through(self.blocks[self.early :], x).float()
+        return x.mean((3, 4)).transpose(1, 2) if self.segments else x.mean((2, 3, 4))
+
+    def _stem(self, x: torch.Tensor) -> torch.Tensor:
+        space, time = self.stem
+        return time(space(x))
+
+
+def _through(blocks: list[_Block], x: torch.Tensor) -> torch.Tensor:
+    """Residual blocks, one after the other."""
+    for space1, time1, space2, time2, skip in blocks:
+        x = time2(space2(time1(space1(x))), add=x if skip is None else skip(x))
+    return x

@@ -3,7 +3,7 @@
 In order: a path the user gives, the local cache, the offline pack, the hub. A published name such as
 `r2plus1d_18-91a641e6.pth` carries the first digits of the file's SHA-256; what is downloaded is held against them.
 
-    Published, weights= ─locate─▶ Path ─state_dict | pickled_arrays─▶ {name: array} ─checked─▶ a network
+    Published, weights= ─locate─▶ Path ─state_dict | safetensors | pickled_arrays─▶ {name: array} ─checked─▶ a network
 
 `random:SEED` is no file: `random_seed` recognises it and `random_arrays` draws the arrays. Nothing here imports torch
 until a torch file is read, so that planning stays light.
@@ -68,12 +68,15 @@ class Published:
         Where the hub serves it; None where no hub has this file.
     package, inside : str or None
         The package of the offline pack that holds it, and the file's path in that package.
+    sha256 : str or None
+        First digits of the file's SHA-256, where its url does not carry them.
     """
 
     file: str
     url: str | None = None
     package: str | None = None
     inside: str | None = None
+    sha256: str | None = None
 
 
 def cache_dir() -> Path:
@@ -118,14 +121,7 @@ def locate(published: Published, given: str | None = None) -> Path:
         The hub served other bytes than the published ones.
     """
     if given is not None:
-        path = Path(given).expanduser()
-        if not path.is_file():
-            raise WeightsMissing(
-                f"No weights file at {path}. Give another path, drop the option to use the local cache, "
-                "the offline pack or the hub, or ask for random weights by name "
-                "(--weights NAME=random:SEED)."
-            )
-        return path
+        return at_path(given)
     places = [cache_dir() / published.file]
     if published.url:
         places.append(_torch_hub_dir() / published.file)
@@ -137,7 +133,7 @@ def locate(published: Published, given: str | None = None) -> Path:
         reason = "no hub serves this file"
     else:
         try:
-            return download(published.url, places[0])
+            return download(published.url, places[0], sha256=published.sha256)
         except (OSError, http.client.HTTPException) as error:
             reason = f"{published.url}: {_why(error)}"
     pack = f", which holds {published.package}" if published.package else ", which does not hold these but other models"
@@ -149,7 +145,19 @@ def locate(published: Published, given: str | None = None) -> Path:
     )
 
 
-def download(url: str, target: Path, console: Console | None = None) -> Path:
+def at_path(given: str) -> Path:
+    """The weights file at a path the user gives; WeightsMissing where there is none."""
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise WeightsMissing(
+            f"No weights file at {path}. Give another path, drop the option to use the local cache, "
+            "the offline pack or the hub, or ask for random weights by name "
+            "(--weights NAME=random:SEED)."
+        )
+    return path
+
+
+def download(url: str, target: Path, console: Console | None = None, sha256: str | None = None) -> Path:
     """Fetch a file with a progress bar; `target` appears complete and checked, or not at all.
 
     Parameters
@@ -160,6 +168,8 @@ def download(url: str, target: Path, console: Console | None = None) -> Path:
         Its folder is made.
     console : rich Console, optional
         Where the bar is drawn; standard error by default.
+    sha256 : str, optional
+        First digits the SHA-256 must have, in place of those in `url`.
 
     Returns
     -------
@@ -190,10 +200,11 @@ def download(url: str, target: Path, console: Console | None = None) -> Path:
                 progress.advance(bar, len(block))
             if total is not None and file.tell() != total:
                 raise ConnectionError(f"the connection ended after {file.tell():,} of {total:,} bytes")
-        published = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)
-        if published and not digest.hexdigest().startswith(published[1]):
+        named = re.search(r"-([0-9a-f]{8,64})\.\w+$", url)
+        wanted = sha256 or (named[1] if named else "")
+        if not digest.hexdigest().startswith(wanted):
             raise BadWeights(
-                f"{url} should have a SHA-256 that begins with {published[1]}; what came has {digest.hexdigest()}. "
+                f"{url} should have a SHA-256 that begins with {wanted}; what came has {digest.hexdigest()}. "
                 "Nothing was kept. Try again, or give the path of a file you trust."
             )
         partial.chmod(0o644)  # mkstemp's files are private; a cache may be shared
@@ -205,6 +216,14 @@ def download(url: str, target: Path, console: Console | None = None) -> Path:
 
 def state_dict(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a torch file of tensors, read with torch's own restricted reader; batch counters are left out.
+
+    A checkpoint, whose tensors lie under `state_dict` beside counters and settings, gives those tensors alone. Names
+    that all begin with `module.`, as torch's DataParallel writes them, lose it. Files of torch before 1.6, which are
+    no zip archives, are read too.
+
+    Returns
+    -------
+    dict of name to float32 array
 
     Raises
     ------
@@ -220,12 +239,36 @@ def state_dict(path: Path) -> dict[str, np.ndarray]:
             f"{path} is not a torch file that holds tensors and nothing else ({type(error).__name__}), "
             "so it is not loaded. Give the file as it was published."
         ) from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in loaded.items()
     ):
         raise BadWeights(f"{path} should hold tensors by name, got {type(loaded).__name__} of other things.")
     kept = {name: value for name, value in loaded.items() if not name.endswith("num_batches_tracked")}
-    return {name: value.detach().float().numpy() for name, value in kept.items()}
+    prefix = "module." if all(name.startswith("module.") for name in kept) else ""
+    return {name.removeprefix(prefix): value.detach().float().numpy() for name, value in kept.items()}
+
+
+def safetensors(path: Path) -> dict[str, np.ndarray]:
+    """The float32 arrays of a safetensors file, by name; batch counters are left out.
+
+    Raises
+    ------
+    BadWeights
+        Not a safetensors file, cut short, or of a type numpy has no name for.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        loaded = load_file(path)
+    except (*_DAMAGE, SafetensorError) as error:
+        raise BadWeights(
+            f"{path} cannot be read as a safetensors file: {_first_line(error)}. Give the file as it was published."
+        ) from error
+    kept = {name: value for name, value in loaded.items() if not name.endswith("num_batches_tracked")}
+    return {name: np.asarray(value, np.float32) for name, value in kept.items()}
 
 
 def pickled_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ One repository a feature set, at `features/NAME@KEY`. Each output is one array o
     keys    (items, 32) uint8     content keys, in the order of commits
     times   (rows, 2) float32     seconds, for outputs of video; NaN where a row has no time
     digest  (items, 16) uint8     of the item's row bytes
+    columns (bytes,) uint8        the names of outputs' columns, as zlib-compressed JSON; written once
 
 A commit appends to all of them at once or not at all. Rows are kept uncompressed in chunks of 4,096: float16 features
 hardly compress, and a scan then runs at the speed of a memmap.
@@ -14,7 +15,10 @@ hardly compress, and a scan then runs at the speed of a memmap.
 import contextlib
 import dataclasses
 import datetime
+import functools
+import json
 import platform
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +40,7 @@ _FOLDER = "features"
 _CHUNK_ROWS = 4096
 _CHUNK_ITEMS = 16384
 _SHARED = ("offsets", "keys", "times", "digest")
+_COLUMNS = "columns"
 _BRANCH = "main"
 _COMMITS_BETWEEN_COLLECTIONS = 64
 _GRACE = datetime.timedelta(hours=1)  # readers that opened a snapshot this long ago may still read it
@@ -180,9 +185,11 @@ class FeatureStore:
                         "recipe": dict(recipe),
                         "key": key,
                         "outputs": list(outputs),
-                        "columns": dict(columns or {}),
                     }
                 )
+                # no attribute: those are written again with every commit, and 21,843 names are long
+                packed = np.frombuffer(zlib.compress(json.dumps(dict(columns or {})).encode()), np.uint8)
+                group.create_array(_COLUMNS, data=packed, compressors=None)
                 for output, (shape, dtype) in outputs.items():
                     _create(group, output, shape, dtype, _CHUNK_ROWS)
                 _create(group, "times", (2,), "float32", _CHUNK_ITEMS)
@@ -224,12 +231,17 @@ class FeatureSet:
         self.recipe: dict[str, Any] = attributes["recipe"]
         self.key: str = attributes["key"]
         self.outputs: list[str] = attributes["outputs"]
-        self.columns: dict[str, list[str]] = attributes["columns"]
 
     def __repr__(self) -> str:
         return f"FeatureSet({self.name!r})"
 
     # -- reading ------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def columns(self) -> dict[str, list[str]]:
+        """Output name to the names of its columns, for those that have any; they never change."""
+        named: dict[str, list[str]] = json.loads(zlib.decompress(_read(_array(self._reading(), _COLUMNS)).tobytes()))
+        return named
 
     @property
     def snapshot(self) -> str:

@@ -137,6 +137,17 @@ def test_pool_pads_as_tensorflow_does_with_minus_infinity(size: int, kernel: int
     assert torch.equal(i3d._pool(x, (kernel,) * 3, (stride,) * 3), wanted)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(2, 5, 4, 7, 6), (1, 3, 1, 2, 1)])
+def test_largest_around_is_the_pool_of_stride_1(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    x[0, 0, 0, 0, 0] = -torch.inf
+    x = x.to(memory_format=torch.channels_last_3d)
+    y = i3d._largest_around(x)
+    assert torch.equal(y, torch.max_pool3d(x, 3, 1, 1))
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 def test_plain_path_of_other_machines_equals_the_fused_one(monkeypatch: pytest.MonkeyPatch) -> None:
     units = noise(1, 9, 200)
     fused = I3DKinetics400("random:0", sampling=SMALL, geometry=EDGE)

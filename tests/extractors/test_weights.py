@@ -1,5 +1,6 @@
 """Weights: found in the order promised, downloaded whole and checked or not at all, and read without being run."""
 
+import collections
 import hashlib
 import http.server
 import importlib.util
@@ -166,6 +167,19 @@ def test_wrong_digest_is_bad_weights_and_leaves_nothing(cache: Path, hub: Callab
     assert list(cache.iterdir()) == []
 
 
+def test_digest_of_a_url_that_carries_none_is_held_against_the_download(cache: Path, hub: Callable[[str], str]) -> None:
+    with pytest.raises(BadWeights, match=r"begins with 0123abcd; what came has"):
+        weights.locate(Published("plain.bin", hub("/plain.bin"), sha256="0123abcd"))
+    assert list(cache.iterdir()) == []
+    path = weights.locate(Published("plain.bin", hub("/plain.bin"), sha256=DIGEST))
+    assert path.read_bytes() == BYTES
+
+
+def test_given_digest_stands_in_place_of_the_urls(cache: Path, hub: Callable[[str], str]) -> None:
+    name = "net-20170901.pth"  # eight digits that are a date
+    assert weights.locate(Published(name, hub(f"/{name}"), sha256=DIGEST[:16])) == cache / name
+
+
 def test_connection_that_ends_early_leaves_nothing(cache: Path, hub: Callable[[str], str]) -> None:
     with pytest.raises(WeightsMissing, match=f"ended after {len(BYTES) // 2:,} of {len(BYTES):,} bytes"):
         weights.locate(Published(NAME, hub(f"/short/{NAME}")))
@@ -276,12 +290,13 @@ def test_cut_pickle_is_bad_weights_wherever_it_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"<html>not found</html>", b"PK\x03\x04", b"\x00" * 64, b"version https://git-lfs"])
-def test_file_of_another_kind_is_bad_weights_to_both_readers(tmp_path: Path, data: bytes) -> None:
+def test_file_of_another_kind_is_bad_weights_to_every_reader(tmp_path: Path, data: bytes) -> None:
     path = put(tmp_path / "w", data)
     with pytest.raises(BadWeights, match=str(path)):
         weights.pickled_arrays(path)
-    with pytest.raises(BadWeights, match=str(path)):
-        weights.state_dict(path)
+    for reader in (weights.state_dict, weights.safetensors):
+        with pytest.raises(BadWeights, match=str(path)):
+            reader(path)
 
 
 @pytest.mark.parametrize("tree", [{"a": [np.zeros(2)]}, np.zeros(2), {"a": np.array(["x"])}, {"a": 1.0}])
@@ -312,10 +327,90 @@ def test_cut_torch_file_is_bad_weights(tmp_path: Path) -> None:
         weights.state_dict(tmp_path / "w.pth")
 
 
-def test_torch_file_of_a_whole_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_checkpoint_whose_tensors_lie_under_an_unknown_name_is_bad_weights(
+    tmp_path: Path,
+) -> None:
     torch.save({"epoch": 3, "model": {"a": torch.zeros(2)}}, tmp_path / "w.pth")
     with pytest.raises(BadWeights, match="tensors by name"):
         weights.state_dict(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_of_a_checkpoint_are_read_without_what_lies_beside_them(tmp_path: Path, zipped: bool) -> None:
+    tensors = collections.OrderedDict({"module.a.weight": torch.arange(6.0).view(2, 3), "module.a.bias": torch.ones(2)})
+    beside = {"epoch": 50, "arch": "resnet50", "best_prec1": torch.tensor(74.1), "optimizer": {"lr": 0.1}}
+    torch.save({"state_dict": tensors, **beside}, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
+    arrays = weights.state_dict(tmp_path / "w.pth")
+    assert {name: value.dtype.name for name, value in arrays.items()} == {"a.weight": "float32", "a.bias": "float32"}
+    assert arrays["a.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_prefix_of_data_parallel_stays_where_not_every_name_has_it(tmp_path: Path) -> None:
+    torch.save({"module.a": torch.zeros(2), "b": torch.zeros(2)}, tmp_path / "w.pth")
+    assert set(weights.state_dict(tmp_path / "w.pth")) == {"module.a", "b"}
+
+
+def test_checkpoint_whose_tensors_are_something_else_is_bad_weights(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "state_dict": {"a": [1, 2]}}, tmp_path / "w.pth")
+    with pytest.raises(BadWeights, match="tensors by name"):
+        weights.state_dict(tmp_path / "w.pth")
+
+
+def test_torch_file_of_before_the_zip_format_is_read(tmp_path: Path) -> None:
+    torch.save({"a": torch.arange(4.0)[::2]}, tmp_path / "w.pickle", _use_new_zipfile_serialization=False)
+    assert (tmp_path / "w.pickle").read_bytes()[:2] != b"PK"
+    assert weights.state_dict(tmp_path / "w.pickle")["a"].tolist() == [0, 2]
+
+
+def test_torch_file_of_2017_is_read(tmp_path: Path) -> None:
+    """As PyTorch 0.1 wrote: tensors rebuilt by the first `_rebuild_tensor`, storages named by a 5-tuple with a view."""
+
+    class Writer(pickle._Pickler):
+        def persistent_id(self, thing: object) -> object:
+            return ("storage", torch.FloatStorage, "7", "cpu", 4, None) if thing is storage else None
+
+    class Old:
+        def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+            return torch._utils._rebuild_tensor, (storage, 0, (2, 2), (2, 1))
+
+    storage, file = object(), io.BytesIO()
+    for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True, "protocol_version": 1001}):
+        pickle.dump(part, file, protocol=2)
+    Writer(file, protocol=2).dump(collections.OrderedDict({"conv1.weight": Old()}))
+    pickle.dump(["7"], file, protocol=2)
+    file.write((4).to_bytes(8, "little") + np.arange(4, dtype="<f4").tobytes())
+    path = put(tmp_path / "c3d.pickle", file.getvalue())
+    assert weights.state_dict(path)["conv1.weight"].tolist() == [[0, 1], [2, 3]]
+
+
+def test_safetensors_are_read_as_float32_without_batch_counters(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {"a": np.arange(6, dtype=np.float16).reshape(2, 3), "n.num_batches_tracked": np.zeros(1, np.int64)}
+    save_file(arrays, tmp_path / "w.safetensors")
+    (found,) = weights.safetensors(tmp_path / "w.safetensors").items()
+    assert found[0] == "a"
+    assert found[1].dtype == np.float32
+    assert np.array_equal(found[1], arrays["a"])
+
+
+def test_safetensors_of_a_type_without_a_numpy_name_are_bad_weights(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2, dtype=torch.bfloat16)}, tmp_path / "w.safetensors")
+    with pytest.raises(BadWeights, match="bfloat16"):
+        weights.safetensors(tmp_path / "w.safetensors")
+
+
+def test_cut_safetensors_are_bad_weights_wherever_they_are_cut(tmp_path: Path) -> None:
+    from safetensors.numpy import save
+
+    whole = save({"a": np.arange(5, dtype=np.float32), "b": np.zeros((2, 2), np.float32)})
+    for length in range(len(whole)):
+        path = put(tmp_path / "w.safetensors", whole[:length])
+        with pytest.raises(BadWeights, match="cannot be read as a safetensors file") as caught:
+            weights.safetensors(path)
+        assert "\n" not in str(caught.value)
 
 
 def test_other_layout_lists_what_lacks_what_is_unknown_and_what_differs(tmp_path: Path) -> None:
