@@ -5,21 +5,21 @@ from unittest import mock
 import numpy as np
 import torch
 
-from extractors.base import Extractor
+from extractors.base import VideoExtractor
 from extractors.folding import Convolution
 
 SIDE = 2048
 PRODUCT_GFLOP = 2e-9 * SIDE**3
 
 
-def batch(extractor: Extractor, device: str = "cpu") -> np.ndarray:
+def batch(extractor: VideoExtractor, device: str = "cpu") -> np.ndarray:
     """A full batch of noise for an extractor, (B, T, H, W, 3) uint8."""
     units = extractor.batch_units[torch.device(device).type]
     shape = (units, extractor.sampling.frames, *extractor.geometry.size, 3)
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
 
-def gflop(extractor: Extractor, units: np.ndarray) -> float:
+def gflop(extractor: VideoExtractor, units: np.ndarray) -> float:
     """GFLOP of one batch through a loaded extractor, 2 a multiply-add.
 
     Counted at the convolutions, which are all of a backbone's work but a fraction: pools, sums and the linear

@@ -33,8 +33,8 @@ from benchmarks.bars import Bar
 from benchmarks.films import film
 from benchmarks.forward import BACKBONES
 from extractors import clips, find
-from extractors.base import Extractor
-from pipelines.plan import Item
+from extractors.base import VideoExtractor
+from pipelines.items import Item
 from pipelines.runner import Runner
 
 _PRECISIONS = ("fp32", "bf16")
@@ -117,13 +117,13 @@ class Cpu(Device):
         return None
 
 
-class Timed(Extractor):
+class Timed(VideoExtractor):
     """An extractor whose time on the device is summed up in `busy_s`."""
 
     name = "timed"
     version = 1
 
-    def __init__(self, inner: Extractor, device: Device) -> None:
+    def __init__(self, inner: VideoExtractor, device: Device) -> None:
         super().__init__(inner.weights, inner.precision, inner.sampling, inner.geometry)
         self.inner, self.device = inner, device
         self.busy_s = 0.0
@@ -190,7 +190,7 @@ def measured(name: str, precision: str, device: Device, videos: list[Path], repe
     )
 
 
-def _rate(title: str, extractor: Extractor, device: Device) -> Bar:
+def _rate(title: str, extractor: VideoExtractor, device: Device) -> Bar:
     """Rate of full batches one after the other, pixels in host memory, against a matrix product."""
     units, (a, b) = batch(extractor, device.name), matrices(extractor.precision, device.name, device.side)
     work = gflop(extractor, units)  # also the first call, which warms up
@@ -205,7 +205,7 @@ def _rate(title: str, extractor: Extractor, device: Device) -> Bar:
     return Bar.measured(title, achieved / rate, detail)
 
 
-def whole(extractor: Extractor, device: Device, videos: list[Path], repeats: int) -> Whole:
+def whole(extractor: VideoExtractor, device: Device, videos: list[Path], repeats: int) -> Whole:
     """Every film `repeats` times through the real runner, one forward thread and a decoder a core."""
     timed = Timed(extractor, device)
     units = extractor.batch_units[torch.device(device.name).type]

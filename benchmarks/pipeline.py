@@ -18,15 +18,15 @@ import numpy as np
 from benchmarks.bars import Bar
 from benchmarks.films import film
 from extractors import allocator, clips, find
-from extractors.base import Extractor, Output
+from extractors.base import Output, VideoExtractor
 from extractors.sampling import Geometry, Sampling
-from pipelines.plan import Item
+from pipelines.items import Item
 from pipelines.runner import Runner
 
 VIDEOS = 27
 
 
-class Stub(Extractor):
+class Stub(VideoExtractor):
     """A model whose forward pass costs a given CPU time a clip."""
 
     name = "stub"
@@ -108,12 +108,12 @@ def shared_decode(videos: list[Path]) -> Bar:
     return Bar.at_most("two-features-over-one-by-one", ratio, 0.65, detail)
 
 
-def run(extractor: Extractor, videos: list[Path], forwards: int, decoders: int) -> int:
+def run(extractor: VideoExtractor, videos: list[Path], forwards: int, decoders: int) -> int:
     """Videos through the runner; how many came out."""
     return run_all([extractor], videos, forwards, decoders)
 
 
-def run_all(extractors: list[Extractor] | list[Stub], videos: list[Path], forwards: int, decoders: int) -> int:
+def run_all(extractors: list[VideoExtractor] | list[Stub], videos: list[Path], forwards: int, decoders: int) -> int:
     """Videos through the runner for several extractors at once; how many (video, feature) pairs came out."""
     by_name = {str(i): extractor for i, extractor in enumerate(extractors)}
     runner = Runner(by_name, {n: x.batch_units["cpu"] for n, x in by_name.items()}, forwards, decoders)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from extractors import weights
-from extractors.base import Extractor, Output
+from extractors.base import Output, VideoExtractor
 from extractors.errors import ExtractorError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Network(abc.ABC):
         """(B, D) float32 of (B, T, H, W, 3) uint8; (B, r, D) where a unit gives r rows."""
 
 
-class Backbone(Extractor):
+class Backbone(VideoExtractor):
     """An extractor that is one network with published weights."""
 
     _network: Network

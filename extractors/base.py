@@ -1,16 +1,20 @@
-"""What every extractor is: units in, rows out, and a recipe that says what the rows depend on.
+"""What every extractor is: items in, rows out, and a recipe that says what the rows depend on.
 
-A *unit* is what the model takes one of: a clip `(T, H, W, 3) uint8`, a frame being a clip of T = 1. An item gives n
-units; a batch holds units of many items and always has the same shape, so that neither batch mates nor order change a
-row. `__call__` maps a batch of units to per-unit arrays, `rows` maps one item's per-unit arrays to the rows stored.
+A *unit* is what a model takes one of; a batch holds units of many items and always has the same shape, so that neither
+batch mates nor order change a row. `__call__` maps a batch of units to per-unit arrays, `rows` maps one item's per-unit
+arrays to the rows stored.
 
-    video ─clips.read─▶ units (n, T, H, W, 3) ─batched─▶ __call__ ─▶ {output: (n, ...)} ─rows─▶ {output: (r, ...)}
+    video ─clips.read─▶ units (n, T, H, W, 3) uint8 ─batched─▶ __call__ ─▶ {output: (n, ...)} ─rows─▶ {output: (r, ...)}
+    text ─tokens─▶ unit (length,) int32 ─batched by length─▶ __call__ ─▶ {output: (1, ...)} ─rows─▶ {output: (r, ...)}
+
+A video unit is a clip, a frame being a clip of T = 1; a text is one unit.
 """
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,7 +32,7 @@ class Output:
 
 
 class Extractor(abc.ABC):
-    """An extractor of video features.
+    """What extractors of all kinds of items share.
 
     Parameters
     ----------
@@ -36,30 +40,15 @@ class Extractor(abc.ABC):
         Path of a weights file, `random:SEED`, or None for the local cache, the offline pack, then the hub.
     precision : str
         `fp32` or `bf16`: never what the hardware happens to like.
-    sampling, geometry : optional
-        In place of the class's own; part of the recipe.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
-    kind: ClassVar[str] = "video"
-    outputs: ClassVar[dict[str, Output]]
-    default_sampling: ClassVar[Sampling]
-    default_geometry: ClassVar[Geometry]
-    #: units a batch, by device type; constant, because a row's last bits depend on it
-    batch_units: ClassVar[dict[str, int]]
-    #: what is done to pixels after the geometry, for the recipe and for the reader
-    normalisation: ClassVar[str]
+    kind: ClassVar[str]
     #: what it can compute in; discrete outputs (labels) stay in fp32
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
 
-    def __init__(
-        self,
-        weights: str | None = None,
-        precision: str = "fp32",
-        sampling: Sampling | None = None,
-        geometry: Geometry | None = None,
-    ) -> None:
+    def __init__(self, weights: str | None = None, precision: str = "fp32") -> None:
         if precision not in self.precisions:
             raise ExtractorError(
                 f"{self.name} computes in {' or '.join(self.precisions)}, got precision {precision!r}. "
@@ -67,13 +56,6 @@ class Extractor(abc.ABC):
             )
         self.weights = weights
         self.precision = precision
-        self.sampling = sampling or self.default_sampling
-        self.geometry = geometry or self.default_geometry
-
-    @property
-    def view(self) -> View:
-        """What this extractor asks the decoder for."""
-        return View(self.sampling, self.geometry)
 
     def recipe(self, weights_digest: str, probe: str) -> Recipe:
         """The recipe of this extractor as configured; loads nothing.
@@ -83,18 +65,31 @@ class Extractor(abc.ABC):
         weights_digest : str
             Digest of the file `weights_path` names, or `random:SEED`.
         probe : str
-            Digest of decoding the probe clips here (`clips.probe_digest`).
+            Digest of decoding the probe clips here (`clips.probe_digest`); of no meaning to a text.
         """
         return Recipe(
             extractor=self.name,
             version=self.version,
             weights=weights_digest,
-            sampling=dataclasses.asdict(self.sampling),
-            preprocessing={**dataclasses.asdict(self.geometry), "normalisation": self.normalisation},
+            sampling=self.sampled(),
+            preprocessing=self.preprocessed(),
             outputs={name: {"shape": list(o.shape), "dtype": o.dtype} for name, o in self.outputs.items()},
             precision=self.precision,
-            probe=probe,
+            probe=probe if self.kind == "video" else "",
         )
+
+    @property
+    @abc.abstractmethod
+    def outputs(self) -> Mapping[str, Output]:
+        """What is stored, by name; most classes always store the same and set it as an attribute."""
+
+    @abc.abstractmethod
+    def sampled(self) -> dict[str, Any]:
+        """What of an item is looked at: frames, tokens; for the recipe."""
+
+    @abc.abstractmethod
+    def preprocessed(self) -> dict[str, Any]:
+        """What is done to it before the model; for the recipe."""
 
     @abc.abstractmethod
     def weights_path(self) -> Path:
@@ -112,6 +107,57 @@ class Extractor(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        """Per-unit arrays (B, ...) float32 of one batch; safe to call from several threads at once after `load`."""
+
+    @abc.abstractmethod
+    def columns(self) -> dict[str, list[str]]:
+        """Names of the columns of outputs that have any (a classifier's classes); stored beside the features."""
+
+
+class VideoExtractor(Extractor):
+    """An extractor of video features.
+
+    Parameters
+    ----------
+    weights, precision : as Extractor
+    sampling, geometry : optional
+        In place of the class's own; part of the recipe.
+    """
+
+    kind = "video"
+    default_sampling: ClassVar[Sampling]
+    default_geometry: ClassVar[Geometry]
+    #: units a batch, by device type; constant, because a row's last bits depend on it
+    batch_units: ClassVar[dict[str, int]]
+    #: what is done to pixels after the geometry, for the recipe and for the reader
+    normalisation: ClassVar[str]
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        precision: str = "fp32",
+        sampling: Sampling | None = None,
+        geometry: Geometry | None = None,
+    ) -> None:
+        super().__init__(weights, precision)
+        self.sampling = sampling or self.default_sampling
+        self.geometry = geometry or self.default_geometry
+
+    @property
+    def view(self) -> View:
+        """What this extractor asks the decoder for."""
+        return View(self.sampling, self.geometry)
+
+    def sampled(self) -> dict[str, Any]:
+        """As `Extractor.sampled`."""
+        return dataclasses.asdict(self.sampling)
+
+    def preprocessed(self) -> dict[str, Any]:
+        """As `Extractor.preprocessed`."""
+        return {**dataclasses.asdict(self.geometry), "normalisation": self.normalisation}
+
+    @abc.abstractmethod
+    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
         """Per-unit arrays of one batch.
 
         Parameters
@@ -122,13 +168,60 @@ class Extractor(abc.ABC):
         Returns
         -------
         dict of name to (B, ...) float32
-            Safe to call from several threads at once after `load`.
         """
 
     @abc.abstractmethod
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The rows of one item from the per-unit arrays of its n units, in the dtypes of `outputs`."""
 
+
+class TextExtractor(Extractor):
+    """An extractor of text features.
+
+    Parameters
+    ----------
+    weights, precision : as Extractor
+    options : mapping, optional
+        In place of `default_options`, of their names and types; part of the recipe.
+    """
+
+    kind = "text"
+    default_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self, weights: str | None = None, precision: str = "fp32", options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(weights, precision)
+        self.options = {**self.default_options, **(options or {})}
+
+    def sampled(self) -> dict[str, Any]:
+        """As `Extractor.sampled`: the options, all of them."""
+        return dict(self.options)
+
     @abc.abstractmethod
-    def columns(self) -> dict[str, list[str]]:
-        """Names of the columns of outputs that have any (a classifier's classes); stored beside the features."""
+    def tokens(self, texts: list[str]) -> list[np.ndarray]:
+        """Token numbers (length,) int32 of each text, cut to the longest length the model takes.
+
+        A text of which nothing is left (no word in the vocabulary, say) gives an empty array: it is a failure.
+        """
+
+    @abc.abstractmethod
+    def shape(self, length: int) -> tuple[int, int]:
+        """(B, L) of the batches a text of this many tokens goes into; the same for the same length, always."""
+
+    @abc.abstractmethod
+    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        """Per-text arrays of one batch.
+
+        Parameters
+        ----------
+        units : (B, L) int32, of a shape `shape` gives; -1 after a text's last token
+
+        Returns
+        -------
+        dict of name to (B, ...) float32, per-token outputs (B, L, ...)
+        """
+
+    @abc.abstractmethod
+    def rows(self, units: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+        """The rows of one text of `length` tokens from its arrays (...), in the dtypes of `outputs`."""

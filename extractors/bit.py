@@ -26,7 +26,6 @@ import numpy as np
 
 from extractors import imagenet21k, top_labels, weights
 from extractors.backbone import Backbone, Network
-from extractors.base import Output
 from extractors.sampling import Geometry, Sampling
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class BiTObjects(Backbone):
 
     name = "bit_objects"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = top_labels.outputs(_FEATURES)
+    outputs = top_labels.outputs(_FEATURES)
     default_sampling = Sampling(clips=1, frames=8, placement="spread")
     default_geometry = Geometry(resize=256, crop=224)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 8}

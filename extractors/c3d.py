@@ -61,7 +61,7 @@ class C3D(Backbone):
 
     name = "c3d"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {"features": Output((_FEATURES,), "float16")}
+    outputs = {"features": Output((_FEATURES,), "float16")}
     default_sampling = Sampling(clips=8, frames=_FRAMES, placement="centre", min_frames=2)
     default_geometry = Geometry(resize=(128, 171), crop=_SIDE)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 32}

@@ -64,7 +64,7 @@ class ResNet18Frames(_Frames):
 
     name = "resnet18_frames"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {"features": Output((512,), "float16")}
+    outputs = {"features": Output((512,), "float16")}
     layout = resnet.RESNET18
     published = weights.Published(
         file="resnet18-f37072fd.pth", url="https://download.pytorch.org/models/resnet18-f37072fd.pth"
@@ -76,7 +76,7 @@ class ResNet34Frames(_Frames):
 
     name = "resnet34_frames"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {"features": Output((512,), "float16")}
+    outputs = {"features": Output((512,), "float16")}
     layout = resnet.RESNET34
     published = weights.Published(
         file="resnet34-b627a593.pth", url="https://download.pytorch.org/models/resnet34-b627a593.pth"
@@ -88,7 +88,7 @@ class ResNet101Frames(_Frames):
 
     name = "resnet101_frames"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {"features": Output((2048,), "float16")}
+    outputs = {"features": Output((2048,), "float16")}
     layout = resnet.RESNET101
     published = weights.Published(
         file="resnet101-63fe2227.pth", url="https://download.pytorch.org/models/resnet101-63fe2227.pth"

@@ -71,7 +71,7 @@ class I3DKinetics400(Backbone):
 
     name = "i3d_k400"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {
+    outputs = {
         "features": Output((_FEATURES,), "float16"),
         "logits": Output((_CLASSES,), "float16"),
     }

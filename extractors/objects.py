@@ -26,7 +26,6 @@ import numpy as np
 
 from extractors import top_labels, weights
 from extractors.backbone import Backbone, Network
-from extractors.base import Output
 from extractors.class_names import IMAGENET_1K, class_names
 from extractors.sampling import Geometry, Sampling
 
@@ -65,7 +64,7 @@ class EfficientNetLite0Objects(Backbone):
 
     name = "efficientnet_lite0_objects"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = top_labels.outputs(_FEATURES)
+    outputs = top_labels.outputs(_FEATURES)
     default_sampling = Sampling(clips=8, frames=1, placement="centre")
     default_geometry = Geometry(resize=256, crop=224)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 8, "cuda": 64}

@@ -158,7 +158,7 @@ class R2Plus1D18(_R2Plus1D):
 
     name = "r2plus1d_18"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = _CLIP_AND_CLASSES
+    outputs = _CLIP_AND_CLASSES
     default_sampling = Sampling(clips=8, frames=16, stride=4, placement="centre", min_frames=2)
     batch_units: ClassVar[dict[str, int]] = _SHORT
     layout = _LAYOUT_18
@@ -173,7 +173,7 @@ class R2Plus1D18Segments(_R2Plus1D):
 
     name = "r2plus1d_18_segments"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = _CLIP
+    outputs = _CLIP
     default_sampling = _SPREAD
     batch_units: ClassVar[dict[str, int]] = _LONG
     layout = dataclasses.replace(_LAYOUT_18, classes=0)
@@ -190,7 +190,7 @@ class R2Plus1D34(_R2Plus1D34):
 
     name = "r2plus1d_34"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = _CLIP_AND_CLASSES
+    outputs = _CLIP_AND_CLASSES
     default_sampling = Sampling(clips=4, frames=32, placement="centre", min_frames=2)
     batch_units: ClassVar[dict[str, int]] = _LONG
     layout = _LAYOUT_34
@@ -205,7 +205,7 @@ class R2Plus1D34IG65M(_R2Plus1D34):
 
     name = "r2plus1d_34_ig65m"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = _CLIP
+    outputs = _CLIP
     default_sampling = Sampling(clips=4, frames=32, placement="centre", min_frames=2)
     batch_units: ClassVar[dict[str, int]] = _LONG
     layout = dataclasses.replace(_LAYOUT_34, classes=0)
@@ -220,7 +220,7 @@ class R2Plus1D34Segments(_R2Plus1D34):
 
     name = "r2plus1d_34_segments"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = _CLIP
+    outputs = _CLIP
     default_sampling = _SPREAD
     batch_units: ClassVar[dict[str, int]] = _LONG
     layout = dataclasses.replace(_LAYOUT_34, classes=0)

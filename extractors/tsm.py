@@ -50,7 +50,7 @@ class TSMResNet50(Backbone):
 
     name = "tsm_resnet50"
     version = 1
-    outputs: ClassVar[dict[str, Output]] = {
+    outputs = {
         "features": Output((_LAYOUT.width,), "float16"),
         "logits": Output((_LAYOUT.classes,), "float16"),
     }

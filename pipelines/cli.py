@@ -64,6 +64,7 @@ ConfigOption = Annotated[
     typer.Option("--config", callback=_from_toml, is_eager=True, help="TOML file of options; those given by hand win."),
 ]
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
+ItemsOption = Annotated[str, typer.Option("--dataset", "--set", help="Name of the data set, or of the set of texts.")]
 ROOT = "./zsar-data"
 
 
@@ -182,7 +183,7 @@ def index_command(
 @_command
 def extract_command(
     features: Annotated[list[str], typer.Argument(help="Extractors, with options after a colon: r2plus1d_18:clips=25")],
-    dataset: DatasetOption,
+    dataset: ItemsOption,
     weights: Annotated[
         list[str] | None, typer.Option(help="NAME=PATH or NAME=random:SEED, for another than the default.")
     ] = None,
@@ -193,6 +194,10 @@ def extract_command(
     commit_every_s: Annotated[float, typer.Option(help="Commit at least every so many seconds.")] = 30.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try quarantined videos again.")] = False,
     same_errors: Annotated[int, typer.Option(help="Stop after so many identical errors in a row.")] = 50,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="Of a set of texts only these: class, definition, ..."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     html: Annotated[bool, typer.Option("--html", help="Write a report as a page below the root.")] = False,
     root: RootOption = ROOT,
@@ -213,7 +218,7 @@ def extract_command(
 
     settings = _settings(ExtractConfig, locals())
     if dry_run:
-        _print_plan(plan(settings, _open_root(root)), as_json)
+        _print_plan(plan(settings, _open_root(root)), dataset, as_json)
         return
     with ExtractBar() as progress:
         report = extract(settings, _open_root(root), progress)
@@ -239,7 +244,7 @@ def _extract_json(report: "ExtractReport") -> dict[str, Any]:
 
 def _print_extract(report: "ExtractReport", root: str) -> None:
     if not any(f.planned for f in report.features):
-        print("Nothing to compute: every video has these features already.")
+        print("Nothing to compute: every item has these features already.")
     print_table(
         f"Extracted in {report.seconds:.1f} s, {report.decoded} videos decoded",
         [
@@ -257,7 +262,7 @@ def _print_extract(report: "ExtractReport", root: str) -> None:
         say(f"Some videos gave nothing: `zsar list failures --root {root}` says which and why.")
 
 
-def _print_plan(todo: "Plan", as_json: bool) -> None:
+def _print_plan(todo: "Plan", dataset: str, as_json: bool) -> None:
     rows = [
         {"feature": f.name, "planned": f.planned, "skipped": f.skipped, "quarantined": f.quarantined}
         for f in todo.features
@@ -265,7 +270,7 @@ def _print_plan(todo: "Plan", as_json: bool) -> None:
     if as_json:
         print(json.dumps({"contents": todo.contents, "features": rows}))
     else:
-        print_table(f"{todo.dataset}: {todo.contents} contents", rows)
+        print_table(f"{dataset}: {todo.contents} contents", rows)
 
 
 # -- list, show -------------------------------------------------------------------------------------------------------

@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from extractors import allocator
-from extractors.base import Extractor
+from extractors.base import Extractor, TextExtractor, VideoExtractor
 from extractors.errors import InputFault, MachineFault, NotFinite
 from pipelines.config import ExtractConfig
 from pipelines.errors import Stopped
-from pipelines.plan import Feature, Item
+from pipelines.items import Item, TextItem
+from pipelines.plan import Feature
 from pipelines.runner import Result, Runner
+from pipelines.text_runner import TextRunner
 from stores.errors import WriteFailed
 from stores.failures import Failure
 from stores.features import ItemRows
@@ -32,12 +34,12 @@ _loaded: dict[tuple[str, str], Extractor] = {}  # by recipe key and device: one 
 
 def compute(
     features: Mapping[str, Feature],
-    items: Iterable[Item],
+    items: Iterable[Item] | Iterable[TextItem],
     config: ExtractConfig,
     hand_over: HandOver,
     told: Told = lambda failed: None,
 ) -> int:
-    """Compute the features that items lack; returns how many videos were opened.
+    """Compute the features that items lack; returns how many items were opened.
 
     Parameters
     ----------
@@ -58,16 +60,13 @@ def compute(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allocator.keep_freed_memory()
     extractors = {name: _load(feature, device) for name, feature in features.items()}
-    runner = Runner(
-        extractors,
-        {name: batch_units(extractor, device) for name, extractor in extractors.items()},
-        (config.workers or cores) if device == "cpu" else 1,
-        config.decoders or cores,
+    runner = runner_of(
+        extractors, device, (config.workers or cores) if device == "cpu" else 1, config.decoders or cores
     )
     portion = _Portion(features, config, told)
     last = time.monotonic()
     try:
-        with contextlib.closing(runner.results(items)) as results:
+        with contextlib.closing(runner.results(items)) as results:  # type: ignore[arg-type]
             for result in results:
                 if result is not None:
                     portion.take(result)
@@ -112,7 +111,7 @@ class _Portion:
                 self._rows[name], self._faults[name] = [], []
 
     def _suspect(self, result: Result, fault: InputFault) -> None:
-        kind, message, place = type(fault).__name__, str(fault), result.item.places[0][0]
+        kind, message, place = type(fault).__name__, str(fault), result.item.where
         if self._suspects and (self._suspects[-1][1].error, self._suspects[-1][1].message) != (kind, message):
             self._acquit()
         stage = "forward" if isinstance(fault, NotFinite) else "decode"
@@ -144,9 +143,14 @@ def _load(feature: Feature, device: str) -> Extractor:
     return _loaded[key]
 
 
-def batch_units(extractor: Extractor, device: str) -> int:
-    """Units of every batch of an extractor on a device."""
-    return extractor.batch_units[device.partition(":")[0]]
+def runner_of(extractors: Mapping[str, Extractor], device: str, forwards: int, decoders: int) -> Runner | TextRunner:
+    """What runs items through extractors of one kind; a plan asks for one kind only."""
+    videos = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, VideoExtractor)}
+    texts = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, TextExtractor)}
+    if texts:
+        return TextRunner(texts, forwards)
+    batch_units = {name: extractor.batch_units[device.partition(":")[0]] for name, extractor in videos.items()}
+    return Runner(videos, batch_units, forwards, decoders)
 
 
 def device_of(asked: str) -> str:

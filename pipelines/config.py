@@ -37,7 +37,8 @@ class ExtractConfig:
     Attributes
     ----------
     features : extractor names, each with options after a colon: `r2plus1d_18:clips=25,frames=16`
-    dataset : which manifest
+    dataset : which data set, or which set of texts
+    kinds : of a set of texts, only these kinds (`class`, `definition`, ...); none: all
     weights : `NAME=PATH` or `NAME=random:SEED` for extractors that shall not take the default
     precision : `fp32` or `bf16`
     device : `auto`, `cpu` or `cuda[:i]`
@@ -58,6 +59,7 @@ class ExtractConfig:
     commit_every_s: float = 30.0
     retry_failed: bool = False
     same_errors: int = 50
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 0), ("decoders", 0), ("commit_every_s", 0), ("same_errors", 1)):

@@ -20,12 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from extractors import clips
-from extractors.base import Extractor
+from extractors.base import VideoExtractor
 from extractors.clips import Clips
 from extractors.errors import InputFault, NotFinite, Unreachable
 from extractors.sampling import View
 from pipelines.files import Stat, stat_of
-from pipelines.plan import Item
+from pipelines.items import Item, TextItem
 from stores.features import ItemRows
 
 _PATIENCE_S = 10.0
@@ -37,7 +37,7 @@ Reader = Callable[[str, Mapping[str, View], bytes, tuple[float, float] | None], 
 class Result(NamedTuple):
     """What one item gave to one feature; `order` counts the items as they were decoded."""
 
-    item: Item
+    item: Item | TextItem
     feature: str
     outcome: ItemRows | InputFault
     order: int
@@ -72,7 +72,7 @@ class Runner:
 
     Parameters
     ----------
-    extractors : mapping of feature name to a loaded Extractor
+    extractors : mapping of feature name to a loaded VideoExtractor
     batch_units : mapping of feature name to the units of every batch
     forwards, decoders : int
         Threads of each kind.
@@ -82,7 +82,7 @@ class Runner:
 
     def __init__(
         self,
-        extractors: Mapping[str, Extractor],
+        extractors: Mapping[str, VideoExtractor],
         batch_units: Mapping[str, int],
         forwards: int,
         decoders: int,
@@ -261,7 +261,7 @@ def _unit(member: tuple[_Entry, int]) -> np.ndarray:
     return entry.pixels[unit]  # type: ignore[no-any-return]
 
 
-def _rows(extractor: Extractor, entry: _Entry) -> ItemRows | InputFault:
+def _rows(extractor: VideoExtractor, entry: _Entry) -> ItemRows | InputFault:
     rows = extractor.rows(entry.outputs)
     for name, values in rows.items():
         if values.dtype.kind == "f" and not np.isfinite(values).all():

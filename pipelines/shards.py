@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from pipelines.compute import compute
 from pipelines.config import ExtractConfig
 from pipelines.errors import UsageError
-from pipelines.plan import Feature, Plan, items_of, recipes
+from pipelines.items import SOURCES
+from pipelines.plan import Feature, Plan, recipes
 from stores.failures import Failure
 from stores.features import FeatureStore, ItemRows
 from stores.handover import Handover
@@ -34,6 +35,7 @@ class Shard:
     Attributes
     ----------
     number : from 1
+    kind : of its items
     root : URL of the cache
     config : as the run's
     features : full names of the feature sets some of its items lack
@@ -41,6 +43,7 @@ class Shard:
     """
 
     number: int
+    kind: str
     root: str
     config: ExtractConfig
     features: tuple[str, ...]
@@ -64,7 +67,7 @@ def cut(todo: Plan, config: ExtractConfig, root: Root, size: int) -> list[Shard]
     size = max(size, -(-total // MOST_SHARDS))
     names = tuple(f.name for f in todo.features if f.planned)
     return [
-        Shard(number, root.url, config, names, todo.missing.slice(start, size))
+        Shard(number, todo.kind, root.url, config, names, todo.missing.slice(start, size))
         for number, start in enumerate(range(0, total, size), start=1)
     ]
 
@@ -89,7 +92,8 @@ def work(shard: Shard) -> int:
     def hand_over(name: str, rows: list[ItemRows], failures: list[Failure]) -> None:
         Handover(root, name).put(rows, failures)
 
-    return compute(features, items_of(todo, list(features)), shard.config, hand_over) if todo.num_rows else 0
+    items = SOURCES[shard.kind].items(todo, list(features))
+    return compute(features, items, shard.config, hand_over) if todo.num_rows else 0
 
 
 def _features(shard: Shard, root: Root) -> dict[str, Feature]:

@@ -14,21 +14,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import extractors
+from extractors import options
 from extractors.base import Extractor
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, InputFault
-from extractors.sampling import Geometry, Sampling
-from pipelines.compute import batch_units, device_of
+from pipelines.compute import device_of, runner_of
 from pipelines.config import VerifyConfig
 from pipelines.errors import UsageError
-from pipelines.plan import Item, option, weights_digest
-from pipelines.runner import Runner
+from pipelines.items import Item, TextItem
+from pipelines.plan import weights_digest
 from stores.errors import Damaged
 from stores.features import Damage, FeatureSet, FeatureStore, ItemRows
 from stores.keys import KEY_BYTES
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.stat_cache import StatCache
+from stores.texts import Texts
+
+
+_Items = dict[bytes, Item | TextItem]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +87,8 @@ def _verify(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> SetRep
     items, rows = feature_set.shape()
     damage = list(feature_set.damage())
     drawn = _drawn(feature_set, {d.item for d in damage}, config)
-    places = _places(root, {d.key for d in damage} | set(drawn))
-    named = tuple((d.key.hex(), places[d.key].video_id if d.key in places else "?", d.reason) for d in damage)
+    places = _items(root, feature_set, {d.key for d in damage} | set(drawn))
+    named = tuple((d.key.hex(), places[d.key].name if d.key in places else "?", d.reason) for d in damage)
     report = SetReport(feature_set.name, items, rows, named)
     try:
         if config.repair and damage:
@@ -108,7 +112,11 @@ def _drawn(feature_set: FeatureSet, damaged: set[int], config: VerifyConfig) -> 
 
 
 def _repair(
-    feature_set: FeatureSet, damage: Sequence[Damage], places: dict[bytes, Item], config: VerifyConfig, root: Root
+    feature_set: FeatureSet,
+    damage: Sequence[Damage],
+    places: _Items,
+    config: VerifyConfig,
+    root: Root,
 ) -> int:
     numbers = {d.key: d.item for d in damage}
     fresh = _compute(feature_set, list(numbers), places, config, root)
@@ -117,7 +125,7 @@ def _repair(
         key, fault = next(iter(lost.items()))
         raise UsageError(
             f"{len(lost)} of {len(damage)} damaged items of {feature_set.name} cannot be computed again, "
-            f"{places[key].places[0][0]} for one: {fault}. Nothing was rewritten; bring the videos back and try again."
+            f"{places[key].where} for one: {fault}. Nothing was rewritten; bring the videos back and try again."
         )
     rewritten = {numbers[key]: outcome for key, outcome in fresh.items() if isinstance(outcome, ItemRows)}
     feature_set.repair(rewritten)
@@ -125,11 +133,15 @@ def _repair(
 
 
 def _recompute(
-    feature_set: FeatureSet, drawn: dict[bytes, int], places: dict[bytes, Item], config: VerifyConfig, root: Root
+    feature_set: FeatureSet,
+    drawn: dict[bytes, int],
+    places: _Items,
+    config: VerifyConfig,
+    root: Root,
 ) -> tuple[Difference, ...]:
     differing = []
     for key, outcome in _compute(feature_set, list(drawn), places, config, root).items():
-        video_id = places[key].video_id
+        video_id = places[key].name
         if isinstance(outcome, InputFault):
             differing.append(Difference(key.hex(), video_id, float("nan"), f"{type(outcome).__name__}: {outcome}"))
             continue
@@ -141,7 +153,7 @@ def _recompute(
 
 
 def _compute(
-    feature_set: FeatureSet, keys: list[bytes], places: dict[bytes, Item], config: VerifyConfig, root: Root
+    feature_set: FeatureSet, keys: list[bytes], places: _Items, config: VerifyConfig, root: Root
 ) -> dict[bytes, ItemRows | InputFault]:
     """Rows of these items computed now, by the very recipe of the set."""
     unknown = [key.hex()[:12] for key in keys if key not in places]
@@ -154,9 +166,9 @@ def _compute(
     device = device_of(config.device)
     extractor.load(device)
     name = feature_set.name
-    runner = Runner({name: extractor}, {name: batch_units(extractor, device)}, forwards=1, decoders=1)
+    runner = runner_of({name: extractor}, device, forwards=1, decoders=1)
     items = [dataclasses.replace(places[key], features=(name,)) for key in keys]
-    with contextlib.closing(runner.results(iter(items))) as results:
+    with contextlib.closing(runner.results(items)) as results:  # type: ignore[arg-type]
         return {result.item.key: result.outcome for result in results if result is not None}
 
 
@@ -167,16 +179,8 @@ def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> 
         raise UsageError(
             f"{feature_set.name} was made elsewhere ({recipe['weights'][:20]}...); it cannot be recomputed."
         )
-    pixels = {name: recipe["preprocessing"][name] for name in ("resize", "crop")}
-    geometry = Geometry(**{name: tuple(v) if isinstance(v, list) else v for name, v in pixels.items()})
-    given = dict(option(weights) for weights in config.weights).get(recipe["extractor"])
-    weights = recipe["weights"] if recipe["weights"].startswith("random:") else given
-    extractor = extractors.find(recipe["extractor"])(
-        weights=weights,
-        precision=recipe["precision"],
-        sampling=Sampling(**recipe["sampling"]),
-        geometry=geometry,
-    )
+    given = dict(options.pair(weights) for weights in config.weights).get(recipe["extractor"])
+    extractor = options.of_recipe(recipe, given)
     here = extractor.recipe(weights_digest(extractor, StatCache(root, "weights")), probe_digest()).to_dict()
     if here != recipe:
         other = sorted(field for field in recipe if recipe[field] != here[field])
@@ -187,19 +191,28 @@ def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> 
     return extractor
 
 
-def _places(root: Root, keys: set[bytes]) -> dict[bytes, Item]:
-    """Where these contents lie, over all data sets."""
-    manifest = Manifest(root)
-    found: dict[bytes, Item] = {}
+def _items(root: Root, feature_set: FeatureSet, keys: set[bytes]) -> _Items:
+    """Where these contents lie, over all data sets, or what these texts are, over all sets."""
+    name = feature_set.recipe["extractor"]
+    texts = name in extractors.EXTRACTORS and extractors.find(name).kind == "text"
     wanted = pa.array(sorted(keys), pa.binary(KEY_BYTES))
+    found: _Items = {}
+    if texts:
+        for texts_set in Texts.sets(root) if keys else ():
+            table = Texts(root, texts_set).read(["key", "text", "source", "line"])
+            for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
+                found.setdefault(row["key"], TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", ()))
+        return found
+    manifest = Manifest(root)
     columns = ["key", "uri", "size_bytes", "mtime_ns", "start_s", "end_s", "video_id"]
     for dataset in manifest.datasets() if keys else ():
         table = manifest.read(dataset, columns)
         for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
             span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
-            item = found.get(row["key"]) or Item(row["key"], (), span, row["video_id"], ())
+            there = found.get(row["key"])
+            places = there.places if isinstance(there, Item) else ()
             place = (row["uri"], (row["size_bytes"], row["mtime_ns"]))
-            found[row["key"]] = dataclasses.replace(item, places=(*item.places, place))
+            found[row["key"]] = Item(row["key"], (*places, place), span, row["video_id"], ())
     return found
 
 

@@ -8,6 +8,10 @@ import hashlib
 import unicodedata
 from typing import BinaryIO
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 KEY_BYTES = 32
 DIGEST_BYTES = 16
 _READ_BYTES = 1 << 20
@@ -27,8 +31,30 @@ def text_key(text: str) -> bytes:
     >>> text_key("bend  knees\\n") == text_key("bend knees")
     True
     """
-    folded = " ".join(unicodedata.normalize("NFC", text).split())
-    return hashlib.blake2b(folded.encode(), digest_size=KEY_BYTES).digest()
+    return hashlib.blake2b(folded(text).encode(), digest_size=KEY_BYTES).digest()
+
+
+def folded(text: str) -> str:
+    """A text as its key sees it: Unicode NFC, runs of white space one blank, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def key_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """(rows, 32) uint8 of a column of keys."""
+    flat = pc.cast(column, pa.binary(KEY_BYTES))
+    chunks = flat.chunks if isinstance(flat, pa.ChunkedArray) else [flat]
+    parts = [
+        np.frombuffer(c.buffers()[1], np.uint8).reshape(-1, KEY_BYTES)[c.offset : c.offset + len(c)]
+        for c in chunks
+        if len(c)
+    ]
+    return np.concatenate([np.empty((0, KEY_BYTES), np.uint8), *parts])
+
+
+def key_words(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two 64-bit words of keys (rows, 32): they join twice as fast, and 128 bits do not collide."""
+    words = np.ascontiguousarray(keys[:, :16]).view(np.int64).reshape(-1, 2)
+    return np.ascontiguousarray(words[:, 0]), np.ascontiguousarray(words[:, 1])
 
 
 def span_key(key: bytes, start_s: float, end_s: float) -> bytes:

@@ -6,6 +6,7 @@ own storage below the same root. On a disk a file lock stands between processes;
 
 import contextlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,35 +94,37 @@ class Root:
         WriteFailed
             The disk is full, not writable, or gone.
         """
-        with self._whole(*parts) as target:
-            pq.write_table(table, target, compression="zstd")
+        with self.new_file(*parts) as path:
+            pq.write_table(table, path, compression="zstd")
 
     def write_text(self, text: str, *parts: str) -> str:
         """Write one text file, whole as `write_table` does, and give its URL."""
-        with self._whole(*parts) as target:
-            if isinstance(target, str):
-                Path(target).write_text(text)
-            else:
-                target.write(text.encode())
+        with self.new_file(*parts) as path:
+            path.write_text(text)
         return f"{Path(self.url).as_uri() if self.is_local else self.url}/{'/'.join(parts)}"
 
     @contextlib.contextmanager
-    def _whole(self, *parts: str) -> Iterator[Any]:
-        """What to write to, a path on a disk and a file elsewhere; it takes the target's place when all is written."""
+    def new_file(self, *parts: str) -> Iterator[Path]:
+        """A local path to write to; when all is written it takes the target's place, after an error nothing does.
+
+        Raises
+        ------
+        WriteFailed
+            As `write_table`.
+        """
         target = self.path(*parts)
         try:
-            if not self.is_local:
-                with self.fs.open(target, "wb") as file:
-                    yield file
-                return
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
+            folder = os.path.dirname(target) if self.is_local else tempfile.gettempdir()
+            os.makedirs(folder, exist_ok=True)
+            partial = Path(folder, f"{parts[-1]}.{uuid.uuid4().hex[:8]}.partial")
             try:
                 yield partial
-                os.replace(partial, target)
+                if self.is_local:
+                    partial.replace(target)
+                else:
+                    self.fs.put_file(str(partial), target)
             finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(partial)
+                partial.unlink(missing_ok=True)
         except OSError as error:
             raise WriteFailed(
                 f"Writing {'/'.join(parts)} below {self.url} failed: {error.strerror or error}. "

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from extractors.base import Extractor, Output
+from extractors.base import Output, VideoExtractor
 from extractors.sampling import Geometry, Sampling
 
 
-class FakeExtractor(Extractor):
+class FakeExtractor(VideoExtractor):
     """Mean, spread, highest and lowest value of each colour of each clip."""
 
     name = "fake"
@@ -41,7 +41,7 @@ class FakeExtractor(Extractor):
         return {}
 
 
-class FakeStillExtractor(Extractor):
+class FakeStillExtractor(VideoExtractor):
     """One row a video: the mean colour of four frames."""
 
     name = "fake_still"

@@ -12,7 +12,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, R2Plus1dSte
 
 from extractors import find, r2plus1d, weights
 from extractors.backbone import Backbone
-from extractors.base import Extractor
+from extractors.base import VideoExtractor
 from extractors.errors import BadWeights, ExtractorError, WeightsMissing
 from extractors.r2plus1d import Layout, R2Plus1D18, R2Plus1D18Segments, R2Plus1D34, R2Plus1D34IG65M, R2Plus1D34Segments
 from extractors.sampling import Geometry, Sampling
@@ -83,8 +83,8 @@ def in_time(network: torch.nn.Module, units: np.ndarray) -> np.ndarray:
 
 
 def loaded(
-    kind: type[Extractor], given: str, sampling: Sampling | None = None, geometry: Geometry | None = None
-) -> Extractor:
+    kind: type[VideoExtractor], given: str, sampling: Sampling | None = None, geometry: Geometry | None = None
+) -> VideoExtractor:
     extractor = kind(given, sampling=sampling, geometry=geometry)
     extractor.load("cpu")
     return extractor

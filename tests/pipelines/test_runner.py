@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from extractors.clips import Clips
-from pipelines.plan import Item
+from pipelines.items import Item
 from pipelines.runner import Runner, row_times
 from stores.features import ItemRows
 from tests.fake import FakeExtractor, FakeStillExtractor
