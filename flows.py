@@ -32,15 +32,17 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from extractors.errors import ExtractorError
 from pipelines import report as reports
 from pipelines.compute import device_of
-from pipelines.config import ExtractConfig, IndexConfig, ShardConfig
+from pipelines.config import ExtractConfig, IndexConfig, ShardConfig, TextsConfig
 from pipelines.errors import UsageError
 from pipelines.extract import Extraction, ExtractReport, Silent, extraction
 from pipelines.index import index as index_stage
 from pipelines.listing import failures
 from pipelines.plan import Plan
 from pipelines.shards import Shard, cut, work
+from pipelines.texts import TextsReport, add
 from stores.errors import StoreError
 from stores.root import Root
+from stores.texts import KINDS
 
 GPU_SLOTS = "gpu"  # a global concurrency limit: so many shards compute on GPUs at once, over all runs
 _LOOK_S = 1.0
@@ -81,6 +83,16 @@ def index(config: IndexConfig, root: str) -> Any:
     return index_stage(config, Root(root))
 
 
+@task(name="read texts", task_run_name="read texts of {set}")
+@_in_one_line
+def read_texts(path: str, set: str, kind: str, classes: list[str], root: str) -> Any:
+    """Add the class lists of a set, then the texts of a file or of all files of a folder: only what is new is kept."""
+    cache = Root(root)
+    if classes:
+        add(TextsConfig(tuple(classes), "class", set), cache)
+    return add(TextsConfig((path,), kind, set), cache)
+
+
 @task(name="shard", task_run_name="shard {shard.number}")
 @_in_one_line
 def compute(shard: Shard) -> Any:
@@ -119,7 +131,8 @@ def extract(
     Parameters
     ----------
     path, dataset, layout, labels, prune
-        As `zsar index` takes them.
+        As `zsar index` takes them. A layout that is a kind of text (`description`) reads texts into the set of this
+        name, as `zsar texts add` does; `labels` are then its class lists.
     features, weights, precision, device, workers, decoders, commit_every_s, retry_failed, same_errors
         As `zsar extract` takes them.
     root : str
@@ -146,14 +159,18 @@ def extract(
         retry_failed=retry_failed,
         same_errors=same_errors,
     )
-    index(IndexConfig((path,), dataset, layout, tuple(labels or ()), prune), cache.url, return_state=True).result()
+    texts = None
+    if layout in KINDS:
+        texts = read_texts(path, dataset, layout, labels or [], cache.url, return_state=True).result()
+    else:
+        index(IndexConfig((path,), dataset, layout, tuple(labels or ()), prune), cache.url, return_state=True).result()
     progress = _Progress(dataset)
     with extraction(settings, cache, progress) as run:
         shards = cut(run.todo, settings, cache, shard_size)
         if shards:
             _in_shards(run, shards, sharding)
     progress.finish()
-    return _told(run.report(), settings, cache)
+    return _told(run.report(), settings, cache, texts)
 
 
 def _in_shards(run: Extraction, shards: list[Shard], sharding: ShardConfig) -> None:
@@ -229,7 +246,9 @@ class _Progress(Silent):
             update_progress_artifact(self._bar, 100.0)
 
 
-def _told(report: ExtractReport, settings: ExtractConfig, root: Root) -> dict[str, dict[str, int]]:
+def _told(
+    report: ExtractReport, settings: ExtractConfig, root: Root, texts: TextsReport | None
+) -> dict[str, dict[str, int]]:
     """The run's outcome as artifacts and as the flow's result."""
     dataset = settings.dataset
     results = {f.name: {count: getattr(f, count) for count in _COUNTS} for f in report.features}
@@ -237,7 +256,7 @@ def _told(report: ExtractReport, settings: ExtractConfig, root: Root) -> dict[st
     create_table_artifact(rows, key=_key("results", dataset), description=f"{report.decoded} videos decoded")
     if lost := [row for row in failures(root) if row["dataset"] == dataset]:
         create_table_artifact(lost, key=_key("failures", dataset), description="What gave no features, and why")
-    page = reports.write(report, settings, root)
+    page = reports.write(report, settings, root, texts)
     create_link_artifact(page, link_text=page, key=_key("report", dataset), description="The report, as a page")
     get_run_logger().info("%s: %s; report: %s", dataset, results, page)
     return results

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from extractors.errors import ExtractorError
+from extractors.errors import ExtractorError, InputFault
 from extractors.recipe import Recipe
 from extractors.sampling import Geometry, Sampling, View
 
@@ -199,10 +199,10 @@ class TextExtractor(Extractor):
         return dict(self.options)
 
     @abc.abstractmethod
-    def tokens(self, texts: list[str]) -> list[np.ndarray]:
+    def tokens(self, texts: list[str]) -> list[np.ndarray | InputFault]:
         """Token numbers (length,) int32 of each text, cut to the longest length the model takes.
 
-        A text of which nothing is left (no word in the vocabulary, say) gives an empty array: it is a failure.
+        A text of which nothing is left (no word in the vocabulary, say) gives the fault it fails with.
         """
 
     @abc.abstractmethod

@@ -12,6 +12,7 @@ InputFault                 a fault of one item: quarantines it and nothing else;
 ├── Truncated              fewer frames than the container says
 ├── Corrupt                frames that do not decode, or decode with errors
 ├── TooShort               too few frames for what is asked
+├── OutOfVocabulary        a text none of whose words has a vector
 └── NotFinite              a feature row with NaN or infinity
 """
 
@@ -66,3 +67,7 @@ class TooShort(InputFault):
 
 class NotFinite(InputFault):
     """A computed row holds NaN or infinity."""
+
+
+class OutOfVocabulary(InputFault):
+    """No word of a text has a vector; the message names its words."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from extractors.errors import MachineFault
 
 _LABELS = "imagenet21k_goog_synsets.txt"
+_LABELS_1K = "imagenet_synsets.txt"
 _NAMES = "imagenet_synset_to_lemma.txt"
 _GLOSSES = "imagenet_synset_to_definition.txt"
 
@@ -29,15 +30,21 @@ def names() -> tuple[str, ...]:
 
 
 @functools.cache
-def glosses() -> tuple[str, ...]:
-    """WordNet's definition of each label, in the order of the classifier's outputs; raises as `names` does."""
-    return _of_labels(_GLOSSES)
+def glosses(classes: int = 21_843) -> tuple[str, ...]:
+    """WordNet's definition of each label, in the order of the classifier's outputs; raises as `names` does.
+
+    Parameters
+    ----------
+    classes : int
+        21,843, or 1,000 for the labels of ImageNet-1k.
+    """
+    return _of_labels(_GLOSSES, _LABELS if classes == 21_843 else _LABELS_1K)
 
 
-def _of_labels(file: str) -> tuple[str, ...]:
+def _of_labels(file: str, labels: str = _LABELS) -> tuple[str, ...]:
     """What one of the two tables of timm, `label<TAB>text`, says of each label."""
     text = dict(csv.reader(_lines(file), delimiter="\t"))  # csv, as timm reads them: some glosses are quoted
-    return tuple(text[label] for label in _lines(_LABELS))
+    return tuple(text[label] for label in _lines(labels))
 
 
 def _lines(file: str) -> list[str]:

@@ -66,6 +66,7 @@ ConfigOption = Annotated[
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
 ItemsOption = Annotated[str, typer.Option("--dataset", "--set", help="Name of the data set, or of the set of texts.")]
 ROOT = "./zsar-data"
+_SHOWN = 20
 
 
 def main() -> None:
@@ -484,6 +485,190 @@ def _agreed(question: str) -> bool:
         return typer.confirm(question, err=True)
     except typer.Abort:
         return False
+
+
+# -- texts ------------------------------------------------------------------------------------------------------------
+
+texts_app = typer.Typer(
+    help="Texts about classes: names, definitions, descriptions, phrases, objects.", no_args_is_help=True
+)
+app.add_typer(texts_app, name="texts")
+SetOption = Annotated[str, typer.Option("--set", help="The set of classes.")]
+
+
+@texts_app.command("add")
+@_command
+def texts_add_command(
+    files: Annotated[list[str], typer.Argument(help="Class lists, definitions, descriptions: JSON, JSON lines, CSV.")],
+    kind: Annotated[str, typer.Option(help="class, definition, description, phrase or object.")],
+    set: SetOption,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Read texts, link them to the classes of a set, keep each once.
+
+    Spellings need not agree: `ApplyEyeMakeup`, `apply_eye_makeup` and `Applying eye makeup` are one class. What cannot
+    be linked or read is reported with its name or its line, and the rest is kept.
+
+    JSON: read, new, duplicate, unlinked; texts (new ones to encode), classes (that got new ones); bad, problems and
+    unlinked_names where there are any.
+    """
+    from pipelines.config import TextsConfig
+    from pipelines.texts import add
+
+    with Bar("Reading") as advance:
+        report = add(_settings(TextsConfig, locals()), _open_root(root), lambda read: advance(read, 0))
+    fields = _without_zeros(dataclasses.asdict(report), "bad", "unlinked_names", "problems")
+    if as_json:
+        print(json.dumps(fields))
+        return
+    print_counts("Texts", {name: fields[name] for name in ("read", "new", "duplicate", "unlinked")})
+    if report.unlinked_names:
+        names = sorted(report.unlinked_names.items(), key=lambda item: -item[1])[:_SHOWN]
+        print_table(f"Of no class of {set}", [{"named": name, "texts": count} for name, count in names])
+    if report.problems:
+        rows = [{"file": file, "line": line, "problem": why} for file, line, why in report.problems[:_SHOWN]]
+        print_table(f"Not read ({report.bad})", rows)
+
+
+@texts_app.command("link")
+@_command
+def texts_link_command(
+    set: SetOption,
+    dataset: DatasetOption,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which class of a set each label of a data set's videos means, and which mean none.
+
+    JSON: labels, linked, unlinked (names), classes (label to class).
+    """
+    from pipelines.texts import link
+
+    classes = link(set, dataset, _open_root(root))
+    unlinked = [label for label, name in classes.items() if name is None]
+    if as_json:
+        fields = {"labels": len(classes), "linked": len(classes) - len(unlinked), "unlinked": unlinked}
+        print(json.dumps(fields | {"classes": classes}))
+        return
+    print_counts(f"Labels of {dataset}", {"labels": len(classes), f"linked to {set}": len(classes) - len(unlinked)})
+    if unlinked:
+        print_table(f"Of no class of {set}", [{"label": label} for label in unlinked])
+
+
+@texts_app.command("rank")
+@_command
+def texts_rank_command(
+    set: SetOption,
+    k: Annotated[int, typer.Option("--k", help="So many descriptions a class.")] = 100,
+    vectors: Annotated[str, typer.Option(help="Word vectors, as an extractor's name.")] = "glove_50d",
+    weights: Annotated[list[str] | None, typer.Option(help="NAME=PATH of word vectors in a file.")] = None,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank each class's descriptions by relevance to its name, and keep the k best (CoCo).
+
+    What word vectors are missing is computed first. Only classes whose descriptions changed are ranked again.
+
+    JSON: name, classes, ranked, kept, descriptions, unranked, without_vector.
+    """
+    from pipelines.config import RankConfig
+    from pipelines.rank import rank
+
+    report = rank(_settings(RankConfig, locals()), _open_root(root))
+    fields = dataclasses.asdict(report)
+    if as_json:
+        print(json.dumps(fields))
+        return
+    print_counts(
+        f"Ranking {report.name}", {name: fields[name] for name in ("classes", "ranked", "kept", "descriptions")}
+    )
+    if report.without_vector:
+        print(f"{report.without_vector} texts have no word in the vocabulary and are in no ranking.")
+    if report.unranked:
+        print(f"Not ranked, for want of descriptions or of a word vector: {', '.join(report.unranked)}.")
+
+
+@texts_app.command("phrases")
+@_command
+def texts_phrases_command(
+    set: SetOption,
+    corrections: Annotated[str, typer.Option(help="JSON or CSV of classes whose phrases were written by hand.")] = "",
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Parse definitions (or names) into verb phrases, the atomic actions that classes share (JigsawNet).
+
+    JSON: classes, phrases, shared, from_names, new, top (phrase and its classes), page (URL of the picture).
+    """
+    from pipelines.config import PhrasesConfig
+    from pipelines.phrases import phrases
+
+    report = phrases(_settings(PhrasesConfig, locals()), _open_root(root))
+    fields = dataclasses.asdict(report)
+    if as_json:
+        print(json.dumps(fields))
+        return
+    print_counts("Phrases", {name: fields[name] for name in ("classes", "phrases", "shared", "from_names", "new")})
+    rows = [{"phrase": phrase, "n": len(own), "classes": ", ".join(own)} for phrase, own in report.top[:_SHOWN]]
+    if rows:
+        print_table("Shared by most classes", rows)
+    print(f"Look at {report.page}")
+
+
+@texts_app.command("objects")
+@_command
+def texts_objects_command(
+    feature: Annotated[str, typer.Argument(help="A feature set with recognised objects, such as bit_objects.")],
+    dataset: DatasetOption,
+    set: SetOption,
+    top: Annotated[int, typer.Option(help="So many objects a video.")] = 5,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Add what was recognised in videos as texts: each object with its gloss (ER), a video's names joined (JigsawNet).
+
+    JSON: videos, missing, objects, joined, new.
+    """
+    from pipelines.config import ObjectTextsConfig
+    from pipelines.object_texts import object_texts
+
+    report = object_texts(_settings(ObjectTextsConfig, locals()), _open_root(root))
+    fields = dataclasses.asdict(report)
+    print(json.dumps(fields)) if as_json else print_counts("Object texts", fields)
+
+
+@texts_app.command("lint")
+@_command
+def texts_lint_command(
+    set: SetOption,
+    against: Annotated[
+        str, typer.Option(help="Another set, whose classes should not be among those of the first.")
+    ] = "",
+    vectors: Annotated[str, typer.Option(help="Word vectors of the names.")] = "glove_50d",
+    encoder: Annotated[str, typer.Option(help="Sentence vectors of names and definitions.")] = "minilm",
+    weights: Annotated[list[str] | None, typer.Option(help="NAME=PATH for either.")] = None,
+    near: Annotated[float, typer.Option(help="E2E's distance below which two classes are one.")] = 0.05,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with status 1 if anything was found.")] = False,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Find what would quietly spoil an experiment: missing texts, classes that look alike, unrelated definitions.
+
+    JSON: findings, a list of rule, name, what, mend.
+    """
+    from pipelines.config import LintConfig
+    from pipelines.lint import lint
+
+    findings = [dataclasses.asdict(finding) for finding in lint(_settings(LintConfig, locals()), _open_root(root))]
+    if as_json:
+        print(json.dumps({"findings": findings}))
+    elif findings:
+        print_table(f"{set}: {len(findings)} to look at", findings)
+    else:
+        print(f"{set}: nothing found.")
+    if findings and strict:
+        raise typer.Exit(1)
 
 
 # -- run --------------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import jinja2
 from pipelines.config import ExtractConfig
 from pipelines.extract import ExtractReport
 from pipelines.listing import failures
+from pipelines.texts import TextsReport
 from stores.features import FeatureStore
 from stores.root import Root
 
@@ -22,8 +23,8 @@ _FOLDER = "reports"
 _MOST_FAILURES = 500  # a page is for looking; `zsar list failures` has them all
 
 
-def write(report: ExtractReport, config: ExtractConfig, root: Root) -> str:
-    """Write the page of a run; returns its URL. Raises WriteFailed where it cannot be written."""
+def write(report: ExtractReport, config: ExtractConfig, root: Root, texts: TextsReport | None = None) -> str:
+    """Write the page of a run, and of the texts it began with; returns its URL. Raises WriteFailed where it cannot."""
     now = datetime.datetime.now(datetime.UTC)
     lost = [row for row in failures(root) if row["dataset"] == config.dataset]
     reasons = Counter(f"{row['error']} ({row['stage']})" for row in lost).most_common()
@@ -33,6 +34,7 @@ def write(report: ExtractReport, config: ExtractConfig, root: Root) -> str:
         config=config,
         report=report,
         root=root.url,
+        texts=texts,
         when=now.strftime("%Y-%m-%d %H:%M UTC"),
         sets=[_set(root, feature.name) | {"counts": feature} for feature in report.features],
         rate=sum(f.extracted for f in report.features) / report.seconds if report.seconds else 0.0,

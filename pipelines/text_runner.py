@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from extractors.base import TextExtractor
-from extractors.errors import InputFault, NotFinite, TooShort
+from extractors.errors import InputFault, NotFinite
 from pipelines.items import TextItem
 from pipelines.runner import Result
 from stores.features import ItemRows
@@ -78,9 +78,8 @@ class TextRunner:
                 mine = [item for item in chunk if name in item.features]
                 self.decoded += len(mine)
                 for item, tokens in zip(mine, extractor.tokens([item.text for item in mine]), strict=True):
-                    if isinstance(tokens, InputFault) or not len(tokens):
-                        fault = tokens if isinstance(tokens, InputFault) else TooShort("no token is left of it")
-                        yield Result(item, name, fault, order[item.key])
+                    if isinstance(tokens, InputFault):
+                        yield Result(item, name, tokens, order[item.key])
                         continue
                     shape = extractor.shape(len(tokens))
                     pool = self._pools.setdefault((name, shape), [])

@@ -31,7 +31,6 @@ from stores.root import Root
 from stores.stat_cache import StatCache
 from stores.texts import Texts
 
-
 _Items = dict[bytes, Item | TextItem]
 
 

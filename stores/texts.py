@@ -117,8 +117,8 @@ class Adding:
         connection.execute("create table there as select distinct * from known")
         connection.unregister("known")
 
-    def rows(self, table: pa.Table) -> None:
-        """Add the rows (all columns of SCHEMA but `time_ns`) that are not there yet."""
+    def rows(self, table: pa.Table) -> list[str]:
+        """Add the rows (all columns of SCHEMA but `time_ns`) that are not there yet; returns the classes of these."""
         arrived = _identities(table).append_column("row", pa.array(range(table.num_rows), pa.int64()))
         self._connection.register("arrived", arrived)
         fresh = self._connection.sql(
@@ -136,6 +136,8 @@ class Adding:
         if rows.num_rows:
             times = pa.array([self._now] * rows.num_rows, pa.int64())
             self.writer.write_table(rows.append_column("time_ns", times).select(SCHEMA.names).cast(SCHEMA))
+        classes: list[str] = rows["class"].unique().to_pylist()
+        return classes
 
 
 @contextlib.contextmanager

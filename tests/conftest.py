@@ -49,6 +49,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeExtractor]:
     """The small extractor, under the name `fake`."""
     monkeypatch.setitem(extractors.EXTRACTORS, "fake", "tests.fake:FakeExtractor")
     monkeypatch.setitem(extractors.EXTRACTORS, "fake_still", "tests.fake:FakeStillExtractor")
+    monkeypatch.setitem(extractors.EXTRACTORS, "fake_text", "tests.fake:FakeTextExtractor")
     return FakeExtractor
 
 

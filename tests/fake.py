@@ -3,10 +3,12 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from extractors.base import Output, VideoExtractor
+from extractors.base import Output, TextExtractor, VideoExtractor
+from extractors.errors import InputFault, TooShort
 from extractors.sampling import Geometry, Sampling
 
 
@@ -66,3 +68,42 @@ class FakeStillExtractor(VideoExtractor):
 
     def columns(self) -> dict[str, list[str]]:
         return {"features": ["red", "green", "blue"]}
+
+
+class FakeTextExtractor(TextExtractor):
+    """Letter counts of a text and how many letters it has; a text without a letter fails."""
+
+    name = "fake_text"
+    version = 1
+    outputs = {"features": Output((27,), "float16")}
+    default_options = {"longest": 64}
+
+    def preprocessed(self) -> dict[str, Any]:
+        return {"case": "lower"}
+
+    def weights_path(self) -> Path:
+        return Path(__file__)
+
+    def load(self, device: str) -> None:
+        self.device = device
+
+    def tokens(self, texts: list[str]) -> list[np.ndarray | InputFault]:
+        letters = [[ord(c) - 97 for c in text.lower() if "a" <= c <= "z"] for text in texts]
+        longest = self.options["longest"]
+        return [np.array(t[:longest], np.int32) if t else TooShort("it has no letter") for t in letters]
+
+    def shape(self, length: int) -> tuple[int, int]:
+        return (4, 16) if length <= 16 else (2, 64)
+
+    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        assert units.shape in ((4, 16), (2, 64))
+        time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
+        counts = (units[:, :, None] == np.arange(26)).sum(1)
+        return {"features": np.concatenate([counts, (units >= 0).sum(1, keepdims=True)], 1).astype(np.float32)}
+
+    def rows(self, units: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+        assert units["features"][26] == length
+        return {"features": units["features"][None].astype(np.float16)}
+
+    def columns(self) -> dict[str, list[str]]:
+        return {}

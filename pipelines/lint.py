@@ -1,0 +1,128 @@
+"""Lint: what would quietly spoil an experiment with a set of texts, each finding with its mend.
+
+Run    `zsar texts lint --set ucf101`, `zsar texts lint --set k700 --against ucf101`
+Takes  a set's classes and definitions; word vectors of the names, sentence vectors of both
+Gives  findings: rule, class, what was found, what to do
+
+    no-text        a class with neither definition nor description
+    same-vector    two classes whose names have the same word vector
+    unrelated      a definition that other classes of the set are closer to than its own
+    vocabulary     words of a name that the word vectors lack
+    near           a class of another set closer than E2E's distance: the same class under two names
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from extractors import options
+from extractors.base import TextExtractor
+from extractors.errors import InputFault
+from extractors.names import words
+from pipelines import class_texts
+from pipelines.class_texts import ClassTexts
+from pipelines.config import LintConfig
+from pipelines.errors import UsageError
+from stores.classes import Classes
+from stores.root import Root
+from stores.texts import Texts
+
+_SAME = 1 - 1e-6
+_RANK = 5  # a sound definition is among those closest to its class's name
+_LIFT = 0.1  # or no further from it than this from the closest
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing to look at."""
+
+    rule: str
+    name: str
+    what: str
+    mend: str
+
+
+def lint(config: LintConfig, root: Root) -> tuple[Finding, ...]:
+    """Look at a set.
+
+    Raises
+    ------
+    NotInStore
+        No such set.
+    ExtractorError, StoreError
+        The vectors cannot be computed.
+    """
+    names = class_texts.read(config.set, config.vectors, root, ("class",), config.weights)
+    findings = [*_no_text(config.set, root), *_same_vector(names), *_vocabulary(config, root)]
+    if "definition" in Texts(root, config.set).read(["kind"])["kind"].unique().to_pylist():
+        both = class_texts.read(config.set, config.encoder, root, ("class", "definition"), config.weights)
+        findings += _unrelated(both)
+    if config.against:
+        other = class_texts.read(config.against, config.vectors, root, ("class",), config.weights)
+        findings += _near(names, other, config)
+    return tuple(findings)
+
+
+def _no_text(name: str, root: Root) -> Iterator[Finding]:
+    rows = Texts(root, name).read(["class"], ("definition", "description"))
+    there = set(rows["class"].unique().to_pylist())
+    for spelled in Classes(root).read(name)["name"].to_pylist():
+        if spelled not in there:
+            mend = "Add one: `zsar texts add FILE --kind definition`, or see whether its file spells it otherwise."
+            yield Finding("no-text", spelled, "has neither definition nor description", mend)
+
+
+def _same_vector(names: ClassTexts) -> Iterator[Finding]:
+    vectors = _unit(names.vectors(("class",)))
+    alike = vectors @ vectors.T
+    for a, b in zip(*np.where(np.triu(alike > _SAME, 1)), strict=True):
+        what = f"has the same word vector as {names.classes[b]!r}: no head can tell them apart"
+        mend = "Rename one, or use a definition or other vectors."
+        yield Finding("same-vector", names.classes[a], what, mend)
+
+
+def _unrelated(texts: ClassTexts) -> Iterator[Finding]:
+    """A definition is unrelated where its own class's name is neither among the closest names nor nearly so."""
+    names = _unit(texts.vectors(("class",)))
+    definitions = _unit(texts.vectors(("definition",)))
+    likeness = definitions @ names.T
+    for k in np.flatnonzero(np.isfinite(definitions).all(1)):
+        row = np.nan_to_num(likeness[k], nan=-1)
+        place = int((row > row[k]).sum()) + 1
+        if place > _RANK and row.max() - row[k] > _LIFT:
+            closest = texts.classes[int(row.argmax())]
+            said = texts.rows["text"][int(texts.of(int(k), "definition")[0])].as_py()
+            what = f"its definition is closer to {place - 1} other classes, most to {closest!r}: {said[:80]!r}"
+            yield Finding("unrelated", texts.classes[k], what, "Read it; write another and add the file again.")
+
+
+def _vocabulary(config: LintConfig, root: Root) -> Iterator[Finding]:
+    """Each word by itself has a vector, or it has not."""
+    given = dict(options.pair(w) for w in config.weights).get(config.vectors.partition(":")[0])
+    extractor = options.asked(config.vectors, given, "fp32")
+    if not isinstance(extractor, TextExtractor):
+        raise UsageError(f"{config.vectors} reads {extractor.kind} items; word vectors are an extractor of texts.")
+    extractor.load("cpu")
+    for spelled in Classes(root).read(config.set)["name"].to_pylist():
+        own = words(spelled)
+        lacking = [
+            word for word, tokens in zip(own, extractor.tokens(own), strict=True) if isinstance(tokens, InputFault)
+        ]
+        if lacking:
+            left = "nothing is left of it" if len(lacking) == len(own) else "the others stand for it"
+            what = f"{', '.join(lacking)}: no word vector; {left}"
+            yield Finding("vocabulary", spelled, what, "Give other vectors, or rename the class in its list.")
+
+
+def _near(names: ClassTexts, other: ClassTexts, config: LintConfig) -> Iterator[Finding]:
+    distance = 1 - _unit(names.vectors(("class",))) @ _unit(other.vectors(("class",))).T
+    for a, b in zip(*np.where(distance < config.near), strict=True):
+        what = f"is {max(distance[a, b], 0):.3f} from {other.classes[b]!r} of {config.against}"
+        mend = f"Leave it out of training where {config.against} is the test."
+        yield Finding("near", names.classes[a], what, mend)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -1,0 +1,198 @@
+"""Texts about classes: read, linked to a set's classes, kept once.
+
+Run    `zsar texts add definitions.json --kind definition --set ucf101`, `zsar texts add delivery.jsonl.gz ...`
+Takes  files of class names, definitions, descriptions, phrases (`text_files.py`)
+Gives  the class table and the texts of a set; how many were new, duplicate, linked to no class, and what was wrong
+
+Descriptions stream: memory holds the keys of the set and one batch, whatever the size of the files.
+"""
+
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+
+from extractors.names import canonical, readable, unspaced
+from pipelines import text_files
+from pipelines.config import TextsConfig
+from pipelines.errors import UsageError
+from pipelines.text_files import Problem, Record
+from stores import classes as class_tables
+from stores.classes import Classes
+from stores.keys import text_key
+from stores.manifest import Manifest
+from stores.root import Root
+from stores.texts import KINDS, Adding, Texts
+
+_AT_ONCE = 20_000
+_MOST_PROBLEMS = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class TextsReport:
+    """How an addition went; `read` = `new` + `duplicate` + `unlinked`.
+
+    Attributes
+    ----------
+    read : texts (or class names) read without fault
+    new, duplicate : linked ones that the set lacked, and that it had or that came twice
+    unlinked : texts of a class that the set does not have
+    texts : new texts that no class of the set had yet: what there is to encode
+    classes : classes that got new texts
+    bad : records that could not be read
+    unlinked_names : the classes they name, with how often
+    problems : file, line and reason of the first 1,000 records that could not be read
+    """
+
+    read: int
+    new: int
+    duplicate: int
+    unlinked: int
+    texts: int
+    classes: tuple[str, ...]
+    bad: int
+    unlinked_names: dict[str, int]
+    problems: tuple[tuple[str, int, str], ...]
+
+
+class Linker:
+    """Finds the class of a set that a name means: by its spelling, its words, its canonical name, or that in one piece.
+
+    One piece, because hands differ in `hand stand` and `handstand`. A form that two classes share means neither.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        names = table["name"].to_pylist()
+        self._by: list[tuple[Callable[[str], str], dict[str, str | None]]] = [
+            (str, dict(zip(names, names, strict=True))),
+            (readable, _unique(table["readable"].to_pylist(), names)),
+            (canonical, _unique(table["canonical"].to_pylist(), names)),
+            (unspaced, _unique(list(map(unspaced, names)), names)),
+        ]
+        self._known: dict[str, str | None] = {}
+
+    def __call__(self, name: str) -> str | None:
+        """The class, or None."""
+        if name not in self._known:
+            found = (by.get(form(name)) for form, by in self._by)
+            self._known[name] = next(filter(None, found), None)
+        return self._known[name]
+
+
+def _unique(forms: list[str], names: list[str]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for form, name in zip(forms, names, strict=True):
+        found[form] = None if form in found else name
+    return found
+
+
+def add(config: TextsConfig, root: Root, advance: Callable[[int], None] = lambda read: None) -> TextsReport:
+    """Read files into a set.
+
+    Raises
+    ------
+    UsageError
+        No such file, no such kind, or nothing in the files that is of this kind.
+    NotInStore
+        Descriptions or phrases of a set that has no classes yet.
+    WriteFailed
+        Nothing of this call is in the store.
+    """
+    if config.kind not in KINDS:
+        raise UsageError(f"A text is of the kind {', '.join(KINDS)}, got {config.kind!r}.")
+    problems: list[tuple[str, int, str]] = []
+    bad = 0
+
+    def records() -> Iterator[tuple[str, Record]]:
+        nonlocal bad
+        for path in itertools.chain.from_iterable(map(text_files.files_of, config.files)):
+            for record in text_files.read(path):
+                if isinstance(record, Problem):
+                    bad += 1
+                    if len(problems) < _MOST_PROBLEMS:
+                        problems.append((path, *record))
+                elif config.kind != "class" and not record.text:
+                    bad += 1
+                    problems.append((path, record.line, f"holds no text for {record.name!r}"))
+                else:
+                    yield path, record
+
+    stream: Iterator[tuple[str, Record]] = records()
+    if config.kind in ("class", "definition"):
+        small = list(stream)
+        if not small and not bad:
+            raise UsageError(f"Nothing is in {', '.join(config.files)}: a class a line is expected, or JSON or CSV.")
+        named = _name_classes(config, root, [record.name for _, record in small])
+        stream = iter(small)
+    else:
+        named = []
+    linker = None if config.kind == "object" else Linker(Classes(root).read(config.set))
+    read = 0
+    unlinked: Counter[str] = Counter()
+    touched: dict[str, None] = {}
+    with Texts(root, config.set).adding() as adding:
+        while batch := list(itertools.islice(stream, _AT_ONCE)):
+            read += len(batch)
+            linked = [(path, record, linker(record.name) if linker else record.name) for path, record in batch]
+            unlinked.update(record.name for _, record, name in linked if name is None)
+            _add(adding, config.kind, [(path, record, name) for path, record, name in linked if name], touched)
+            advance(read)
+        new, duplicate, texts = adding.new, adding.duplicate, adding.texts
+    if config.kind == "definition":
+        _add_names(config, root, named)
+    return TextsReport(
+        read, new, duplicate, sum(unlinked.values()), texts, tuple(touched), bad, dict(unlinked), tuple(problems)
+    )
+
+
+def link(name: str, dataset: str, root: Root) -> dict[str, str | None]:
+    """Each label of a data set's videos with the class of a set that it means, or None.
+
+    Raises
+    ------
+    NotInStore
+        No such set, or no such data set.
+    """
+    linker = Linker(Classes(root).read(name))
+    labels = Manifest(root).read(dataset, ["label"])["label"].drop_null().unique().to_pylist()
+    return {label: linker(label) for label in sorted(labels)}
+
+
+def _name_classes(config: TextsConfig, root: Root, names: list[str]) -> list[str]:
+    """Put new classes into the table of the set and return them; definitions bring some only where there are none."""
+    store = Classes(root)
+    there = store.read(config.set) if config.set in store.sets() else class_tables.SCHEMA.empty_table()
+    if config.kind == "definition" and there.num_rows:
+        return []
+    known = set(there["name"].to_pylist())
+    fresh = [name for name in dict.fromkeys(names) if name not in known]
+    columns = {"name": fresh, "readable": list(map(readable, fresh)), "canonical": list(map(canonical, fresh))}
+    if fresh:
+        store.write(config.set, pa.concat_tables([there, pa.table(columns, schema=class_tables.SCHEMA)]))
+    return fresh
+
+
+def _add_names(config: TextsConfig, root: Root, names: list[str]) -> None:
+    """The names of classes that definitions brought are texts too."""
+    if names:
+        with Texts(root, config.set).adding() as adding:
+            records = [(config.files[0], Record(name, "", "", 0), name) for name in names]
+            _add(adding, "class", records, {})
+
+
+def _add(adding: Adding, kind: str, rows: list[tuple[str, Record, str]], touched: dict[str, None]) -> None:
+    texts = [readable(name) if kind == "class" else record.text for _, record, name in rows]
+    table = pa.table(
+        {
+            "key": pa.array([text_key(text) for text in texts], pa.binary(32)),
+            "text": pa.array(texts, pa.string()),
+            "kind": pa.array([kind] * len(rows), pa.string()),
+            "class": pa.array([name for _, _, name in rows], pa.string()),
+            "part": pa.array([record.part for _, record, _ in rows], pa.string()),
+            "source": pa.array([path for path, _, _ in rows], pa.string()),
+            "line": pa.array([record.line for _, record, _ in rows], pa.int64()),
+        }
+    )
+    touched.update(dict.fromkeys(adding.rows(table)))

@@ -1,0 +1,111 @@
+"""Files of classes and texts: every published form is read, and what is wrong is said with its line."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import UsageError
+from pipelines.text_files import Problem, Record, files_of, read
+
+
+def records(path: Path, content: str | bytes) -> list[Record | Problem]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read(str(path)))
+
+
+def pairs(found: list[Record | Problem]) -> list[tuple[str, str]]:
+    return [(r.name, r.text) for r in found if isinstance(r, Record)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "wanted"),
+    [
+        ("a.txt", "brush_hair\ncartwheel\n\n", [("brush_hair", ""), ("cartwheel", "")]),
+        ("a.txt", "1 ApplyEyeMakeup\n2 ApplyLipstick\n", [("ApplyEyeMakeup", ""), ("ApplyLipstick", "")]),
+        ("a.txt", "1: bend/bow (at the waist)\n3: crouch/kneel\n", [("bend/bow (at the waist)", ""), ("crouch/kneel", "")]),
+        ("a.txt", "archery: to shoot, with a bow\nbowling:to roll\n", [("archery", "to shoot, with a bow"), ("bowling", "to roll")]),
+        ("a.csv", ' "archery: to shoot, with a bow"\n"bowling: to roll"\n', [("archery", "to shoot, with a bow"), ("bowling", "to roll")]),
+        ("a.csv", '\ufeffbrush hair," holding, running"\ncatch,to seize', [("brush hair", "holding, running"), ("catch", "to seize")]),
+        ("a.csv", "catch, a ball, or two\n", [("catch", "a ball, or two")]),
+        ("a.csv", "id,name\n0,abseiling\n1,zumba\n", [("abseiling", ""), ("zumba", "")]),
+        ("a.csv", "0,abseiling\n1,zumba\n", [("abseiling", ""), ("zumba", "")]),
+        ("a.tsv", "class\tdefinition\nzumba\ta dance\n", [("zumba", "a dance")]),
+        ("a.json", '["zumba", "yoga"]', [("zumba", ""), ("yoga", "")]),
+        ("a.json", '{"zumba": 0, "yoga": 1}', [("zumba", ""), ("yoga", "")]),
+        ("a.json", '{"0": "zumba", "1": "yoga"}', [("zumba", ""), ("yoga", "")]),
+        ("a.json", '{"zumba": "a dance", "yoga": ["a", "b"]}', [("zumba", "a dance"), ("yoga", "a"), ("yoga", "b")]),
+        ("a.json", '[{"class": "zumba", "definition": "a dance"}]', [("zumba", "a dance")]),
+        ("a.jsonl", '{"action": "zumba", "description": "a  dance", "video": "x"}\n', [("zumba", "a dance")]),
+        ("a", '{"video": "v", "class": "zumba", "captions": ["one", "two"]}\n{"class": "yoga", "captions": []}', [("zumba", "one"), ("zumba", "two"), ("yoga", "")]),
+    ],
+)  # fmt: skip
+def test_published_forms(tmp_path: Path, name: str, content: str, wanted: list[tuple[str, str]]) -> None:
+    assert pairs(records(tmp_path / name, content)) == wanted
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content.encode()))
+    assert pairs(list(read(str(tmp_path / f"{name}.gz")))) == wanted
+
+
+def test_fields_that_are_neither_class_nor_text_are_parts(tmp_path: Path) -> None:
+    found = records(tmp_path / "a.json", '[{"class": "Swipe left", "head": "Remain steady.", "start": "position it"}]')
+    assert found == [Record("Swipe left", "Remain steady.", "head", 1), Record("Swipe left", "position it", "start", 1)]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"action": "x", "description": ', "is not JSON"),
+        (b'{"description": "text"}', "names no class"),
+        (b'{"action": " ", "description": "text"}', "names no class"),
+        (b'{"action": "x", "description": " \\t "}', "holds only white space"),
+        (b'{"action": "x", "description": 7}', "should be text, got int"),
+        (b"[1]", "should be an object or a name, got list"),
+        (b'{"action": "x", "description": "caf\xe9"}', "is not UTF-8 .byte 0xe9 at 36"),
+        (b'{"action": "x", "description": "a\\u0007b"}', "control character U.0007"),
+        (b'{"action": "x", "description": "' + b"a b " * 250_000 + b'"}', "1,000,000 characters; at most 65,536"),
+        (b'{"action": "x", "description": "' + b"a" * (17 << 20) + b'"}', "longer than 16,777,216 bytes"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said_and_the_rest_is_read(tmp_path: Path, line: bytes, reason: str) -> None:
+    good = b'{"action": "x", "description": "one"}'
+    found = records(tmp_path / "a.jsonl", b"\n".join([good, line, good.replace(b"one", b"two")]))
+    assert pairs(found) == [("x", "one"), ("x", "two")]
+    (problem,) = [p for p in found if isinstance(p, Problem)]
+    assert problem.line == 2
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(problem.reason)
+
+
+def test_a_file_that_ends_in_the_middle_of_its_gzip_data(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"action": "x", "description": f"text {i} {hash(str(i))}"}) + "\n" for i in range(5000))
+    whole = gzip.compress(lines.encode())
+    found = records(tmp_path / "a.jsonl.gz", whole[: len(whole) // 2])
+    assert 1000 < len(pairs(found)) < 5000
+    assert isinstance(found[-1], Problem)
+    assert "middle of its gzip data" in found[-1].reason
+    assert found[-1].line >= len(pairs(found))
+
+
+def test_utf16_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    assert pairs(records(tmp_path / "a.txt", "zumba\nyoga\n".encode("utf-16"))) == [("zumba", ""), ("yoga", "")]
+    assert pairs(records(tmp_path / "b.txt", "\ufeffzumba\n")) == [("zumba", "")]
+
+
+def test_memory_holds_a_line_and_not_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"action": "x", "description": "one"}\n' * 50_000)
+    stream = read(str(path))
+    assert next(stream) == Record("x", "one", "", 1)
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_a_folder_is_its_files_and_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+    for name in ("b.jsonl.gz", "a.jsonl", "readme.md"):
+        (tmp_path / name).write_text("")
+    assert [Path(f).name for f in files_of(str(tmp_path))] == ["a.jsonl", "b.jsonl.gz"]
+    with pytest.raises(UsageError, match="No such file"):
+        list(read(str(tmp_path / "none.json")))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="No file in .* is JSON"):
+        files_of(str(tmp_path / "empty"))

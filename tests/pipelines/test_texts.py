@@ -1,0 +1,246 @@
+"""Texts of a set: linked, kept once, encoded once; and what changed is known class by class."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from extractors import options
+from pipelines import class_texts
+from pipelines.config import ExtractConfig, TextsConfig, VerifyConfig
+from pipelines.errors import UsageError
+from pipelines.extract import extract
+from pipelines.listing import failures
+from pipelines.plan import plan
+from pipelines.texts import add, link
+from pipelines.verify import verify
+from stores.classes import Classes
+from stores.errors import NotInStore, StoreError
+from stores.features import FeatureStore
+from stores.keys import key_array, text_key
+from stores.root import Root
+from stores.texts import Texts
+from tests.conftest import contents
+from tests.fake import FakeTextExtractor
+
+pytestmark = pytest.mark.usefixtures("fake")
+FEATURE = ExtractConfig(("fake_text",), "s")
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def told(action: str, *texts: str) -> list[dict[str, str]]:
+    return [{"action": action, "description": text} for text in texts]
+
+
+@pytest.fixture
+def classes(root: Root, tmp_path: Path) -> list[str]:
+    names = ["ApplyEyeMakeup", "Archery", "HandstandPushups"]
+    (tmp_path / "classes.txt").write_text("\n".join(names))
+    add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "s"), root)
+    return names
+
+
+def test_class_lists_keep_the_spelling_and_are_texts_too(root, classes):
+    table = Classes(root).read("s")
+    assert table["name"].to_pylist() == classes
+    assert table["readable"].to_pylist() == ["apply eye makeup", "archery", "handstand pushups"]
+    assert Texts(root, "s").read(["text", "kind"]).to_pylist()[0] == {"text": "apply eye makeup", "kind": "class"}
+
+
+def test_descriptions_are_linked_kept_once_and_the_rest_is_reported(root, classes, tmp_path):
+    first = write(
+        tmp_path / "1.jsonl",
+        [
+            *told("applying eye makeup", "a brush", "a  brush ", "a face"),
+            *told("archery", "a bow", "a brush"),
+            *told("juggling", "balls"),
+            *told("hand stand pushups", "upside down"),
+        ],
+    )
+    report = add(TextsConfig((first,), "description", "s"), root)
+    assert (report.read, report.new, report.duplicate, report.unlinked) == (7, 5, 1, 1)
+    assert report.texts == 4  # "a brush" stands for two classes and is one text
+    assert report.unlinked_names == {"juggling": 1}
+    assert report.classes == ("ApplyEyeMakeup", "Archery", "HandstandPushups")
+    again = add(TextsConfig((first,), "description", "s"), root)
+    assert (again.new, again.duplicate, again.classes) == (0, 6, ())
+    assert len(Texts(root, "s").parts()) == 2  # an addition of nothing leaves no part
+    second = write(tmp_path / "2.jsonl", told("Archery", "a bow", "an arrow"))
+    report = add(TextsConfig((second,), "description", "s"), root)
+    assert (report.new, report.duplicate, report.texts, report.classes) == (1, 1, 1, ("Archery",))
+
+
+def test_definitions_bring_classes_where_there_are_none(root, tmp_path):
+    (tmp_path / "d.json").write_text('[{"class": "archery", "definition": "to shoot"}]')
+    report = add(TextsConfig((str(tmp_path / "d.json"),), "definition", "s"), root)
+    assert (report.new, report.texts) == (1, 1)
+    assert Classes(root).read("s")["name"].to_pylist() == ["archery"]
+    assert sorted(Texts(root, "s").read(["kind"])["kind"].to_pylist()) == ["class", "definition"]
+
+
+def test_new_text_alone_is_encoded_and_only_its_classes_change(root, classes, tmp_path, monkeypatch):
+    add(TextsConfig((write(tmp_path / "1.jsonl", told("Archery", "a bow", "the target") + told("apply eye makeup", "a brush")),), "description", "s"), root)  # fmt: skip
+    first = extract(FEATURE, root).features[0]
+    assert (first.planned, first.extracted, first.skipped) == (6, 6, 0)
+    before = class_texts.read("s", "fake_text", root, ("description",))
+    again = extract(FEATURE, root).features[0]
+    assert (again.planned, again.extracted, again.skipped) == (0, 0, 6)
+
+    add(TextsConfig((write(tmp_path / "2.jsonl", told("Archery", "a bow", "an arrow") + told("apply eye makeup", "a brush")),), "description", "s"), root)  # fmt: skip
+    seen: list[str] = []
+    real = FakeTextExtractor.tokens
+    monkeypatch.setattr(FakeTextExtractor, "tokens", lambda self, texts: seen.extend(texts) or real(self, texts))
+    second = extract(FEATURE, root).features[0]
+    assert (second.planned, second.extracted, second.skipped) == (1, 1, 6)
+    assert seen == ["an arrow"]
+    after = class_texts.read("s", "fake_text", root, ("description",))
+    changed = (before.vectors(("description",)) != after.vectors(("description",))).any(1)
+    assert changed.tolist() == [False, True, True]  # the last has no description: NaN is equal to nothing
+    digests = [a != b for a, b in zip(before.digests("description"), after.digests("description"), strict=True)]
+    assert digests == [False, True, False]
+
+
+def test_rows_are_those_of_the_encoder_alone_whatever_came_beside_them(root, classes, tmp_path):
+    texts = ["a" * n for n in range(1, 40)] + ["bow and arrow"]
+    add(TextsConfig((write(tmp_path / "1.jsonl", told("Archery", *texts)),), "description", "s"), root)
+    extract(FEATURE, root)
+    feature_set = FeatureStore(root).find("fake_text")
+    keys = key_array(Texts(root, "s").read(["key"], ("description",))["key"])
+    loaded = feature_set.load(keys)
+    assert loaded.values[:, 26].tolist() == [*range(1, 40), 11]
+    assert np.array_equal(loaded.values[:39, 0], np.arange(1, 40))
+    assert feature_set.recipe["sampling"] == {"longest": 64}
+    assert feature_set.recipe["probe"] == ""
+
+
+def test_a_text_nothing_is_left_of_is_a_failure_with_its_line(root, classes, tmp_path):
+    add(TextsConfig((write(tmp_path / "1.jsonl", told("Archery", "123", "a bow")),), "description", "s"), root)
+    report = extract(FEATURE, root).features[0]
+    assert (report.extracted, report.failed) == (4, 1)
+    (failure,) = failures(root)
+    assert failure["file"].endswith("1.jsonl:1")
+    assert (failure["error"], failure["reason"]) == ("TooShort", "it has no letter")
+
+
+def test_kinds_can_be_named_and_options_are_part_of_the_recipe(root, classes, tmp_path):
+    add(TextsConfig((write(tmp_path / "1.jsonl", told("Archery", "a bow")),), "description", "s"), root)
+    only = plan(ExtractConfig(("fake_text:longest=8",), "s", kinds=("description",)), root)
+    assert (only.contents, only.features[0].planned) == (1, 1)
+    assert only.features[0].recipe.sampling == {"longest": 8}
+    assert options.of_recipe(only.features[0].recipe.to_dict(), None).recipe("x", "").sampling == {"longest": 8}
+
+
+def test_text_sets_are_verified_and_recomputed(root, classes):
+    extract(FEATURE, root)
+    (report,) = verify(VerifyConfig(recompute=3), root)
+    assert (report.items, report.recomputed, report.differing, report.damaged) == (3, 3, (), ())
+
+
+def test_labels_of_videos_find_their_classes(root, classes, videos, make_dataset):
+    import pyarrow as pa
+
+    from stores.manifest import Manifest
+
+    table = Manifest(root).read("d")
+    labels = ["apply_eye_makeup", "archery", "Zumba", "archery", None, "Handstand Pushups"]
+    at = table.schema.get_field_index("label")
+    Manifest(root).write("d", table.set_column(at, "label", pa.array(labels, pa.string())))
+    assert link("s", "d", root) == {
+        "Handstand Pushups": "HandstandPushups",
+        "Zumba": None,
+        "apply_eye_makeup": "ApplyEyeMakeup",
+        "archery": "Archery",
+    }
+
+
+def test_mistakes_are_one_line(root, classes, tmp_path):
+    path = write(tmp_path / "1.jsonl", told("Archery", "a bow"))
+    with pytest.raises(UsageError, match="class, definition, description, phrase, object, got 'poem'"):
+        add(TextsConfig((path,), "poem", "s"), root)
+    with pytest.raises(NotInStore, match="No set of classes is called 'other'.*zsar texts add FILE --kind class"):
+        add(TextsConfig((path,), "description", "other"), root)
+    with pytest.raises(NotInStore, match="No set of texts is called 'other'"):
+        plan(ExtractConfig(("fake_text",), "other"), root)
+    with pytest.raises(UsageError, match="No such file"):
+        add(TextsConfig((str(tmp_path / "none"),), "description", "s"), root)
+    with pytest.raises(StoreError, match="A set's name is letters"):
+        add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "a/b"), root)
+
+
+def test_nothing_half_written_is_kept(root, classes, tmp_path, monkeypatch):
+    from stores.texts import Adding
+
+    path = write(tmp_path / "1.jsonl", told("Archery", *(f"text {i}" for i in range(50))))
+    monkeypatch.setattr("pipelines.texts._AT_ONCE", 10)
+    real = Adding.rows
+    calls: list[int] = []
+
+    def dies(self, table):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, table)
+
+    monkeypatch.setattr(Adding, "rows", dies)
+    with pytest.raises(KeyboardInterrupt):
+        add(TextsConfig((path,), "description", "s"), root)
+    assert len(Texts(root, "s").parts()) == 1
+    assert not list((Path(root.url) / "texts/s").glob("*.partial"))
+    monkeypatch.undo()
+
+
+KILLED = """
+import sys, extractors
+from pipelines.config import ExtractConfig
+from pipelines.extract import extract
+from stores.root import Root
+extractors.EXTRACTORS["fake_text"] = "tests.fake:FakeTextExtractor"
+extract(ExtractConfig(("fake_text",), "s", commit_every_s=0, workers=2), Root(sys.argv[1]))
+"""
+
+
+@pytest.mark.heavy
+def test_killed_and_run_again_nothing_committed_is_encoded_again(root, classes, tmp_path):
+    texts = [f"{'abcdefgh'[i % 8]} {'xyz'[i % 3] * (i % 50)} {chr(97 + i % 26)}" for i in range(400)]
+    add(TextsConfig((write(tmp_path / "1.jsonl", told("Archery", *texts)),), "description", "s"), root)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, root.url], env=os.environ | {"FAKE_SECONDS": "0.1"})
+    store = FeatureStore(root)
+    while not any(store.get(name) and store.find("fake_text").shape()[0] for name in store.names()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = contents(root, "fake_text")
+    report = extract(FEATURE, root).features[0]
+    wanted = len(Texts(root, "s").read(["key"])["key"].unique())
+    assert 0 < len(before) < wanted
+    assert report.skipped == len(before)
+    assert report.extracted == wanted - len(before)
+    assert before.items() <= contents(root, "fake_text").items()
+
+
+@pytest.mark.shared
+def test_every_caption_of_both_deliveries_finds_its_class_and_is_kept_once(root, shared_data):
+    labels = shared_data / "classes/labels/activitynet_label_map.txt"
+    assert add(TextsConfig((str(labels),), "class", "activitynet"), root).new == 200
+    reports = [
+        add(TextsConfig((str(shared_data / f"actionhub_standin/delivery{n}.jsonl.gz"),), "description", "activitynet"), root)
+        for n in (1, 2)
+    ]  # fmt: skip
+    assert [r.read for r in reports] == [58_939, 6_658]
+    assert [r.unlinked for r in reports] == [0, 0]
+    assert [r.bad for r in reports] == [0, 0]
+    assert len(reports[1].classes) == 20
+    rows = Texts(root, "activitynet").read(["key", "text"], ("description",))
+    assert rows.num_rows == sum(r.new for r in reports)
+    assert text_key(rows["text"][0].as_py()) == rows["key"][0].as_py()
