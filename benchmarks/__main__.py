@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda")
+BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text")
 
 
 def main(names: tuple[str, ...]) -> int:

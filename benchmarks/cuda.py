@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from benchmarks.bars import Bar
 from benchmarks.films import film
 from benchmarks.forward import BACKBONES
 from extractors import clips, find
-from extractors.base import VideoExtractor
+from extractors.base import Output, VideoExtractor
 from pipelines.items import Item
 from pipelines.runner import Runner
 
@@ -127,6 +127,10 @@ class Timed(VideoExtractor):
         super().__init__(inner.weights, inner.precision, inner.sampling, inner.geometry)
         self.inner, self.device = inner, device
         self.busy_s = 0.0
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        return self.inner.outputs
 
     def weights_path(self) -> Path:
         return self.inner.weights_path()

