@@ -96,7 +96,7 @@ def _ranked(texts: ClassTexts, number: int, k: int) -> list[dict[str, Any]]:
     if not len(names) or not len(own):
         return []
     own = own[np.unique(texts.at[own], return_index=True)[1]]
-    features, name = texts.features[texts.at[own]].astype(np.float64), texts.features[texts.at[names[0]]]
+    features, name = (texts.features[texts.at[rows]].astype(np.float64) for rows in (own, names[0]))
     relevance = features @ name / np.linalg.norm(features, axis=1) / np.linalg.norm(name)
     said = texts.rows["text"].take(pa.array(own)).to_pylist()
     best = sorted(range(len(own)), key=lambda i: (-relevance[i], said[i]))[:k]
