@@ -280,7 +280,7 @@ def _print_plan(todo: "Plan", dataset: str, as_json: bool) -> None:
 @app.command("list")
 @_command
 def list_command(
-    what: Annotated[str, typer.Argument(help="features, failures or datasets.")],
+    what: Annotated[str, typer.Argument(help="features, failures, datasets or texts.")],
     root: RootOption = ROOT,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,11 +9,13 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+from stores.classes import Classes
 from stores.errors import Damaged
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
+from stores.texts import KINDS, Texts
 
 
 def features(root: Root) -> list[dict[str, Any]]:
@@ -118,8 +120,28 @@ def lineage(root: Root, name: str) -> dict[str, Any]:
     }
 
 
+def texts(root: Root) -> list[dict[str, Any]]:
+    """Every set of classes or texts: its classes, and how many texts of each kind stand for them."""
+    classes = Classes(root)
+    named, told = classes.sets(), Texts.sets(root)
+    rows = []
+    for name in sorted({*named, *told}):
+        table = Texts(root, name).read(["kind", "key"]) if name in told and Texts(root, name).parts() else None
+        counts = {} if table is None else {e["values"]: e["counts"] for e in table["kind"].value_counts().to_pylist()}
+        rows.append(
+            {
+                "set": name,
+                "classes": classes.read(name).num_rows if name in named else 0,
+                **{kind: counts.get(kind, 0) for kind in KINDS if kind != "class"},
+                "different": 0 if table is None else len(table["key"].unique()),
+            }
+        )
+    return rows
+
+
 LISTS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {
     "features": features,
     "failures": failures,
     "datasets": datasets,
+    "texts": texts,
 }

@@ -102,33 +102,15 @@ def add(config: TextsConfig, root: Root, advance: Callable[[int], None] = lambda
     """
     if config.kind not in KINDS:
         raise UsageError(f"A text is of the kind {', '.join(KINDS)}, got {config.kind!r}.")
-    problems: list[tuple[str, int, str]] = []
-    bad = 0
-
-    def records() -> Iterator[tuple[str, Record]]:
-        nonlocal bad
-        for path in itertools.chain.from_iterable(map(text_files.files_of, config.files)):
-            for record in text_files.read(path):
-                if isinstance(record, Problem):
-                    bad += 1
-                    if len(problems) < _MOST_PROBLEMS:
-                        problems.append((path, *record))
-                elif config.kind != "class" and not record.text:
-                    bad += 1
-                    problems.append((path, record.line, f"holds no text for {record.name!r}"))
-                else:
-                    yield path, record
-
-    stream: Iterator[tuple[str, Record]] = records()
-    if config.kind in ("class", "definition"):
-        small = list(stream)
-        if not small and not bad:
+    records = _Records(config)
+    stream, brought = iter(records), []
+    if config.kind in ("class", "definition"):  # small files, which bring the classes
+        all_of_them = list(stream)
+        if not all_of_them and not records.bad:
             raise UsageError(f"Nothing is in {', '.join(config.files)}: a class a line is expected, or JSON or CSV.")
-        named = _name_classes(config, root, [record.name for _, record in small])
-        stream = iter(small)
-    else:
-        named = []
-    linker = None if config.kind == "object" else Linker(Classes(root).read(config.set))
+        brought = _name_classes(config, root, [record.name for _, record in all_of_them])
+        stream = iter(all_of_them)
+    linker = Linker(Classes(root).read(config.set)) if config.kind != "object" else None
     read = 0
     unlinked: Counter[str] = Counter()
     touched: dict[str, None] = {}
@@ -140,11 +122,43 @@ def add(config: TextsConfig, root: Root, advance: Callable[[int], None] = lambda
             _add(adding, config.kind, [(path, record, name) for path, record, name in linked if name], touched)
             advance(read)
         new, duplicate, texts = adding.new, adding.duplicate, adding.texts
-    if config.kind == "definition":
-        _add_names(config, root, named)
+        if config.kind == "definition":  # the names of the classes that came with them are texts too
+            _add(adding, "class", [(config.files[0], Record(name, "", "", 0), name) for name in brought], {})
     return TextsReport(
-        read, new, duplicate, sum(unlinked.values()), texts, tuple(touched), bad, dict(unlinked), tuple(problems)
+        read,
+        new,
+        duplicate,
+        sum(unlinked.values()),
+        texts,
+        tuple(touched),
+        records.bad,
+        dict(unlinked),
+        tuple(records.problems),
     )
+
+
+class _Records:
+    """The records of the files that are of the kind asked for; what is wrong with the others is kept."""
+
+    def __init__(self, config: TextsConfig) -> None:
+        self._config = config
+        self.bad = 0
+        self.problems: list[tuple[str, int, str]] = []
+
+    def __iter__(self) -> Iterator[tuple[str, Record]]:
+        for path in itertools.chain.from_iterable(map(text_files.files_of, self._config.files)):
+            for record in text_files.read(path):
+                if isinstance(record, Problem):
+                    self._refuse(path, *record)
+                elif self._config.kind != "class" and not record.text:
+                    self._refuse(path, record.line, f"holds no text for {record.name!r}")
+                else:
+                    yield path, record
+
+    def _refuse(self, path: str, line: int, why: str) -> None:
+        self.bad += 1
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append((path, line, why))
 
 
 def link(name: str, dataset: str, root: Root) -> dict[str, str | None]:
@@ -172,14 +186,6 @@ def _name_classes(config: TextsConfig, root: Root, names: list[str]) -> list[str
     if fresh:
         store.write(config.set, pa.concat_tables([there, pa.table(columns, schema=class_tables.SCHEMA)]))
     return fresh
-
-
-def _add_names(config: TextsConfig, root: Root, names: list[str]) -> None:
-    """The names of classes that definitions brought are texts too."""
-    if names:
-        with Texts(root, config.set).adding() as adding:
-            records = [(config.files[0], Record(name, "", "", 0), name) for name in names]
-            _add(adding, "class", records, {})
 
 
 def _add(adding: Adding, kind: str, rows: list[tuple[str, Record, str]], touched: dict[str, None]) -> None:

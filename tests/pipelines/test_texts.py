@@ -16,7 +16,7 @@ from pipelines import class_texts
 from pipelines.config import ExtractConfig, TextsConfig, VerifyConfig
 from pipelines.errors import UsageError
 from pipelines.extract import extract
-from pipelines.listing import failures
+from pipelines.listing import failures, texts
 from pipelines.plan import plan
 from pipelines.texts import add, link
 from pipelines.verify import verify
@@ -86,6 +86,12 @@ def test_definitions_bring_classes_where_there_are_none(root, tmp_path):
     assert (report.new, report.texts) == (1, 1)
     assert Classes(root).read("s")["name"].to_pylist() == ["archery"]
     assert sorted(Texts(root, "s").read(["kind"])["kind"].to_pylist()) == ["class", "definition"]
+
+
+def test_sets_are_listed_with_what_they_hold(root, classes, tmp_path):
+    add(TextsConfig((write(tmp_path / "1.jsonl", told("Archery", "a bow", "archery")),), "description", "s"), root)
+    counts = {"classes": 3, "definition": 0, "description": 2, "phrase": 0, "object": 0, "different": 4}
+    assert texts(root) == [{"set": "s", **counts}]
 
 
 def test_new_text_alone_is_encoded_and_only_its_classes_change(root, classes, tmp_path, monkeypatch):
