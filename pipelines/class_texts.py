@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+import extractors
 from pipelines.config import ExtractConfig
+from pipelines.errors import UsageError
 from pipelines.extract import extract
 from stores.classes import Classes
 from stores.features import FeatureStore, positions
@@ -95,9 +97,13 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
     ------
     NotInStore
         No such set.
+    UsageError
+        An extractor of something else than texts.
     ExtractorError, StoreError
         As `extract` does.
     """
+    if (kind := extractors.find(spec.partition(":")[0]).kind) != "text":
+        raise UsageError(f"{spec} reads {kind} items; a set of texts needs an encoder or word vectors, such as minilm.")
     report = extract(ExtractConfig((spec,), name, weights=weights, kinds=kinds, same_errors=10**9), root)
     rows = Texts(root, name).read(["key", "text", "kind", "class", "part"], kinds)
     feature_set = FeatureStore(root).find(report.features[0].name)

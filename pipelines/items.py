@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.config import ExtractConfig
+from pipelines.errors import UsageError
 from pipelines.files import Stat
 from stores.keys import key_array
 from stores.manifest import Manifest
 from stores.root import Root
-from stores.texts import Texts
+from stores.texts import KINDS, Texts
 
 _PLACES = pa.list_(pa.struct([("uri", pa.string()), ("size_bytes", pa.int64()), ("mtime_ns", pa.int64())]))
 _AT_ONCE = 1024
@@ -124,7 +125,9 @@ class SetTexts:
     """Texts of a set, of all kinds of text or of those the configuration names."""
 
     def rows(self, config: ExtractConfig, root: Root) -> Rows:
-        """As `Source.rows`."""
+        """As `Source.rows`; UsageError for a kind of text that there is not."""
+        if strange := sorted(set(config.kinds) - set(KINDS)):
+            raise UsageError(f"A text is of the kind {', '.join(KINDS)}, got {', '.join(strange)}.")
         table = Texts(root, config.dataset).read(["key", "time_ns"], config.kinds)
         return Rows(key_array(table["key"]), np.arange(table.num_rows), table["time_ns"])
 

@@ -175,6 +175,10 @@ def test_mistakes_are_one_line(root, classes, tmp_path):
         add(TextsConfig((path,), "poem", "s"), root)
     with pytest.raises(NotInStore, match="No set of classes is called 'other'.*zsar texts add FILE --kind class"):
         add(TextsConfig((path,), "description", "other"), root)
+    with pytest.raises(UsageError, match="class, definition, description, phrase, object, got poem"):
+        plan(ExtractConfig(("fake_text",), "s", kinds=("poem",)), root)
+    with pytest.raises(UsageError, match="fake reads video items"):
+        class_texts.read("s", "fake", root, ("class",))
     with pytest.raises(NotInStore, match="No set of texts is called 'other'"):
         plan(ExtractConfig(("fake_text",), "other"), root)
     with pytest.raises(UsageError, match="No such file"):
