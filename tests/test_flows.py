@@ -5,7 +5,6 @@ import gzip
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pipelines.config import ExtractConfig, IndexConfig
@@ -87,21 +87,30 @@ class Prefect:
         printed = subprocess.check_output([sys.executable, "-c", code], env=self.env, text=True)
         return json.loads(printed.strip().splitlines()[-1])
 
-    def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(40)
-        for pid in descendants(self.process.pid):  # none, if the script keeps its word
-            os.kill(pid, signal.SIGKILL)
+    def kill(self) -> None:
+        """The server, the worker and all that these started, flow runs among them: at once and without a word."""
+        processes = [psutil.Process(self.process.pid), *self._children()]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(10)
+        _, alive = psutil.wait_procs(processes[1:], timeout=10)
+        assert alive == []
         self._log.close()
 
+    def stop(self) -> None:
+        """As somebody ends the script; it leaves nothing behind."""
+        children = self._children()
+        self.process.terminate()
+        self.process.wait(60)
+        _, alive = psutil.wait_procs(children, timeout=10)
+        for process in alive:
+            process.kill()
+        assert alive == []
+        self._log.close()
 
-def descendants(pid: int) -> list[int]:
-    """Processes of a session, whatever process groups they made."""
-    listed = subprocess.run(["ps", "-eo", "pid=,sess="], capture_output=True, text=True, check=True).stdout
-    rows = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    return [process for process, session in rows if session == pid]
+    def _children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
 
 
 @pytest.fixture(scope="module")
@@ -218,10 +227,7 @@ def test_a_worker_killed_in_the_middle_and_run_again_equals_an_uninterrupted_run
     first = Prefect(home, tmp_path / "root", kinetics)
     first.zsar("extract-kinetics", "--detach", *given(SLOW, shard_size=4, same_errors=4, workers=1))
     wait(lambda: 0 < len(kept(root)) < 9)
-    for pid in descendants(first.process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    first.stop()
+    first.kill()
     before = kept(root)
     assert 0 < len(before) < 9
 
@@ -250,8 +256,6 @@ def wait(until: Callable[[], bool]) -> None:
 
 
 def test_the_script_says_when_its_port_is_taken_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    if shutil.which("ps") is None:
-        pytest.skip("no ps here")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
