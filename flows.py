@@ -120,6 +120,7 @@ def extract(
     commit_every_s: float = 30.0,
     retry_failed: bool = False,
     same_errors: int = 50,
+    kinds: list[str] | None = None,
     shard_size: int = 500,
     runner: str = "local",
     cluster: str = "",
@@ -133,7 +134,7 @@ def extract(
     path, dataset, layout, labels, prune
         As `zsar index` takes them. A layout that is a kind of text (`description`) reads texts into the set of this
         name, as `zsar texts add` does; `labels` are then its class lists.
-    features, weights, precision, device, workers, decoders, commit_every_s, retry_failed, same_errors
+    features, weights, precision, device, workers, decoders, commit_every_s, retry_failed, same_errors, kinds
         As `zsar extract` takes them.
     root : str
         The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
@@ -158,6 +159,7 @@ def extract(
         commit_every_s=commit_every_s,
         retry_failed=retry_failed,
         same_errors=same_errors,
+        kinds=tuple(kinds or ()),
     )
     texts = None
     if layout in KINDS:
@@ -253,7 +255,7 @@ def _told(
     dataset = settings.dataset
     results = {f.name: {count: getattr(f, count) for count in _COUNTS} for f in report.features}
     rows = [{"feature": name, **result} for name, result in results.items()]
-    create_table_artifact(rows, key=_key("results", dataset), description=f"{report.decoded} videos decoded")
+    create_table_artifact(rows, key=_key("results", dataset), description=f"{report.decoded} items opened")
     if lost := [row for row in failures(root) if row["dataset"] == dataset]:
         create_table_artifact(lost, key=_key("failures", dataset), description="What gave no features, and why")
     page = reports.write(report, settings, root, texts)

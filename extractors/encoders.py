@@ -37,7 +37,7 @@ import numpy as np
 from extractors import encoder_files, weights
 from extractors.base import Output, TextExtractor
 from extractors.encoder_files import Pooling, PublishedFolder
-from extractors.errors import BadWeights, ExtractorError, InputFault
+from extractors.errors import BadWeights, ExtractorError, InputFault, OutOfVocabulary
 
 if TYPE_CHECKING:
     import torch
@@ -175,8 +175,9 @@ class TransformerEncoder(TextExtractor):
         }
 
     def tokens(self, texts: list[str]) -> list[np.ndarray | InputFault]:
-        """As `TextExtractor.tokens`, special tokens first and last; empty too where no token is known."""
-        return list(self._tokenizer(texts))
+        """As `TextExtractor.tokens`, special tokens first and last; a fault too where no token is known."""
+        found = self._tokenizer(texts)
+        return [ids if len(ids) else OutOfVocabulary("it holds no token of the vocabulary") for ids in found]
 
     def shape(self, length: int) -> tuple[int, int]:
         """As `TextExtractor.shape`; batches hold more tokens on a GPU, so `load` must come first there."""

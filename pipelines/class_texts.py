@@ -104,7 +104,8 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
     """
     if (kind := extractors.find(spec.partition(":")[0]).kind) != "text":
         raise UsageError(f"{spec} reads {kind} items; a set of texts needs an encoder or word vectors, such as minilm.")
-    report = extract(ExtractConfig((spec,), name, weights=weights, kinds=kinds, same_errors=10**9), root)
+    own = tuple(pair for pair in weights if pair.partition("=")[0] == spec.partition(":")[0])
+    report = extract(ExtractConfig((spec,), name, weights=own, kinds=kinds, same_errors=10**9), root)
     rows = Texts(root, name).read(["key", "text", "kind", "class", "part"], kinds)
     feature_set = FeatureStore(root).find(report.features[0].name)
     stored = feature_set.keys()

@@ -247,7 +247,7 @@ def _print_extract(report: "ExtractReport", root: str) -> None:
     if not any(f.planned for f in report.features):
         print("Nothing to compute: every item has these features already.")
     print_table(
-        f"Extracted in {report.seconds:.1f} s, {report.decoded} videos decoded",
+        f"Extracted in {report.seconds:.1f} s, {report.decoded} items opened",
         [
             {
                 "feature": f.name,
@@ -260,7 +260,7 @@ def _print_extract(report: "ExtractReport", root: str) -> None:
         ],
     )
     if any(f.failed or f.quarantined for f in report.features):
-        say(f"Some videos gave nothing: `zsar list failures --root {root}` says which and why.")
+        say(f"Some items gave nothing: `zsar list failures --root {root}` says which and why.")
 
 
 def _print_plan(todo: "Plan", dataset: str, as_json: bool) -> None:

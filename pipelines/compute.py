@@ -114,9 +114,13 @@ class _Portion:
         kind, message, place = type(fault).__name__, str(fault), result.item.where
         if self._suspects and (self._suspects[-1][1].error, self._suspects[-1][1].message) != (kind, message):
             self._acquit()
-        stage = "forward" if isinstance(fault, NotFinite) else "decode"
+        reading = "tokens" if isinstance(result.item, TextItem) else "decode"
+        stage = "forward" if isinstance(fault, NotFinite) else reading
         recipe_key, dataset = self._features[result.feature].recipe.key, self._config.dataset
         failure = Failure(result.item.key, place, dataset, recipe_key, result.feature, stage, kind, message)
+        if isinstance(result.item, TextItem) and stage == "tokens":  # the text itself was looked at: it is at fault
+            self._faults[result.feature].append(failure)
+            return
         self._suspects.append((result.order, failure))
         alike = len({failure.key for _, failure in self._suspects})
         if alike >= self._config.same_errors:

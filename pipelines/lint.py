@@ -52,6 +52,9 @@ def lint(config: LintConfig, root: Root) -> tuple[Finding, ...]:
     ExtractorError, StoreError
         The vectors cannot be computed.
     """
+    known = {spec.partition(":")[0] for spec in (config.vectors, config.encoder)}
+    if strange := sorted({options.pair(pair)[0] for pair in config.weights} - known):
+        raise UsageError(f"--weights names {', '.join(strange)}; the lint uses {' and '.join(sorted(known))}.")
     names = class_texts.read(config.set, config.vectors, root, ("class",), config.weights)
     findings = [*_no_text(config.set, root), *_same_vector(names), *_vocabulary(config, root)]
     if "definition" in Texts(root, config.set).read(["kind"])["kind"].unique().to_pylist():

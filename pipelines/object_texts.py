@@ -53,7 +53,7 @@ def object_texts(config: ObjectTextsConfig, root: Root) -> ObjectTextsReport:
     names = feature_set.columns["ids"]
     told = [gloss(names, int(i)) for i in np.unique(ids)]
     together = sorted({joined(names, row) for row in ids})
-    with Texts(root, config.set).adding() as adding:
+    with root.lock(f"texts-{config.set}"), Texts(root, config.set).adding() as adding:
         adding.rows(_rows(told, "one", feature_set.name))
         adding.rows(_rows(together, "joined", feature_set.name))
         new = adding.texts

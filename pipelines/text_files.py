@@ -13,6 +13,7 @@ import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
 import re
 import unicodedata
@@ -165,7 +166,7 @@ def _json_lines(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record |
             continue
         try:
             fields = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number too long is no JSONDecodeError
             yield Problem(number, f"is not JSON ({getattr(error, 'msg', error)})")
             continue
         yield from _from_fields(fields, number)
@@ -181,7 +182,7 @@ def _json(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record | Probl
             text.write(entry[1] + "\n")
     try:
         document = json.loads(text.getvalue())
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number too long is no JSONDecodeError
         yield Problem(getattr(error, "lineno", 1), f"is not JSON ({getattr(error, 'msg', error)})")
         return
     if isinstance(document, Mapping):
@@ -249,9 +250,17 @@ def _csv(lines: Iterable[tuple[int, str] | Problem], delimiter: str) -> Iterator
             else:
                 yield entry[1] + "\n"
 
-    reader = csv.reader(plain(), delimiter=delimiter, skipinitialspace=True)
+    csv.field_size_limit(_LONGEST_LINE)
+    reader = csv.reader(plain(), delimiter=delimiter, skipinitialspace=True, strict=True)
     header: list[str] | None = None
-    for position, row in enumerate(reader):
+    for position in itertools.count():
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            yield Problem(reader.line_num, f"is not CSV ({error})")
+            continue
         yield from problems
         problems.clear()
         cells = [cell.strip() for cell in row]
@@ -299,9 +308,9 @@ def _checked(records: Iterator[Record | Problem]) -> Iterator[Record | Problem]:
             )
             continue
         text, name = folded(record.text), folded(record.name)
-        control = next((c for c in text + name if unicodedata.category(c) == "Cc"), None)
+        control = next((c for c in text + name if unicodedata.category(c) in ("Cc", "Cs")), None)
         if control:
-            yield Problem(record.line, f"holds the control character U+{ord(control):04X}")
+            yield Problem(record.line, f"holds U+{ord(control):04X}, a control character or half of one")
         elif record.text and not text:
             yield Problem(record.line, "holds only white space where its text should be")
         elif not name:

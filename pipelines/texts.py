@@ -23,7 +23,7 @@ from stores import classes as class_tables
 from stores.classes import Classes
 from stores.keys import text_key
 from stores.manifest import Manifest
-from stores.root import Root
+from stores.root import Root, checked_name
 from stores.texts import KINDS, Adding, Texts
 
 _AT_ONCE = 20_000
@@ -102,12 +102,18 @@ def add(config: TextsConfig, root: Root, advance: Callable[[int], None] = lambda
     """
     if config.kind not in KINDS:
         raise UsageError(f"A text is of the kind {', '.join(KINDS)}, got {config.kind!r}.")
+    with root.lock(f"texts-{checked_name(config.set)}"):  # one addition to a set at a time
+        return _add_all(config, root, advance)
+
+
+def _add_all(config: TextsConfig, root: Root, advance: Callable[[int], None]) -> TextsReport:
     records = _Records(config)
     stream, brought = iter(records), []
     if config.kind in ("class", "definition"):  # small files, which bring the classes
         all_of_them = list(stream)
-        if not all_of_them and not records.bad:
-            raise UsageError(f"Nothing is in {', '.join(config.files)}: a class a line is expected, or JSON or CSV.")
+        if not all_of_them:
+            found = "{}, line {} {}".format(*records.problems[0]) if records.bad else "a class a line is expected"
+            raise UsageError(f"Nothing can be read of {', '.join(config.files)}: {found}. JSON and CSV are read too.")
         brought = _name_classes(config, root, [record.name for _, record in all_of_them])
         stream = iter(all_of_them)
     linker = Linker(Classes(root).read(config.set)) if config.kind != "object" else None
@@ -121,9 +127,10 @@ def add(config: TextsConfig, root: Root, advance: Callable[[int], None] = lambda
             unlinked.update(record.name for _, record, name in linked if name is None)
             _add(adding, config.kind, [(path, record, name) for path, record, name in linked if name], touched)
             advance(read)
-        new, duplicate, texts = adding.new, adding.duplicate, adding.texts
+        new, duplicate = adding.new, adding.duplicate
         if config.kind == "definition":  # the names of the classes that came with them are texts too
             _add(adding, "class", [(config.files[0], Record(name, "", "", 0), name) for name in brought], {})
+        texts = adding.texts
     return TextsReport(
         read,
         new,
@@ -147,13 +154,18 @@ class _Records:
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
         for path in itertools.chain.from_iterable(map(text_files.files_of, self._config.files)):
+            last = -1
             for record in text_files.read(path):
-                if isinstance(record, Problem):
+                if self._config.kind == "class" and isinstance(record, Record):
+                    if record.line != last:  # an entry's other fields are not about its class
+                        yield path, Record(record.name, "", "", record.line)
+                    last = record.line
+                elif isinstance(record, Problem):
                     self._refuse(path, *record)
-                elif self._config.kind != "class" and not record.text:
+                elif not record.text:
                     self._refuse(path, record.line, f"holds no text for {record.name!r}")
-                else:
-                    yield path, record
+                elif self._config.kind != "description" or not record.part:
+                    yield path, record  # of a description's other fields none is about its class
 
     def _refuse(self, path: str, line: int, why: str) -> None:
         self.bad += 1
@@ -180,8 +192,8 @@ def _name_classes(config: TextsConfig, root: Root, names: list[str]) -> list[str
     there = store.read(config.set) if config.set in store.sets() else class_tables.SCHEMA.empty_table()
     if config.kind == "definition" and there.num_rows:
         return []
-    known = set(there["name"].to_pylist())
-    fresh = [name for name in dict.fromkeys(names) if name not in known]
+    means = Linker(there)  # another spelling of a class that is there is no new one
+    fresh = [name for name in dict.fromkeys(names) if means(name) is None]
     columns = {"name": fresh, "readable": list(map(readable, fresh)), "canonical": list(map(canonical, fresh))}
     if fresh:
         store.write(config.set, pa.concat_tables([there, pa.table(columns, schema=class_tables.SCHEMA)]))

@@ -7,12 +7,10 @@
 A set is a data set's classes (ucf101, activitynet) or a list of one's own; texts are linked to them by name.
 """
 
-import re
-
 import pyarrow as pa
 
-from stores.errors import NotInStore, StoreError
-from stores.root import Root
+from stores.errors import NotInStore
+from stores.root import Root, checked_name
 
 SCHEMA = pa.schema([("name", pa.string()), ("readable", pa.string()), ("canonical", pa.string())])
 _FOLDER = "classes"
@@ -45,6 +43,4 @@ class Classes:
 
     def write(self, name: str, table: pa.Table) -> None:
         """Replace the classes of a set at once; StoreError where the name cannot be a file's."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise StoreError(f"A set's name is letters, digits, dots, dashes and underscores, got {name!r}.")
-        self._root.write_table(table.cast(SCHEMA), _FOLDER, f"{name}.parquet")
+        self._root.write_table(table.cast(SCHEMA), _FOLDER, f"{checked_name(name)}.parquet")

@@ -6,6 +6,7 @@ own storage below the same root. On a disk a file lock stands between processes;
 
 import contextlib
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -24,6 +25,13 @@ from stores.errors import StoreError, WriteFailed
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
 
 _SCHEMES = ("s3", "gs", "gcs", "az", "abfs")
+
+
+def checked_name(name: str) -> str:
+    """A name that is one file's or folder's everywhere; StoreError where it is not."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise StoreError(f"A set's name is letters, digits, dots, dashes and underscores, got {name!r}.")
+    return name
 
 
 class Root:

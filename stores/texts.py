@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from stores.errors import NotInStore
 from stores.keys import KEY_BYTES, key_array, key_words
-from stores.root import Root
+from stores.root import Root, checked_name
 
 KINDS = ("class", "definition", "description", "phrase", "object")
 SCHEMA = pa.schema(
@@ -49,13 +49,13 @@ class Texts:
 
     def __init__(self, root: Root, name: str) -> None:
         self._root = root
-        self.name = name
+        self.name = checked_name(name)
         self._folder = f"{_FOLDER}/{name}"
 
     @staticmethod
     def sets(root: Root) -> list[str]:
         """Names of the sets that have texts, sorted."""
-        return root.names_in(_FOLDER)
+        return [name for name in root.names_in(_FOLDER) if Texts(root, name).parts()]
 
     def parts(self) -> list[str]:
         """Names of the parts, oldest first."""

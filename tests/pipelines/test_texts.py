@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -83,9 +84,13 @@ def test_descriptions_are_linked_kept_once_and_the_rest_is_reported(root, classe
 def test_definitions_bring_classes_where_there_are_none(root, tmp_path):
     (tmp_path / "d.json").write_text('[{"class": "archery", "definition": "to shoot"}]')
     report = add(TextsConfig((str(tmp_path / "d.json"),), "definition", "s"), root)
-    assert (report.new, report.texts) == (1, 1)
+    assert (report.new, report.texts) == (1, 2)  # the class's name is a text to encode too
     assert Classes(root).read("s")["name"].to_pylist() == ["archery"]
-    assert sorted(Texts(root, "s").read(["kind"])["kind"].to_pylist()) == ["class", "definition"]
+    (tmp_path / "labels.csv").write_text("label,youtube_id,time_start\nArchery,ab,1\nsurfing,cd,2\nsurfing,ef,3\n")
+    listed = add(TextsConfig((str(tmp_path / "labels.csv"),), "class", "s"), root)
+    assert (listed.read, listed.new, listed.duplicate) == (3, 1, 2)
+    assert Classes(root).read("s")["name"].to_pylist() == ["archery", "surfing"]
+    assert sorted(Texts(root, "s").read(["kind"])["kind"].to_pylist()) == ["class", "class", "definition"]
 
 
 def test_sets_are_listed_with_what_they_hold(root, classes, tmp_path):
@@ -169,6 +174,22 @@ def test_labels_of_videos_find_their_classes(root, classes, videos, make_dataset
     }
 
 
+def test_a_texts_own_fault_stops_no_run_and_two_additions_at_once_lose_nothing(root, classes, tmp_path):
+    said = told("Archery", *(str(n) if n % 2 else f"text {'ab' * n}" for n in range(60)))
+    add(TextsConfig((write(tmp_path / "1.jsonl", said),), "description", "s"), root)
+    report = extract(ExtractConfig(("fake_text",), "s", same_errors=3), root).features[0]
+    assert (report.extracted, report.failed) == (33, 30)
+    for name, label in (("a", "Surfing"), ("b", "Knitting")):
+        (tmp_path / f"{name}.txt").write_text(f"Archery\n{label}")
+    configs = [TextsConfig((str(tmp_path / f"{name}.txt"),), "class", "s") for name in "ab"]
+    threads = [threading.Thread(target=add, args=(config, root)) for config in configs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(Classes(root).read("s")["name"].to_pylist()) == {*classes, "Surfing", "Knitting"}
+
+
 def test_mistakes_are_one_line(root, classes, tmp_path):
     path = write(tmp_path / "1.jsonl", told("Archery", "a bow"))
     with pytest.raises(UsageError, match="class, definition, description, phrase, object, got 'poem'"):
@@ -183,8 +204,12 @@ def test_mistakes_are_one_line(root, classes, tmp_path):
         plan(ExtractConfig(("fake_text",), "other"), root)
     with pytest.raises(UsageError, match="No such file"):
         add(TextsConfig((str(tmp_path / "none"),), "description", "s"), root)
-    with pytest.raises(StoreError, match="A set's name is letters"):
-        add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "a/b"), root)
+    for kind in ("class", "object"):
+        with pytest.raises(StoreError, match="A set's name is letters"):
+            add(TextsConfig((path,), kind, "../b"), root)
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(UsageError, match="Nothing can be read of .*bad.json, line 2 is not JSON"):
+        add(TextsConfig((str(tmp_path / "bad.json"),), "class", "new"), root)
 
 
 def test_nothing_half_written_is_kept(root, classes, tmp_path, monkeypatch):
