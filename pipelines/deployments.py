@@ -68,7 +68,7 @@ def run(
     Raises
     ------
     UsageError
-        No server, no such deployment, or parameters the flow does not take.
+        No server, no such deployment, or parameters the flow does not take; or Ctrl-C, after which the run goes on.
     """
     with _client() as client:
         deployment = _find(client, name)
@@ -81,10 +81,15 @@ def run(
         url = f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{flow_run.id}"
         told(f"Started {flow}/{deployment.name}: {url}")
         seen: set[Any] = set()
-        while wait and not (flow_run.state and flow_run.state.is_final()):
-            time.sleep(_LOOK_S)
-            flow_run = client.read_flow_run(flow_run.id)
-            _tell_logs(client, flow_run.id, seen, told)
+        try:
+            while wait and not (flow_run.state and flow_run.state.is_final()):
+                time.sleep(_LOOK_S)
+                flow_run = client.read_flow_run(flow_run.id)
+                _tell_logs(client, flow_run.id, seen, told)
+        except KeyboardInterrupt:
+            raise UsageError(
+                f"No longer followed: {name} goes on, see {url}. `prefect flow-run cancel {flow_run.id}` ends it."
+            ) from None
         state = flow_run.state
         return RunReport(
             f"{flow}/{deployment.name}",
@@ -138,7 +143,11 @@ def _tell_logs(client: "SyncPrefectClient", run: Any, seen: set[Any], told: Call
 
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
     offset = max(0, len(seen) - _LOGS_AT_ONCE // 2)
-    for log in client.read_logs(wanted, limit=_LOGS_AT_ONCE, offset=offset, sort=LogSort.TIMESTAMP_ASC):
-        if log.id not in seen:
-            seen.add(log.id)
-            told(f"{log.timestamp:%H:%M:%S} {log.message}")
+    while logs := client.read_logs(wanted, limit=_LOGS_AT_ONCE, offset=offset, sort=LogSort.TIMESTAMP_ASC):
+        for log in logs:
+            if log.id not in seen:
+                seen.add(log.id)
+                told(f"{log.timestamp:%H:%M:%S} {log.message}")
+        if len(logs) < _LOGS_AT_ONCE:
+            break
+        offset += len(logs)
