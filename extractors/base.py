@@ -45,6 +45,8 @@ class Extractor(abc.ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     kind: ClassVar[str]
+    #: labelled data its published weights were trained on, a tuple of names; classes of these are not unseen
+    trained_on: ClassVar[tuple[str, ...]] = ()
     #: what it can compute in; discrete outputs (labels) stay in fp32
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
 

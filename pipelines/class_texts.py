@@ -105,7 +105,7 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
     if (kind := extractors.find(spec.partition(":")[0]).kind) != "text":
         raise UsageError(f"{spec} reads {kind} items; a set of texts needs an encoder or word vectors, such as minilm.")
     own = tuple(pair for pair in weights if pair.partition("=")[0] == spec.partition(":")[0])
-    report = extract(ExtractConfig((spec,), name, weights=own, kinds=kinds, same_errors=10**9), root)
+    report = extract(ExtractConfig((spec,), weights=own, kinds=kinds, same_errors=10**9, set=name), root)
     rows = Texts(root, name).read(["key", "text", "kind", "class", "part"], kinds)
     feature_set = FeatureStore(root).find(report.features[0].name)
     stored = feature_set.keys()
@@ -114,3 +114,16 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
     features = feature_set.load(there)
     classes = tuple(Classes(root).read(name)["name"].to_pylist())
     return ClassTexts(classes, feature_set.name, there, features.values, len(keys) - len(there), rows)
+
+
+def state_of(name: str, kinds: tuple[str, ...], root: Root) -> str:
+    """Digest of which texts of these kinds a set has, quickly read: it changes where a text came or went."""
+    read = {"elaboration": ("class", "definition"), "phrase": ()}
+    wanted = tuple(sorted({each for kind in kinds for each in read.get(kind, (kind,))}))
+    rows = Texts(root, name).read(["kind", "class", "key"], wanted).to_pylist() if wanted else []
+    parts = sorted(f"{row['kind']} {row['class']} {row['key'].hex()}".encode() for row in rows)
+    if "phrase" in kinds and root.exists("phrases", f"{name}.parquet"):
+        table = root.read_table("phrases", f"{name}.parquet")
+        pairs = zip(table["key"].to_pylist(), table["class"].to_pylist(), strict=True)
+        parts += sorted(key + spelled.encode() for key, spelled in pairs)
+    return rows_digest(*parts).hex()

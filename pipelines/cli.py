@@ -64,7 +64,6 @@ ConfigOption = Annotated[
     typer.Option("--config", callback=_from_toml, is_eager=True, help="TOML file of options; those given by hand win."),
 ]
 DatasetOption = Annotated[str, typer.Option("--dataset", help="Name of the data set.")]
-ItemsOption = Annotated[str, typer.Option("--dataset", "--set", help="Name of the data set, or of the set of texts.")]
 ROOT = "./zsar-data"
 _SHOWN = 20
 
@@ -145,22 +144,28 @@ def index_command(
         list[str] | None, typer.Option(help="Label file of the data set (csv, json, split lists).")
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget videos whose files are gone.")] = False,
+    kind: Annotated[str, typer.Option(help="videos, or captions that stand for them (JSON lines).")] = "videos",
     root: RootOption = ROOT,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Find the videos of a data set and give each content its key.
 
-    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again.
+    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again. With
+    --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}: a caption is a segment.
 
     JSON: videos, new, unchanged, contents (distinct contents); missing, failed, unlabelled when not 0.
     """
+    from pipelines.captions import index_captions
     from pipelines.config import IndexConfig
     from pipelines.index import index
 
     settings = _settings(IndexConfig, locals())
     with Bar("Indexing") as advance:
-        report = index(settings, _open_root(root), advance)
+        if settings.kind == "captions":
+            report = index_captions(settings, _open_root(root))
+        else:
+            report = index(settings, _open_root(root), advance)
     fields = _without_zeros(dataclasses.asdict(report), "missing", "failed", "unlabelled", "pruned", "imports")
     layout_found = fields.pop("layout")
     if report.unlabelled == report.videos:  # the layout has no labels at all
@@ -184,7 +189,8 @@ def index_command(
 @_command
 def extract_command(
     features: Annotated[list[str], typer.Argument(help="Extractors, with options after a colon: r2plus1d_18:clips=25")],
-    dataset: ItemsOption,
+    dataset: Annotated[str, typer.Option("--dataset", help="Name of the data set.")] = "",
+    set: Annotated[str, typer.Option("--set", help="Name of a set of texts, in place of a data set.")] = "",
     weights: Annotated[
         list[str] | None, typer.Option(help="NAME=PATH or NAME=random:SEED, for another than the default.")
     ] = None,
@@ -219,7 +225,7 @@ def extract_command(
 
     settings = _settings(ExtractConfig, locals())
     if dry_run:
-        _print_plan(plan(settings, _open_root(root)), dataset, as_json)
+        _print_plan(plan(settings, _open_root(root)), settings.items, as_json)
         return
     with ExtractBar() as progress:
         report = extract(settings, _open_root(root), progress)
@@ -274,13 +280,153 @@ def _print_plan(todo: "Plan", dataset: str, as_json: bool) -> None:
         print_table(f"{dataset}: {todo.contents} contents", rows)
 
 
+# -- fit, evaluate ----------------------------------------------------------------------------------------------------
+
+
+@app.command("fit")
+@_command
+def fit_command(
+    head: Annotated[str, typer.Argument(help="nearest, er, jigsaw, coco or pseudo.")],
+    dataset: DatasetOption,
+    feature: Annotated[str, typer.Option(help="Feature set of its videos, or of its captions.")],
+    protocol: Annotated[str, typer.Option(help="Which classes are seen: ucf101-50, truze, cross-0/50, or a file.")],
+    splits: Annotated[str, typer.Option(help="Which of the protocol's: 0-9,12. None: all.")] = "",
+    set: Annotated[str, typer.Option("--set", help="Set of texts; none: of the data set's name.")] = "",
+    encoder: Annotated[str, typer.Option(help="Encoder of the texts; none: the captions' own, else minilm.")] = "",
+    objects: Annotated[str, typer.Option(help="Feature set of recognised objects, such as bit_objects.")] = "",
+    k: Annotated[int, typer.Option(help="So many descriptions a class, the most relevant; 0: all.")] = 100,
+    options: Annotated[
+        list[str] | None, typer.Option("--option", help="NAME=VALUE for the head or its training: lr=1e-3.")
+    ] = None,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=V1,V2: each split takes what is best on classes held out from its seen ones."),
+    ] = None,
+    folds: Annotated[int, typer.Option(help="So many held-out sets a choice is made on.")] = 3,
+    hold_out: Annotated[float, typer.Option(help="Share of the seen classes held out to choose on.")] = 0.2,
+    gzsl: Annotated[bool, typer.Option("--gzsl", help="Keep a fifth of the seen videos back, to judge on.")] = False,
+    standardise: Annotated[
+        bool, typer.Option("--standardise", help="Judge a class's scores by those it has on the videos trained on.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    segments: Annotated[int, typer.Option(help="Of a video; 0: as many as most have.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Splits at once, a core each; 0: one a core.")] = 0,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Train a head on the seen classes of each split of a protocol.
+
+    Whatever is chosen is chosen on classes held out from a split's seen ones. Kill it at any moment and run it again:
+    it goes on. Then `zsar evaluate RUN` judges it on the unseen classes.
+
+    JSON: run, splits, fitted (those trained now), seconds; notes when there are any.
+    """
+    from pipelines.config import FitConfig
+    from pipelines.fit import fit
+
+    settings = _settings(FitConfig, locals())
+    with Bar("Fitting") as advance:
+        report = fit(settings, _open_root(root), advance)
+    fields = _without_zeros(dataclasses.asdict(report) | {"seconds": round(report.seconds, 3)}, "notes")
+    if as_json:
+        print(json.dumps(fields))
+        return
+    print_counts(report.run, {"splits": report.splits, "fitted now": report.fitted, "seconds": fields["seconds"]})
+    for note in report.notes:
+        say(f"Note: {note}.")
+    print(f"Judge it: `zsar evaluate {report.run} --root {root}`")
+
+
+@app.command("evaluate")
+@_command
+def evaluate_command(
+    run: Annotated[str, typer.Argument(help="A run of `zsar fit`: its name, or how it begins.")],
+    splits: Annotated[str, typer.Option(help="Which of its splits; none: all that are fitted.")] = "",
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Judge a run on the unseen classes of its splits: mean and deviation over the splits.
+
+    JSON: run, top1_mean, top1_std and so on for top5, mean_class_top1 and hubness (fractions), splits, n, missing;
+    under GZSL also seen_top1, unseen_top1 and harmonic_mean; overlap, the test classes the features were trained on,
+    when there are any.
+    """
+    from pipelines.config import EvaluateConfig
+    from pipelines.evaluate import evaluate
+
+    settings = _settings(EvaluateConfig, locals())
+    with Bar("Judging") as advance:
+        report = evaluate(settings, _open_root(root), advance)
+    if as_json:
+        measured = {**report.zsl, **report.gzsl}
+        numbers = {
+            f"{name}_{what}": n for name, pair in measured.items() for what, n in zip(_SPREAD, pair, strict=True)
+        }
+        counts = {"splits": report.splits, "n": report.n, "missing": report.missing}
+        overlap = {"overlap": list(report.overlap)} if report.overlap else {}
+        print(json.dumps({"run": report.run} | numbers | counts | overlap | {"seconds": round(report.seconds, 3)}))
+        return
+    shown = [
+        {
+            "setting": setting,
+            "measure": name,
+            **{what: _percent(name, n) for what, n in zip(_SPREAD, pair, strict=True)},
+        }
+        for setting, values in (("zsl", report.zsl), ("gzsl", report.gzsl))
+        for name, pair in values.items()
+    ]
+    print_table(f"{report.run}: {report.splits} splits, {report.n} videos judged, {report.missing} missing", shown)
+    if report.overlap:
+        names = ", ".join(report.overlap[:10])
+        say(f"{len(report.overlap)} test classes are among those the features were trained on: {names}.")
+    print(f"Look at it: `zsar show {report.run} --html --root {root}`")
+
+
+_SPREAD = ("mean", "std")
+
+
+def _percent(measure: str, value: float) -> str:
+    return f"{value:.3f}" if measure == "hubness" else f"{100 * value:.2f} %"
+
+
+@app.command("reproduce")
+@_command
+def reproduce_command(
+    table: Annotated[str, typer.Argument(help="A table that comes with the code, or a TOML file of that form.")],
+    only: Annotated[str, typer.Option(help="Only tables whose title holds this.")] = "",
+    dataset: Annotated[str, typer.Option(help="Another data set than the table's.")] = "",
+    feature: Annotated[str, typer.Option(help="Another feature than the table's.")] = "",
+    splits: Annotated[str, typer.Option(help="Other splits than the table's.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Write the Markdown into this file too.")] = None,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit and judge what is missing of a table of results, and print it beside what is published.
+
+    JSON: table, markdown, and out, the file written.
+    """
+    from pipelines.reproduce import reproduce
+
+    by_hand = {k: v for k, v in (("dataset", dataset), ("feature", feature), ("splits", splits)) if v}
+    markdown = reproduce(table, _open_root(root), only, say, by_hand)
+    if out:
+        out.write_text(markdown)
+    if as_json:
+        print(json.dumps({"table": table, "markdown": markdown, "out": str(out) if out else None}))
+    else:
+        print(markdown)
+
+
 # -- list, show -------------------------------------------------------------------------------------------------------
 
 
 @app.command("list")
 @_command
 def list_command(
-    what: Annotated[str, typer.Argument(help="features, failures, datasets or texts.")],
+    what: Annotated[str, typer.Argument(help="features, failures, datasets, texts, runs or results.")],
     root: RootOption = ROOT,
     as_json: JsonOption = False,
 ) -> None:
@@ -296,10 +442,43 @@ def list_command(
     rows = listing.LISTS[what](_open_root(root))
     if as_json:
         print(json.dumps({what: rows}))
+    elif rows and what == "results":
+        _print_results(rows)
     elif rows:
         print_table(what.capitalize(), rows)
     else:
         print(f"No {what} in {root}.")
+
+
+def _print_results(rows: list[dict[str, Any]]) -> None:
+    """A table a data set, protocol and setting, in percent; what is not comparable is said below it."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], row["protocol"], row["setting"]), []).append(row)
+    for (dataset, protocol, setting), own in groups.items():
+        measures = ("seen", "unseen", "h") if setting == "gzsl" else ("top5", "class_mean")
+        shown = [
+            {
+                "system": row["system"],
+                "given": row["given"],
+                "top-1": f"{100 * row['top1']:.1f}" + (f" ± {100 * row['std']:.1f}" if row["std"] is not None else ""),
+                **{name: "" if row[name] is None else f"{100 * row[name]:.1f}" for name in measures},
+                "hubness": "" if row["hubness"] is None else f"{row['hubness']:.2f}",
+                "splits": "" if row["splits"] is None else str(row["splits"]),
+                "n": "" if row["n"] is None else f"{row['n']} (- {row['missing']})",
+                "features": row["features"] + (f"; {row['pretraining']}" if row["pretraining"] else ""),
+                "texts": row["texts"],
+                "state or source": row["state"],
+            }
+            for row in own
+        ]
+        print_table(f"{dataset}, {protocol}, {setting.upper()}", shown, lines=True)
+        remarks = ["n: videos judged over all splits (- missing)."]
+        if len({row["features"] for row in own}) > 1:
+            remarks.append("Rows of other features or other training data are NOT comparable; they are not ranked.")
+        judged = max(row["judged"] or 0 for row in own)
+        remarks.append(f"{judged} configurations were judged on these unseen classes; the best of many says less.")
+        print(" ".join(remarks))
 
 
 @app.command("show")

@@ -116,7 +116,7 @@ class _Portion:
             self._acquit()
         reading = "tokens" if isinstance(result.item, TextItem) else "decode"
         stage = "forward" if isinstance(fault, NotFinite) else reading
-        recipe_key, dataset = self._features[result.feature].recipe.key, self._config.dataset
+        recipe_key, dataset = self._features[result.feature].recipe.key, self._config.items
         failure = Failure(result.item.key, place, dataset, recipe_key, result.feature, stage, kind, message)
         if isinstance(result.item, TextItem) and stage == "tokens":  # the text itself was looked at: it is at fault
             self._faults[result.feature].append(failure)

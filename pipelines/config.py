@@ -9,6 +9,8 @@ from typing import Any
 
 from pipelines.errors import UsageError
 
+INDEXED = ("videos", "captions")
+
 
 @dataclasses.dataclass(frozen=True)
 class IndexConfig:
@@ -21,6 +23,7 @@ class IndexConfig:
     layout : `auto`, or one of `layouts.LAYOUTS`
     labels : a label file of the data set's published form, where the layout has one
     prune : forget rows of files that are gone
+    kind : what is indexed: `videos`, or `captions` that stand for them
     """
 
     paths: tuple[str, ...]
@@ -28,6 +31,11 @@ class IndexConfig:
     layout: str = "auto"
     labels: tuple[str, ...] = ()
     prune: bool = False
+    kind: str = "videos"
+
+    def __post_init__(self) -> None:
+        if self.kind not in INDEXED:
+            raise UsageError(f"What is indexed is {' or '.join(INDEXED)}, got {self.kind!r}.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +45,8 @@ class ExtractConfig:
     Attributes
     ----------
     features : extractor names, each with options after a colon: `r2plus1d_18:clips=25,frames=16`
-    dataset : which data set, or which set of texts
+    dataset : which data set; an encoder of texts reads its captions, or, where it has none, the set of this name
+    set : which set of texts, in place of a data set
     kinds : of a set of texts, only these kinds (`class`, `definition`, ...); none: all
     weights : `NAME=PATH` or `NAME=random:SEED` for extractors that shall not take the default
     precision : `fp32` or `bf16`
@@ -50,7 +59,7 @@ class ExtractConfig:
     """
 
     features: tuple[str, ...]
-    dataset: str
+    dataset: str = ""
     weights: tuple[str, ...] = ()
     precision: str = "fp32"
     device: str = "auto"
@@ -60,8 +69,16 @@ class ExtractConfig:
     retry_failed: bool = False
     same_errors: int = 50
     kinds: tuple[str, ...] = ()
+    set: str = ""
+
+    @property
+    def items(self) -> str:
+        """Name of what is extracted from: of the data set, or of the set of texts."""
+        return self.set or self.dataset
 
     def __post_init__(self) -> None:
+        if bool(self.dataset) == bool(self.set):
+            raise UsageError("What shall be extracted from? Give either --dataset NAME or --set NAME.")
         for name, least in (("workers", 0), ("decoders", 0), ("commit_every_s", 0), ("same_errors", 1)):
             if not getattr(self, name) >= least:  # so put, it also refuses what is not a number
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
@@ -254,3 +271,72 @@ class CompareConfig:
     output: str = "features"
     worst: int = 10
     out: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FitConfig:
+    """Settings of `zsar fit`.
+
+    Attributes
+    ----------
+    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`
+    dataset : whose videos
+    feature : of the videos; a name of a feature set
+    protocol : which classes are seen: a name, or a JSON file
+    splits : which of the protocol's: `0-9,12`; nothing: all
+    set : of texts, with the classes; nothing: the one named as the data set
+    encoder : of the texts; nothing: the feature itself where captions stand for videos, else `minilm`
+    objects : feature set of recognised objects; nothing: heads go without
+    k : so many descriptions a class, the most relevant; 0: all
+    options : `NAME=VALUE` for the head or its training
+    tune : `NAME=V1,V2,...`: of these each split takes what is best on classes held out from its SEEN ones
+    folds : so many such held-out sets a choice is made on
+    hold_out : share of the seen classes held out for validation, where anything is chosen
+    gzsl : also keep a fifth of each seen class's videos from training, to judge on them
+    standardise : judge by scores of each class that are told from its scores on the videos trained on
+    seed : of everything that is drawn
+    segments : of a video; 0: as many as most have
+    device : `auto`, `cpu` or `cuda[:i]`
+    workers : splits at once, a core each; 0: one a core
+    """
+
+    head: str
+    dataset: str
+    feature: str
+    protocol: str
+    splits: str = ""
+    set: str = ""
+    encoder: str = ""
+    objects: str = ""
+    k: int = 100
+    options: tuple[str, ...] = ()
+    tune: tuple[str, ...] = ()
+    folds: int = 3
+    hold_out: float = 0.2
+    gzsl: bool = False
+    standardise: bool = False
+    seed: int = 0
+    segments: int = 0
+    device: str = "auto"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("k", 0), ("folds", 1), ("segments", 0), ("workers", 0), ("seed", 0)):
+            if not getattr(self, name) >= least:
+                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if not 0 < self.hold_out < 1:
+            raise UsageError(f"hold_out is a share between 0 and 1, got {self.hold_out}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """Settings of `zsar evaluate`.
+
+    Attributes
+    ----------
+    run : its name, or how it begins
+    splits : which of those that are fitted; nothing: all
+    """
+
+    run: str
+    splits: str = ""

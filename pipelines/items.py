@@ -2,6 +2,7 @@
 
     video   the manifest of the data set; an item carries every place its content lies in
     text    the texts of the set; an item carries the text itself
+    caption the texts of the captions that stand for a data set's videos
 
 A kind of item is three functions: its rows for the plan, the rows that are missing as a table that can travel, and the
 items of such a table.
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 from pipelines.config import ExtractConfig
 from pipelines.errors import UsageError
 from pipelines.files import Stat
+from stores.captions import Captions
 from stores.keys import key_array
 from stores.manifest import Manifest
 from stores.root import Root
@@ -128,12 +130,12 @@ class SetTexts:
         """As `Source.rows`; UsageError for a kind of text that there is not."""
         if strange := sorted(set(config.kinds) - set(KINDS)):
             raise UsageError(f"A text is of the kind {', '.join(KINDS)}, got {', '.join(strange)}.")
-        table = Texts(root, config.dataset).read(["key", "time_ns"], config.kinds)
+        table = Texts(root, config.items).read(["key", "time_ns"], config.kinds)
         return Rows(key_array(table["key"]), np.arange(table.num_rows), table["time_ns"])
 
     def missing(self, config: ExtractConfig, root: Root, numbers: np.ndarray) -> pa.Table:
         """As `Source.missing`, with the texts."""
-        texts = Texts(root, config.dataset)
+        texts = Texts(root, config.items)
         if not len(numbers):
             return texts.read(["key"], config.kinds).slice(0, 0)
         return texts.read(["key", "text", "source", "line"], config.kinds).take(pa.array(numbers))
@@ -144,7 +146,41 @@ class SetTexts:
             yield TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", _lacking(row, names))
 
 
-SOURCES: dict[str, Source] = {"video": Videos(), "text": SetTexts()}
+class CaptionTexts:
+    """Texts of the captions of a data set: each is encoded once, in whatever groups it stands."""
+
+    def rows(self, config: ExtractConfig, root: Root) -> Rows:
+        """As `Source.rows`."""
+        table = Captions(root).read(config.dataset, ["key"])
+        seen = int(Manifest(root).read(config.dataset, ["seen_ns"])["seen_ns"].to_numpy().max())
+        times = pa.chunked_array([pa.array(np.full(table.num_rows, seen, np.int64))])
+        return Rows(key_array(table["key"]), np.arange(table.num_rows), times)
+
+    def missing(self, config: ExtractConfig, root: Root, numbers: np.ndarray) -> pa.Table:
+        """As `Source.missing`, with the texts."""
+        return Captions(root).read(config.dataset, ["key", "text", "source", "line"]).take(pa.array(numbers))
+
+    def items(self, missing: pa.Table, names: Sequence[str]) -> Iterator[TextItem]:
+        """As `Source.items`."""
+        return SOURCES["text"].items(missing, names)
+
+
+SOURCES: dict[str, Source] = {"video": Videos(), "text": SetTexts(), "caption": CaptionTexts()}
+
+
+def source_of(kind: str, config: ExtractConfig, root: Root) -> str:
+    """Which of `SOURCES` extractors of a kind read.
+
+    Raises
+    ------
+    UsageError
+        A set of texts for extractors of videos.
+    """
+    if kind == "text":
+        return "caption" if not config.kinds and Captions(root).exist(config.dataset) else "text"
+    if config.set:
+        raise UsageError(f"{', '.join(config.features)} reads {kind}s: give --dataset, not --set {config.set}.")
+    return kind
 
 
 def _rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:

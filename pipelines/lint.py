@@ -24,6 +24,7 @@ from pipelines import class_texts
 from pipelines.class_texts import ClassTexts
 from pipelines.config import LintConfig
 from pipelines.errors import UsageError
+from pipelines.overlap import distances, unit
 from stores.classes import Classes
 from stores.root import Root
 from stores.texts import Texts
@@ -76,7 +77,7 @@ def _no_text(name: str, root: Root) -> Iterator[Finding]:
 
 
 def _same_vector(names: ClassTexts) -> Iterator[Finding]:
-    vectors = _unit(names.vectors(("class",)))
+    vectors = unit(names.vectors(("class",)))
     alike = vectors @ vectors.T
     for a, b in zip(*np.where(np.triu(alike > _SAME, 1)), strict=True):
         what = f"has the same word vector as {names.classes[b]!r}: no head can tell them apart"
@@ -89,8 +90,8 @@ def _unrelated(texts: ClassTexts) -> Iterator[Finding]:
 
     One of the two alone is common: names such as `luge` say little to an encoder, and `throw` says much. Worst first.
     """
-    names = _unit(texts.vectors(("class",)))
-    definitions = _unit(texts.vectors(("definition",)))
+    names = unit(texts.vectors(("class",)))
+    definitions = unit(texts.vectors(("definition",)))
     likeness = np.nan_to_num(definitions @ names.T, nan=-1)
     own = np.diag(likeness)
     far = np.minimum(likeness.max(1), likeness.max(0)) - own
@@ -120,13 +121,8 @@ def _vocabulary(config: LintConfig, root: Root) -> Iterator[Finding]:
 
 
 def _near(names: ClassTexts, other: ClassTexts, config: LintConfig) -> Iterator[Finding]:
-    distance = 1 - _unit(names.vectors(("class",))) @ _unit(other.vectors(("class",))).T
+    distance = distances(names.vectors(("class",)), other.vectors(("class",)))
     for a, b in zip(*np.where(distance < config.near), strict=True):
-        what = f"is {max(distance[a, b], 0):.3f} from {other.classes[b]!r} of {config.against}"
+        what = f"is {distance[a, b]:.3f} from {other.classes[b]!r} of {config.against}"
         mend = f"Leave it out of training where {config.against} is the test."
         yield Finding("near", names.classes[a], what, mend)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

@@ -9,12 +9,14 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.results import results
 from stores.classes import Classes
 from stores.errors import Damaged
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
+from stores.runs import Runs
 from stores.texts import KINDS, Texts
 
 
@@ -139,9 +141,32 @@ def texts(root: Root) -> list[dict[str, Any]]:
     return rows
 
 
+def runs(root: Root) -> list[dict[str, Any]]:
+    """Every run: what was fitted, on what, when, and whether it has been judged."""
+    store = Runs(root)
+    rows = []
+    for name in store.names():
+        about = store.about(name)
+        fitted = [folder for folder in root.names_in(f"runs/{name}") if folder.startswith("split-")]
+        rows.append(
+            {
+                "run": name,
+                "head": about["config"]["head"],
+                "feature": about["videos"]["feature"],
+                "protocol": about["protocol"]["name"],
+                "fitted": len(fitted),
+                "judged": store.read(name, "results") is not None,
+                "made": about["made"],
+            }
+        )
+    return rows
+
+
 LISTS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {
     "features": features,
     "failures": failures,
     "datasets": datasets,
     "texts": texts,
+    "runs": runs,
+    "results": results,
 }

@@ -24,7 +24,7 @@ from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, Unreachable, WeightsMissing
 from extractors.recipe import Recipe
 from pipelines.config import ExtractConfig
-from pipelines.items import SOURCES
+from pipelines.items import SOURCES, source_of
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import FeatureStore
@@ -58,7 +58,7 @@ class Plan:
     Attributes
     ----------
     features : the features asked for, in that order
-    kind : of the items that the features read
+    kind : which of `items.SOURCES` the features read
     missing : (rows) table of key, what else an item of this kind needs and, a feature, a boolean column of its name
     contents : distinct content keys of the data set
     """
@@ -87,7 +87,7 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
     kinds = {extractor.kind for extractor, _ in asked}
     if len(kinds) != 1:
         raise ExtractorError(f"One run reads one kind of items; these features read {', '.join(sorted(kinds))}.")
-    (kind,) = kinds
+    kind = source_of(kinds.pop(), config, root)
     rows = SOURCES[kind].rows(config, root)
     store = FeatureStore(root)
     features, lacking = [], {}

@@ -26,7 +26,7 @@ _MOST_FAILURES = 500  # a page is for looking; `zsar list failures` has them all
 def write(report: ExtractReport, config: ExtractConfig, root: Root, texts: TextsReport | None = None) -> str:
     """Write the page of a run, and of the texts it began with; returns its URL. Raises WriteFailed where it cannot."""
     now = datetime.datetime.now(datetime.UTC)
-    lost = [row for row in failures(root) if row["dataset"] == config.dataset]
+    lost = [row for row in failures(root) if row["dataset"] == config.items]
     reasons = Counter(f"{row['error']} ({row['stage']})" for row in lost).most_common()
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     page = jinja2.Environment(loader=loader, autoescape=True).get_template("report.html")
@@ -42,7 +42,7 @@ def write(report: ExtractReport, config: ExtractConfig, root: Root, texts: Texts
         lost=lost[:_MOST_FAILURES],
         more=len(lost) - _MOST_FAILURES,
     )
-    return root.write_text(html, _FOLDER, f"extract-{config.dataset}-{now:%Y%m%dT%H%M%S-%f}.html")
+    return root.write_text(html, _FOLDER, f"extract-{config.items}-{now:%Y%m%dT%H%M%S-%f}.html")
 
 
 def _set(root: Root, name: str) -> dict[str, Any]:

@@ -85,14 +85,14 @@ def read(path: str) -> Iterator[Record | Problem]:
 
 
 def _records(name: str, stream: BinaryIO) -> Iterator[Record | Problem]:
-    lines = _lines(stream)
+    numbered = lines(stream)
     first: list[tuple[int, str] | Problem] = []
-    for line in lines:
+    for line in numbered:
         first.append(line)
         if len([entry for entry in first if not isinstance(entry, Problem)]) >= _SAMPLE_LINES:
             break
     sample = [text for entry in first if not isinstance(entry, Problem) for text in entry[1:] if text.strip()]
-    everything = _rest(first, lines)
+    everything = _rest(first, numbered)
     start = sample[0].lstrip()[:1] if sample else ""
     if name.endswith((".jsonl", ".ndjson")) or (start == "{" and _is_json_lines(sample)):
         yield from _json_lines(everything)
@@ -104,7 +104,7 @@ def _records(name: str, stream: BinaryIO) -> Iterator[Record | Problem]:
         yield from _plain(everything, _is_colon_style(sample), _is_numbered(sample))
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, str] | Problem]:
+def lines(stream: BinaryIO) -> Iterator[tuple[int, str] | Problem]:
     """Numbered lines as text; what cannot be one is a problem, and a file that ends in the middle is the last."""
     number = 0
     encoding = "utf-8"

@@ -21,7 +21,7 @@ from stores.errors import NotInStore
 from stores.keys import KEY_BYTES, key_array, key_words
 from stores.root import Root, checked_name
 
-KINDS = ("class", "definition", "description", "phrase", "object")
+KINDS = ("class", "definition", "description", "phrase", "object", "elaboration")
 SCHEMA = pa.schema(
     [
         ("key", pa.binary(KEY_BYTES)),

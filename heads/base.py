@@ -1,0 +1,185 @@
+"""What every head is: cached arrays in, a loss and scores out.
+
+    Videos       segments (N, m, D), and what was recognised in them
+    ClassTexts   texts of K classes with a feature each, by kind
+    Head         loss(videos, seen, unseen) -> parts, scores(videos, classes) -> (N, K)
+
+A head sees videos of seen classes only while it learns; texts of unseen classes come apart, to the heads that say they
+use them. A prototype head has one vector a video and one a class; a group head scores sets against sets.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Videos:
+    """Features of N videos.
+
+    Attributes
+    ----------
+    segments : (N, m, D) float
+    labels : (N,) int64, number of each video's class among the classes trained on; None where they are not known
+    objects : (N, A) float, text feature of what was recognised in each video, joined; NaN where nothing was; or None
+    concepts : (N, t) int64, rows of `concept_features` recognised in each video, best first, -1 for none; or None
+    concept_features : (J, A) float, text feature of each recognised object; or None
+    """
+
+    segments: Tensor
+    labels: Tensor | None = None
+    objects: Tensor | None = None
+    concepts: Tensor | None = None
+    concept_features: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def take(self, rows: Tensor) -> "Videos":
+        """The videos of these rows, in this order."""
+        return Videos(
+            self.segments[rows],
+            None if self.labels is None else self.labels[rows],
+            None if self.objects is None else self.objects[rows],
+            None if self.concepts is None else self.concepts[rows],
+            self.concept_features,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """Texts of one kind: different texts once, and which of them stand for which class.
+
+    Attributes
+    ----------
+    features : (T, A) float, a row a different text
+    text, owner : (R,) int64, pairs of a row of `features` and a class, sorted by class; a text may have several owners
+    """
+
+    features: Tensor
+    text: Tensor
+    owner: Tensor
+
+    def mean(self, features: Tensor, classes: int) -> Tensor:
+        """(K, d): each class's mean over its rows of `features` (T, d); a class without a text is an error."""
+        counts = torch.bincount(self.owner, minlength=classes)
+        if bool((counts == 0).any()):
+            raise ValueError(f"{int((counts == 0).sum())} classes have no text of a kind the head reads.")
+        sums = features.new_zeros(classes, features.shape[1]).index_add(0, self.owner, features[self.text])
+        return sums / counts[:, None].to(features.dtype)
+
+    def padded(self, classes: int) -> Tensor:
+        """(K, k) int64 rows of `features` of each class, -1 after its last; k is the largest class's number."""
+        counts = torch.bincount(self.owner, minlength=classes)
+        table = torch.full((classes, max(int(counts.max()), 1)), -1, dtype=torch.int64, device=self.text.device)
+        first = torch.cumsum(counts, 0) - counts
+        table[self.owner, torch.arange(len(self.owner), device=self.owner.device) - first[self.owner]] = self.text
+        return table
+
+    def of(self, classes: Tensor, total: int) -> "Texts":
+        """The texts of some of `total` classes, which are numbered anew in the order given."""
+        new = torch.full((total,), -1, dtype=torch.int64, device=self.owner.device)
+        new[classes] = torch.arange(len(classes), device=new.device)
+        kept = torch.nonzero(new[self.owner] >= 0).flatten()
+        kept = kept[torch.sort(new[self.owner[kept]], stable=True).indices]
+        used, text = torch.unique(self.text[kept], return_inverse=True)
+        return Texts(self.features[used], text, new[self.owner[kept]])
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassTexts:
+    """Texts of K classes, by kind: `class`, `elaboration`, `definition`, `description`, `phrase`."""
+
+    names: tuple[str, ...]
+    kinds: Mapping[str, Texts]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, kind: str) -> Texts:
+        if kind not in self.kinds:
+            raise KeyError(f"The classes have no texts of kind {kind!r}; they have: {', '.join(self.kinds)}.")
+        return self.kinds[kind]
+
+    def of(self, classes: Sequence[int]) -> "ClassTexts":
+        """Some of the classes, in the order given."""
+        chosen = torch.as_tensor(list(classes), dtype=torch.int64)
+        return ClassTexts(
+            tuple(self.names[k] for k in classes),
+            {kind: texts.of(chosen.to(texts.owner.device), len(self)) for kind, texts in self.kinds.items()},
+        )
+
+    def joined(self, other: "ClassTexts") -> "ClassTexts":
+        """These classes, then those of `other`."""
+        kinds = {}
+        for kind, mine in self.kinds.items():
+            its = other[kind]
+            kinds[kind] = Texts(
+                torch.cat([mine.features, its.features]),
+                torch.cat([mine.text, its.text + len(mine.features)]),
+                torch.cat([mine.owner, its.owner + len(self)]),
+            )
+        return ClassTexts(self.names + other.names, kinds)
+
+
+class Head(nn.Module, abc.ABC):
+    """A head to be trained on videos of seen classes.
+
+    Attributes
+    ----------
+    kinds : kinds of text it reads
+    uses_unseen_texts : whether its loss reads the texts of unseen classes; every table of results says so
+    """
+
+    kinds: ClassVar[tuple[str, ...]]
+    uses_unseen_texts: bool = False
+
+    @classmethod
+    def reads(cls, options: Any) -> tuple[str, ...]:
+        """The kinds of text it reads with these options."""
+        return cls.kinds
+
+    @abc.abstractmethod
+    def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
+        """The parts of the loss of a batch, weighted: what is minimised is their sum.
+
+        Parameters
+        ----------
+        videos : Videos
+            With labels, which number the classes of `seen`.
+        seen : ClassTexts
+        unseen : ClassTexts, optional
+            Where `uses_unseen_texts`.
+        """
+
+    @abc.abstractmethod
+    def scores(self, videos: Videos, classes: ClassTexts) -> Tensor:
+        """(N, K): how well each video fits each class; only these numbers judge."""
+
+    def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
+        """Training begins, on all these videos and texts: what a head takes from them once, it takes here."""
+        return
+
+    def epoch(self) -> None:
+        """An epoch begins; what a head remembers across the batches of one is reset here."""
+        return
+
+
+class PrototypeHead(Head):
+    """A head with one vector a video and one a class, whose inner product is the score."""
+
+    @abc.abstractmethod
+    def embedded(self, videos: Videos) -> Tensor:
+        """(N, d)."""
+
+    @abc.abstractmethod
+    def prototypes(self, classes: ClassTexts) -> Tensor:
+        """(K, d)."""
+
+    def scores(self, videos: Videos, classes: ClassTexts) -> Tensor:
+        """As `Head.scores`: inner products."""
+        return self.embedded(videos) @ self.prototypes(classes).T

@@ -1,0 +1,40 @@
+"""Nearest prototype by FAISS: exact inner product, on a GPU where its build of FAISS is installed.
+
+    features (N, d), prototypes (K, d) -> the k best classes of each video (N, k) and their scores
+
+A shift and a scale a class (standardised scores) stay an inner product: [v; 1].[z / s; -mean / s].
+"""
+
+import faiss
+import numpy as np
+
+
+def nearest(features: np.ndarray, prototypes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best prototypes of each feature, best first.
+
+    Parameters
+    ----------
+    features : (N, d) float32
+    prototypes : (K, d) float32
+    k : int
+        At most K are given.
+
+    Returns
+    -------
+    scores : (N, k) float32
+    classes : (N, k) int64
+    """
+    index: faiss.Index = faiss.IndexFlatIP(prototypes.shape[1])
+    if getattr(faiss, "get_num_gpus", lambda: 0)():
+        index = faiss.index_cpu_to_all_gpus(index)
+    index.add(np.ascontiguousarray(prototypes, np.float32))
+    scores, classes = index.search(np.ascontiguousarray(features, np.float32), min(k, len(prototypes)))
+    return scores, classes
+
+
+def standardised(
+    features: np.ndarray, prototypes: np.ndarray, mean: np.ndarray, spread: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, d + 1) and prototypes (K, d + 1) whose inner product is (v.z - mean) / spread."""
+    more = np.concatenate([features, np.ones((len(features), 1), features.dtype)], 1)
+    return more, np.concatenate([prototypes / spread[:, None], -(mean / spread)[:, None]], 1)

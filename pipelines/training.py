@@ -1,0 +1,349 @@
+"""The training engine: one loop for heads, ST-GCN and backbones, on Lightning Fabric.
+
+Takes  a `Task` (a model, its batches, its loss, how it is validated), settings, a folder
+Gives  the trained weights as safetensors, the history of the epochs, TensorBoard scalars
+
+A run that was killed is continued by running it again, and then ends in the same bits as one that was not: every epoch
+draws its random numbers from (seed, epoch) alone, and a checkpoint is the whole state at the end of an epoch. Fabric
+brings device and precision.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipelines.errors import Stopped, UsageError
+
+OPTIMISERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "plateau", "steps", "listed")
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+_CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Attributes
+    ----------
+    optimiser : `adam`, `adamw` or `sgd`
+    lr, weight_decay, momentum : of it
+    batch : samples a step; accumulate : steps whose gradients are summed before one of the optimiser
+    epochs : at most so many
+    schedule : `constant`; `cosine` to nought after the warm-up; `plateau`: times `factor` when validation has not
+        improved for `patience` epochs; `steps`: times `factor` after each of `milestones`; `listed`: one of `lrs` an
+        epoch, to go again where another training went
+    warmup_steps : lr rises exponentially from lr / batch over so many steps
+    cosine_steps : where the cosine ends; 0: with the last epoch
+    clip : largest norm of the gradient; 0: none
+    stop_after : stop when validation has not improved for so many epochs; 0: never
+    keep : `last` weights, or the `best` by validation
+    min_lr : plateau goes no lower
+    precision : `fp32` or `bf16`
+    seed : of everything that is drawn
+    """
+
+    optimiser: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    batch: int = 128
+    accumulate: int = 1
+    epochs: int = 10
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    cosine_steps: int = 0
+    factor: float = 0.1
+    patience: int = 1
+    milestones: tuple[int, ...] = ()
+    lrs: tuple[float, ...] = ()
+    min_lr: float = 1e-9
+    clip: float = 0.0
+    stop_after: int = 0
+    keep: str = "last"
+    precision: str = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        known = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "keep": ("last", "best"), "precision": (*PRECISIONS,)}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise UsageError(f"{name} is {' or '.join(values)}, got {getattr(self, name)!r}.")
+        for name, least in (("batch", 1), ("accumulate", 1), ("epochs", 0), ("lr", 0), ("warmup_steps", 0)):
+            if not getattr(self, name) >= least:
+                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+
+    @property
+    def validates(self) -> bool:
+        """Whether validation decides anything: then classes are held out for it."""
+        return self.schedule == "plateau" or self.keep == "best" or self.stop_after > 0
+
+
+class Task(Protocol):
+    """What is trained.
+
+    Attributes
+    ----------
+    model : moved to the device and trained
+    samples : videos (or sequences) an epoch goes through
+    """
+
+    model: nn.Module
+    samples: int
+
+    def batches(self, order: Tensor, size: int) -> Iterable[Any]:
+        """Batches of `size` of the samples in this order (samples,); the last may be smaller."""
+
+    def loss(self, batch: Any) -> dict[str, Tensor]:
+        """The parts of a batch's loss; their sum is minimised."""
+
+    def validate(self) -> float | None:
+        """Top-1 on videos of classes that are neither trained on nor judged later; None where none are held out."""
+
+    def epoch(self) -> None:
+        """An epoch begins."""
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What happened, an entry an epoch: losses by part, `lr`, and `validation` where there is one.
+
+    Attributes
+    ----------
+    epochs : the entries
+    best : number of the epoch with the best validation, from 1; 0 where none was held out
+    """
+
+    epochs: tuple[dict[str, float], ...]
+    best: int
+
+
+Told = Callable[[int, int, dict[str, float]], None]
+
+
+def train(task: Task, settings: Training, folder: Path, device: str = "cpu", told: Told | None = None) -> History:
+    """Train, or go on where a killed run stopped, or load what is finished; the task's model then holds the weights.
+
+    Parameters
+    ----------
+    task : Task
+    settings : Training
+    folder : Path
+        Of this training alone.
+    device : `cpu`, `cuda` or `cuda:N`
+    told : called after each epoch with (epochs done, epochs at most, the entry)
+
+    Raises
+    ------
+    Stopped
+        A loss that is not finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / _HISTORY).exists():
+        load(task.model, folder)
+        stored = json.loads((folder / _HISTORY).read_text())
+        return History(tuple(stored["epochs"]), stored["best"])
+    return _Loop(task, settings, folder, device, told).run()
+
+
+def save(model: nn.Module, folder: Path) -> None:
+    """Write the weights of a model, those of one that nothing was to be learned for too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _written(folder / _WEIGHTS, lambda path: save_file(_plain(model), path))
+
+
+def load(model: nn.Module, folder: Path) -> None:
+    """Load the weights of a finished training."""
+    model.load_state_dict(load_file(folder / _WEIGHTS))
+
+
+class _Loop:
+    """A training under way."""
+
+    def __init__(self, task: Task, settings: Training, folder: Path, device: str, told: Told | None) -> None:
+        accelerator, _, number = device.partition(":")
+        self._fabric = Fabric(
+            accelerator=accelerator,
+            devices=[int(number)] if number else 1,
+            precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
+        )
+        self._task, self._settings, self._folder = task, settings, folder
+        self._told = told or (lambda done, total, entry: None)
+        torch.manual_seed(settings.seed)
+        parameters = [p for p in task.model.parameters() if p.requires_grad]
+        self._learns = bool(parameters)
+        self._optimiser = _optimiser(parameters, settings) if self._learns else None
+        if self._optimiser:
+            _, self._optimiser = self._fabric.setup(task.model, self._optimiser)
+        self._step = 0
+        self._steps_an_epoch = -(-task.samples // settings.batch)
+        self._epochs: list[dict[str, float]] = []
+        self._best: tuple[float, int, dict[str, Tensor]] = (-1.0, 0, {})
+        self._factor, self._waited = 1.0, 0
+        self._saved = time.monotonic()
+
+    def run(self) -> History:
+        settings = self._settings
+        self._resume()
+        epochs = settings.epochs if self._learns else 0
+        with _scalars(self._folder) as write:
+            while len(self._epochs) < epochs and not self._stopped():
+                entry = self._epoch(len(self._epochs))
+                self._epochs.append(entry)
+                write(entry, len(self._epochs))
+                self._told(len(self._epochs), epochs, entry)
+                if time.monotonic() - self._saved > 10:  # a kill costs at most this and an epoch
+                    self._save()
+        if settings.keep == "best" and self._best[2]:
+            self._task.model.load_state_dict(self._best[2])
+        save(self._task.model, self._folder)
+        history = History(tuple(self._epochs), self._best[1])
+        _written(self._folder / _HISTORY, lambda path: path.write_text(json.dumps(dataclasses.asdict(history))))
+        (self._folder / _CHECKPOINT).unlink(missing_ok=True)
+        return history
+
+    def _epoch(self, number: int) -> dict[str, float]:
+        task, settings = self._task, self._settings
+        torch.manual_seed((settings.seed << 20) + number + 1)  # all that an epoch draws depends on this alone
+        order = torch.randperm(task.samples)
+        task.model.train()
+        task.epoch()
+        sums: dict[str, float] = {}
+        seen = 0
+        assert self._optimiser is not None
+        for count, batch in enumerate(task.batches(order, settings.batch), start=1):
+            size = min(settings.batch, task.samples - seen)
+            seen += size
+            lr = self._set_lr()
+            with self._fabric.autocast():
+                parts = task.loss(batch)
+                total = torch.stack(list(parts.values())).sum()
+            if not bool(torch.isfinite(total)):
+                raise Stopped(
+                    f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: "
+                    f"{', '.join(f'{name} {float(part):.3g}' for name, part in parts.items())}. Lower --option lr=."
+                )
+            self._fabric.backward(total / settings.accumulate)
+            if count % settings.accumulate == 0 or seen == task.samples:
+                if settings.clip:
+                    self._fabric.clip_gradients(task.model, self._optimiser, max_norm=settings.clip)
+                self._optimiser.step()
+                self._optimiser.zero_grad()
+            self._step += 1
+            for name, part in {**parts, "loss": total}.items():
+                sums[name] = sums.get(name, 0.0) + float(part.detach()) * size
+        entry = {name: value / task.samples for name, value in sums.items()} | {"lr": lr}
+        task.model.eval()
+        with torch.no_grad():
+            top1 = task.validate()
+        if top1 is not None:
+            entry["validation"] = top1
+            self._judge(top1, number + 1)
+        return entry
+
+    def _judge(self, top1: float, epoch: int) -> None:
+        """Validation has spoken: remember the best, and lower lr where nothing improves."""
+        settings = self._settings
+        if top1 > self._best[0]:
+            kept = _plain(self._task.model) if settings.keep == "best" else {}
+            self._best = (top1, epoch, {name: value.clone() for name, value in kept.items()})
+            self._waited = 0
+            return
+        self._waited += 1
+        if settings.schedule == "plateau" and self._waited > settings.patience:
+            self._factor *= settings.factor
+            self._waited = 0
+
+    def _stopped(self) -> bool:
+        return 0 < self._settings.stop_after <= len(self._epochs) - self._best[1] and bool(self._best[1])
+
+    def _set_lr(self) -> float:
+        """The lr of this step, as the settings have it."""
+        s = self._settings
+        lr = max(s.lr * self._factor, min(s.min_lr, s.lr)) if s.schedule == "plateau" else s.lr
+        if self._step < s.warmup_steps:
+            lr *= s.batch ** (self._step / s.warmup_steps - 1)
+        elif s.schedule == "cosine":
+            last = (s.cosine_steps or s.epochs * self._steps_an_epoch) - s.warmup_steps
+            done = min((self._step - s.warmup_steps) / max(last, 1), 1.0)
+            lr *= 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
+        elif s.schedule == "steps":
+            lr *= s.factor ** sum(len(self._epochs) >= milestone for milestone in s.milestones)
+        elif s.schedule == "listed":
+            lr = s.lrs[len(self._epochs)]
+        assert self._optimiser is not None
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr
+        return lr
+
+    # -- state --------------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        assert self._optimiser is not None
+        state = {
+            "model": self._task.model.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "epochs": self._epochs,
+            "step": self._step,
+            "best": self._best,
+            "factor": self._factor,
+            "waited": self._waited,
+        }
+        _written(self._folder / _CHECKPOINT, lambda path: torch.save(state, path))
+        self._saved = time.monotonic()
+
+    def _resume(self) -> None:
+        path = self._folder / _CHECKPOINT
+        if not path.exists():
+            return
+        assert self._optimiser is not None
+        state = torch.load(path, map_location=self._fabric.device, weights_only=True)
+        self._task.model.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._epochs, self._step, self._best = state["epochs"], state["step"], tuple(state["best"])
+        self._factor, self._waited = state["factor"], state["waited"]
+
+
+def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
+    return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
+
+
+def _plain(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+
+def _written(path: Path, write: Callable[[Path], Any]) -> None:
+    """A file that is there whole or not at all."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    write(beside)
+    os.replace(beside, path)
+
+
+@contextlib.contextmanager
+def _scalars(folder: Path) -> Iterator[Callable[[dict[str, float], int], None]]:
+    """TensorBoard scalars below a folder, made when there is something to write."""
+    logger = TensorBoardLogger(folder, name="", version="tensorboard")
+    written = False
+
+    def write(entry: dict[str, float], epoch: int) -> None:
+        nonlocal written
+        written = True
+        logger.log_metrics(entry, epoch)
+
+    yield write
+    if written:
+        logger.finalize("success")

@@ -1,0 +1,209 @@
+"""The videos of a data set as a head sees them: labels, and one array of segments, read once into memory.
+
+Takes  a manifest, a feature set: of videos, or of texts where captions stand for the videos
+Gives  `VideoFeatures`: (N, m, D) float32 in manifest order, with what is missing and where it all comes from
+
+A video has as many segments as most have: where one has more or fewer, rows are picked at even distances (the count of
+such videos is kept). A video without features is missing: it is counted and named, and nothing stands in its place.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+import extractors
+from extractors.errors import UnknownExtractor
+from pipelines.errors import UsageError
+from pipelines.texts import link
+from stores.captions import Captions
+from stores.classes import Classes
+from stores.features import FeatureSet, FeatureStore, positions
+from stores.keys import key_array, rows_digest
+from stores.manifest import Manifest
+from stores.root import Root
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFeatures:
+    """Labelled videos of a data set with their features.
+
+    Attributes
+    ----------
+    dataset, feature, recipe, snapshot : where they come from; `feature` is the full name of the feature set
+    digest : of the rows that were read: it changes where they do
+    classes : names of the classes, as the set of texts spells them
+    ids : N video ids
+    keys : (N, 32) uint8 content keys
+    labels : (N,) int64 numbers of classes
+    segments : (N, m, D) float32
+    missing : ids of labelled videos without features
+    resampled : videos that had another number of segments than m
+    unlabelled : videos without a label, which are left out
+    of_captions : whether captions stand for the videos
+    """
+
+    dataset: str
+    feature: str
+    recipe: str
+    snapshot: str
+    digest: str
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    keys: np.ndarray
+    labels: np.ndarray
+    segments: np.ndarray
+    missing: tuple[str, ...]
+    missing_labels: np.ndarray
+    resampled: int
+    unlabelled: int
+    of_captions: bool
+
+    def of(self, classes: np.ndarray) -> np.ndarray:
+        """Numbers of the videos of some classes."""
+        return np.flatnonzero(np.isin(self.labels, classes))
+
+
+def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) -> VideoFeatures:
+    """The labelled videos of a data set with one of its features.
+
+    Parameters
+    ----------
+    dataset : str
+    feature : str
+        Name of a feature set, in full or the extractor's.
+    texts : str
+        The set of texts whose classes the labels mean.
+    root : Root
+    segments : int
+        m; 0: as many as most videos have.
+
+    Raises
+    ------
+    NotInStore, Ambiguous
+        No such data set, feature set or set of texts.
+    UsageError
+        Labels that mean no class of the set; no video with features.
+    """
+    found = _labelled(dataset, feature, texts, root)
+    there = np.diff(found.offsets) > 0
+    if not there.any():
+        raise UsageError(
+            f"None of the {len(found.keys)} labelled items of {dataset!r} has a feature in {found.feature_set.name}. "
+            f"Run `zsar extract {found.feature_set.name.partition('@')[0]} --dataset {dataset}`."
+        )
+    counts = np.diff(found.offsets)[there]
+    m = segments or int(np.bincount(counts).argmax())
+    picked = found.offsets[:-1][there, None] + ((np.arange(m) + 0.5) * counts[:, None] / m).astype(np.int64)
+    loaded = found.feature_set.load(found.wanted)
+    values = loaded.values.reshape(len(loaded.values), -1)
+    return VideoFeatures(
+        dataset=dataset,
+        feature=found.feature_set.name,
+        recipe=found.feature_set.key,
+        snapshot=found.feature_set.snapshot,
+        digest=found.digest(),
+        classes=found.classes,
+        ids=tuple(found.ids[there]),
+        keys=found.keys[there],
+        labels=found.labels[there],
+        segments=values[found.rows[picked]].astype(np.float32),
+        missing=tuple(found.ids[~there]),
+        missing_labels=found.labels[~there],
+        resampled=int((counts != m).sum()),
+        unlabelled=found.unlabelled,
+        of_captions=found.of_captions,
+    )
+
+
+def digest_of(dataset: str, feature: str, texts: str, root: Root) -> str:
+    """The digest `read` would give, without reading the features; raises as it does."""
+    return _labelled(dataset, feature, texts, root).digest()
+
+
+def content_digest(feature_set: FeatureSet, keys: np.ndarray) -> str:
+    """Digest of the rows of some items, from the digests the store keeps."""
+    at = positions(feature_set.keys(), keys)
+    digests = np.asarray(feature_set.array("digest")[:])[at[at >= 0]]
+    return rows_digest(keys.tobytes(), digests.tobytes()).hex()
+
+
+class _Labelled(NamedTuple):
+    """The labelled items of a data set, and where their rows are: in what `feature_set.load(wanted)` gives."""
+
+    feature_set: FeatureSet
+    of_captions: bool
+    classes: tuple[str, ...]
+    ids: np.ndarray
+    keys: np.ndarray
+    labels: np.ndarray
+    unlabelled: int
+    rows: np.ndarray
+    offsets: np.ndarray
+    wanted: np.ndarray
+
+    def digest(self) -> str:
+        content = content_digest(self.feature_set, self.wanted)
+        who = "\n".join(f"{name} {self.classes[k]}" for name, k in zip(self.ids, self.labels, strict=True))
+        return rows_digest(content.encode(), who.encode(), self.keys.tobytes()).hex()
+
+
+def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
+    feature_set = FeatureStore(root).find(feature)
+    of_captions = _reads_texts(feature_set)
+    table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label"])
+    kinds = np.array(table["kind"].to_pylist())
+    table = table.take(np.flatnonzero(kinds == "caption_group" if of_captions else kinds != "caption_group"))
+    if not table.num_rows:
+        mend = "captions.jsonl --kind captions" if of_captions else "PATH"
+        raise UsageError(
+            f"Data set {dataset!r} has no {'captions' if of_captions else 'videos'}, which {feature_set.name} is made "
+            f"from. Run `zsar index {mend} --dataset {dataset}`."
+        )
+    means = link(texts, dataset, root)
+    if strange := sorted(label for label, name in means.items() if name is None):
+        raise UsageError(
+            f"{len(strange)} labels of {dataset!r} mean no class of the set {texts!r}: {', '.join(strange[:10])}"
+            f"{', ...' if len(strange) > 10 else ''}. Add them: `zsar texts add FILE --kind class --set {texts}`."
+        )
+    classes = tuple(Classes(root).read(texts)["name"].to_pylist())
+    number = {name: k for k, name in enumerate(classes)}
+    named = [-1 if label is None else number[str(means[label])] for label in table["label"].to_pylist()]
+    labels = np.array(named, np.int64)
+    labelled = np.flatnonzero(labels >= 0)
+    ids, keys = np.array(table["video_id"].to_pylist(), object)[labelled], key_array(table["key"])[labelled]
+    unlabelled = table.num_rows - len(labelled)
+    rows, offsets, wanted = _rows_of(feature_set, keys, dataset, root, of_captions)
+    return _Labelled(feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, rows, offsets, wanted)
+
+
+def _reads_texts(feature_set: FeatureSet) -> bool:
+    try:
+        return extractors.find(feature_set.name.partition("@")[0]).kind == "text"
+    except UnknownExtractor:
+        return False  # features made elsewhere are of videos
+
+
+def _rows_of(
+    feature_set: FeatureSet, keys: np.ndarray, dataset: str, root: Root, of_captions: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of each item, in the order of what is to be loaded: (rows,), offsets (items + 1,), keys to load."""
+    if not of_captions:
+        stored = feature_set.keys()
+        there = positions(stored, keys) >= 0
+        wanted = keys[there]
+        sizes = np.zeros(len(keys), np.int64)
+        offsets = np.asarray(feature_set.array("offsets")[:])
+        sizes[there] = np.diff(offsets)[positions(stored, wanted)]
+        total = np.concatenate([[0], np.cumsum(sizes)])
+        return np.arange(total[-1]), total, wanted
+    captions = Captions(root).read(dataset, ["group", "key"])
+    texts = np.unique(key_array(captions["key"]), axis=0)
+    texts = texts[positions(feature_set.keys(), texts) >= 0]
+    row = positions(texts, key_array(captions["key"])) if len(texts) else np.full(captions.num_rows, -1)
+    groups, first, sizes = np.unique(key_array(captions["group"]), axis=0, return_index=True, return_counts=True)
+    whole = np.minimum.reduceat(row, first) >= 0  # a group is there when all its captions are
+    at = positions(groups, keys)
+    sizes = np.where((at >= 0) & whole[at], sizes[at], 0)
+    rows = [row[first[g] : first[g] + n] for g, n in zip(at, sizes, strict=True) if n]
+    return np.concatenate(rows) if rows else np.empty(0, np.int64), np.concatenate([[0], np.cumsum(sizes)]), texts

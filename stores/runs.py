@@ -1,0 +1,83 @@
+"""Training and evaluation runs: `runs/RUN/`, all that one result depends on.
+
+    run.json             configuration, options, features, texts, versions, the command that makes it again
+    split-000/           a training each: weights, history, TensorBoard scalars, which classes were on which side
+    results.parquet      a row a split and setting, once judged
+    judged.parquet       a row a judged video: its class and the five best
+
+A run's name holds a hash of all that it depends on, so that the same command finds the same run.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from stores.errors import Ambiguous, NotInStore, StoreError
+from stores.root import Root, checked_name
+
+_FOLDER = "runs"
+
+
+class Runs:
+    """The runs of one root."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def names(self) -> list[str]:
+        """Names of the runs, sorted."""
+        return [name for name in self._root.names_in(_FOLDER) if self._root.exists(_FOLDER, name, "run.json")]
+
+    def find(self, name: str) -> str:
+        """The full name of the run that begins so.
+
+        Raises
+        ------
+        NotInStore, Ambiguous
+            None or several; the message lists them.
+        """
+        there = self.names()
+        found = [run for run in there if run == name] or [run for run in there if run.startswith(name)]
+        if not found:
+            known = ", ".join(there) or "none yet"
+            raise NotInStore(f"No run is called {name!r} in {self._root.url}; there are: {known}. Run `zsar fit`.")
+        if len(found) > 1:
+            raise Ambiguous(f"{name!r} begins {len(found)} runs: {', '.join(found)}. Name one of these.")
+        return found[0]
+
+    def folder(self, name: str, *parts: str) -> Path:
+        """A folder of a run on the local disk; weights and checkpoints are written there.
+
+        Raises
+        ------
+        StoreError
+            A root that is no folder of this machine.
+        """
+        if not self._root.is_local:
+            raise StoreError(
+                f"Runs are kept on a local disk, and the root is {self._root.url}. "
+                "Copy the feature sets to a folder (`aws s3 sync`, `gsutil rsync`) and give that as --root."
+            )
+        return Path(self._root.path(_FOLDER, checked_name(name), *parts))
+
+    def describe(self, name: str, about: dict[str, Any]) -> None:
+        """Write what a run depends on."""
+        self._root.write_text(json.dumps(about, indent=1, sort_keys=True), _FOLDER, checked_name(name), "run.json")
+
+    def about(self, name: str) -> dict[str, Any]:
+        """What a run depends on."""
+        with self._root.fs.open(self._root.path(_FOLDER, name, "run.json")) as file:
+            about: dict[str, Any] = json.load(file)
+        return about
+
+    def write(self, name: str, what: str, table: pa.Table) -> None:
+        """Replace one table of a run: `results` or `judged`."""
+        self._root.write_table(table, _FOLDER, name, f"{what}.parquet")
+
+    def read(self, name: str, what: str) -> pa.Table | None:
+        """One table of a run, or None where there is none yet."""
+        if not self._root.exists(_FOLDER, name, f"{what}.parquet"):
+            return None
+        return self._root.read_table(_FOLDER, name, f"{what}.parquet")
