@@ -6,8 +6,9 @@
     x_f = softmax_m(z_j.z_m / tau) z_m over UNSEEN m;  x_b = softmax_n(x_f.z_n / tau) z_n over SEEN n    (eq. 11-14)
     L_cycle = CE(v.x_b / tau);  L = L_align + gamma L_cycle                    (eq. 15)
 
-ER's object stream and score are kept for z_l, z_c and x_b. Training reads the TEXTS of unseen classes, never a video of
-theirs; `invariance=False` reads none. `texts` leaves one of the two kinds of text out, as table 2 does.
+ER's object stream and score are kept for z_l, z_c and x_b, and its loss over the objects of a batch. Training reads the
+TEXTS of unseen classes, never a video of theirs; `invariance=False` reads none. `texts` leaves one of the two kinds of
+text out, as table 2 does.
 
 Paper: ActionHub (Zhou et al. 2024), section 4; METHODS section 5.
 """
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from heads.base import ClassTexts, Head, Videos
-from heads.er import Streams, fused, fused_loss
+from heads.er import Streams, candidates, fused, fused_loss, rehearsal_loss
 
 TEXTS = ("ad+vc", "ad", "vc")
 
@@ -34,13 +35,14 @@ class CoCoOptions:
     invariance : cross-action invariance on or off
     alpha : weight of the definition in the class feature
     gamma : weight of the cycle loss
-    joint, tau, dropout, residual : as ER
+    er_weight, joint, tau, dropout, residual : as ER
     """
 
     texts: str = "ad+vc"
     invariance: bool = True
     alpha: float = 0.5
     gamma: float = 0.1
+    er_weight: float = 1.0
     joint: int = 512
     tau: float = 0.1
     dropout: float = 0.5
@@ -84,12 +86,15 @@ class CoCo(Head):
         return self.options.alpha * vectors[0] + (1 - self.options.alpha) * vectors[1]
 
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
-        """As `Head.loss`: `align`, and `cycle` where invariance is on."""
+        """As `Head.loss`: `align`; `er` where objects are known, `cycle` where invariance is on."""
         assert videos.labels is not None
         streams, tau = self.streams(videos), self.options.tau
         vectors = self.class_vectors(seen)
         losses = [fused_loss(streams, vector, videos.labels, tau) for vector in vectors]
         parts = {"align": torch.stack(losses).sum()}
+        if streams[1] is not None and videos.concepts is not None and self.options.er_weight:
+            features, targets = candidates(videos)
+            parts["er"] = self.options.er_weight * rehearsal_loss(streams, self.streams.texts(features), targets, tau)
         if self.options.invariance:
             assert unseen is not None
             _, back = there_and_back(self.joined(vectors), self.joined(self.class_vectors(unseen)), tau)

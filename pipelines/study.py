@@ -237,7 +237,8 @@ class Trial:
     Attributes
     ----------
     train, validation : numbers of classes; nothing is held out where `validation` is empty
-    unseen : classes whose TEXTS a head may read, if it says that it does
+    unseen : classes whose TEXTS a head may read, if it says that it does; where none are named, those held out pose
+        as unseen
     """
 
     train: np.ndarray
@@ -258,8 +259,9 @@ class HeadTask:
         self._videos = _moved(study.batch(rows, trial.train), device)
         self._seen = _texts_moved(study.told(trial.train), device)
         self._unseen = None
-        if self._head.uses_unseen_texts and len(trial.unseen):
-            self._unseen = _texts_moved(study.told(trial.unseen), device)
+        unseen = trial.unseen if len(trial.unseen) else trial.validation
+        if self._head.uses_unseen_texts and len(unseen):
+            self._unseen = _texts_moved(study.told(unseen), device)
         self.samples = len(rows)
         self._validation: tuple[Videos, ClassTexts] | None = None
         if len(trial.validation):
