@@ -32,7 +32,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from extractors.errors import ExtractorError
 from pipelines import report as reports
 from pipelines.compute import device_of
-from pipelines.config import ExtractConfig, IndexConfig, ShardConfig, TextsConfig
+from pipelines.config import EvaluateConfig, ExtractConfig, FitConfig, IndexConfig, ShardConfig, TextsConfig
 from pipelines.errors import UsageError
 from pipelines.extract import Extraction, ExtractReport, Silent, extraction
 from pipelines.index import index as index_stage
@@ -97,8 +97,7 @@ def read_texts(path: str, set: str, kind: str, classes: list[str], root: str) ->
 @_in_one_line
 def compute(shard: Shard) -> Any:
     """Compute one shard and hand it over; on a GPU only while a slot is free. Gives the videos opened."""
-    on_gpu = device_of(shard.config.device).startswith("cuda")
-    with concurrency(GPU_SLOTS, occupy=1) if on_gpu else contextlib.nullcontext():
+    with _slot(shard.config.device):
         return work(shard)
 
 
@@ -173,6 +172,103 @@ def extract(
             _in_shards(run, shards, sharding)
     progress.finish()
     return _told(run.report(), settings, cache, texts)
+
+
+@task(name="fit", task_run_name="fit {config.head} on {config.dataset}")
+@_in_one_line
+def fit_task(config: FitConfig, root: str) -> Any:
+    """Train a head on the seen classes of each split; on a GPU only while a slot is free."""
+    from pipelines.fit import fit as fit_stage
+
+    with _slot(config.device):
+        log = get_run_logger()
+        return fit_stage(config, Root(root), lambda done, total: log.info("%d of %d splits", done, total))
+
+
+@task(name="evaluate", task_run_name="evaluate {run}")
+@_in_one_line
+def evaluate_task(run: str, root: str) -> Any:
+    """Judge a run on the unseen classes of its splits."""
+    from pipelines.evaluate import evaluate as evaluate_stage
+
+    return evaluate_stage(EvaluateConfig(run), Root(root))
+
+
+@flow(name="fit", flow_run_name="fit {head} on {dataset}")
+@_in_one_line
+def fit(
+    head: str,
+    dataset: str,
+    feature: str,
+    protocol: str,
+    root: str | None = None,
+    splits: str = "",
+    set: str = "",
+    encoder: str = "",
+    objects: str = "",
+    k: int = 100,
+    options: list[str] | None = None,
+    tune: list[str] | None = None,
+    folds: int = 3,
+    hold_out: float = 0.2,
+    gzsl: bool = False,
+    standardise: bool = False,
+    seed: int = 0,
+    segments: int = 0,
+    device: str = "auto",
+    workers: int = 0,
+) -> Any:
+    """Train a head on the seen classes of each split of a protocol, then judge it on the unseen ones.
+
+    Parameters
+    ----------
+    root : str
+        The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
+    head and the others
+        As `zsar fit` takes them; `options` is its `--option`.
+
+    Returns
+    -------
+    dict
+        The run, and each measure's mean and deviation over the splits.
+    """
+    cache = Root(root or os.environ.get("ZSAR_ROOT") or "./zsar-data")
+    config = FitConfig(
+        head,
+        dataset,
+        feature,
+        protocol,
+        splits=splits,
+        set=set,
+        encoder=encoder,
+        objects=objects,
+        k=k,
+        options=tuple(options or ()),
+        tune=tuple(tune or ()),
+        folds=folds,
+        hold_out=hold_out,
+        gzsl=gzsl,
+        standardise=standardise,
+        seed=seed,
+        segments=segments,
+        device=device,
+        workers=workers,
+    )
+    fitted = fit_task(config, cache.url, return_state=True).result()
+    judged = evaluate_task(fitted.run, cache.url, return_state=True).result()
+    measured = {**judged.zsl, **judged.gzsl}
+    rows = [{"measure": name, "mean": pair[0], "std": pair[1]} for name, pair in measured.items()]
+    told = f"{fitted.run}: {judged.splits} splits, {judged.n} videos judged, {judged.missing} missing"
+    create_table_artifact(rows, key=_key("fit", dataset), description=told)
+    get_run_logger().info("%s: top-1 %.4f ± %.4f", told, *judged.zsl["top1"])
+    return {"run": fitted.run, **{row["measure"]: [row["mean"], row["std"]] for row in rows}}
+
+
+@contextlib.contextmanager
+def _slot(device: str) -> Iterator[None]:
+    """A GPU slot where the work goes to a GPU."""
+    with concurrency(GPU_SLOTS, occupy=1) if device_of(device).startswith("cuda") else contextlib.nullcontext():
+        yield
 
 
 def _in_shards(run: Extraction, shards: list[Shard], sharding: ShardConfig) -> None:
@@ -266,7 +362,8 @@ def _told(
 
 def _key(what: str, dataset: str) -> str:
     """An artifact's key: lower-case letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", f"extract {what} {dataset}".lower()).strip("-")
+    verb = "" if what == "fit" else "extract "
+    return re.sub(r"[^a-z0-9]+", "-", f"{verb}{what} {dataset}".lower()).strip("-")
 
 
 def _uuid(artifact: Any) -> UUID:

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text")
+BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text", "heads")
 
 
 def main(names: tuple[str, ...]) -> int:

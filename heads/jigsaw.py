@@ -210,8 +210,12 @@ class _Aligned:
 
 def best_of(similar: Tensor, table: Tensor) -> Tensor:
     """(..., K): the largest of similarities (..., P) over each class's phrases; `table` as `Texts.padded` gives it."""
-    padded = functional.pad(similar, (0, 1), value=-math.inf)  # a class's table ends in -1, which is this column
-    return padded[..., table].amax(-1)
+    with torch.no_grad():  # the gradient of a maximum goes to one entry: only that is looked up with one
+        ended = table < 0
+        values = similar[..., table.clamp(min=0)].masked_fill(ended, -math.inf)
+        rows = torch.gather(table.expand_as(values), -1, values.argmax(-1, keepdim=True)).squeeze(-1)
+    best = torch.gather(similar, -1, rows.clamp(min=0))
+    return best.masked_fill(ended.all(-1), -math.inf)
 
 
 def group_scores(similar: Tensor, table: Tensor) -> Tensor:
