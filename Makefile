@@ -6,7 +6,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-.PHONY: help install pack demo test test-all test-heavy check prefect bench clean
+.PHONY: help install pack demo test test-all test-heavy check prefect bench results clean
 
 help:
 	@echo 'make demo      index real clips, extract features, open a table and a page (installs by itself)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test-all  the same and the heavy lanes: kills, full disks, object store, memory'
 	@echo 'make prefect   a Prefect server, work pools, deployments and a worker; Ctrl-C ends them (docs/prefect.md)'
 	@echo 'make bench     one line a performance bar; exit status 1 where one falls short'
+	@echo 'make results   docs/results.md anew, from captions of UCF101 (docs/results.sh says which files)'
 	@echo 'make clean     remove what make made'
 
 install: $(VENV)/installed
@@ -21,7 +22,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else "zsar needs Python 3.11 or 3.12, %s is %d.%d. Run `make PYTHON=python3.11 ...`." % (sys.executable, *v))'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'Installing zsar and what it needs into $(VENV) (once; a few GB with PyTorch) ...'
-	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(PIP) install -c constraints.txt -e '.[dev,cpu]'
 	@touch $@
 
 pack: $(VENV)/pack
@@ -52,6 +53,11 @@ prefect: install
 
 bench: pack
 	@$(BIN)/python -m benchmarks
+
+# UCF101 told by captions: CAPTIONS is a folder with captions.jsonl.gz, web_sentences.jsonl.gz, definitions.json and
+# motion_*.csv; an hour and a half on two cores
+results: pack
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ./docs/results.sh
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

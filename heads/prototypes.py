@@ -5,8 +5,12 @@
 A shift and a scale a class (standardised scores) stay an inner product: [v; 1].[z / s; -mean / s].
 """
 
-import faiss
 import numpy as np
+
+try:
+    import faiss
+except ImportError as error:  # two builds install the same folder, so neither is a dependency
+    raise ImportError("FAISS is not installed. Run `pip install -e '.[cpu]'`, or '.[gpu]' on a GPU.") from error
 
 
 def nearest(features: np.ndarray, prototypes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
