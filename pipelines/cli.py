@@ -484,17 +484,27 @@ def _print_results(rows: list[dict[str, Any]]) -> None:
 @app.command("show")
 @_command
 def show_command(
-    name: Annotated[str, typer.Argument(help="A feature set: extractor or extractor@key.")],
+    name: Annotated[str, typer.Argument(help="A feature set: extractor or extractor@key. Or a run, or how it begins.")],
+    html: Annotated[bool, typer.Option("--html", help="Write a page of the run and print its URL.")] = False,
+    split: Annotated[int | None, typer.Option(help="Which split of the run; none: the first.")] = None,
     root: RootOption = ROOT,
     as_json: JsonOption = False,
 ) -> None:
-    """Say where a feature set comes from: its recipe, its outputs, its commits.
+    """Say where a feature set or a run comes from; picture a run as a page.
 
-    JSON: name, key, recipe, outputs, items, rows, bytes, commits.
+    JSON: of a feature set name, key, recipe, outputs, items, rows, bytes, commits; of a run run, about, state, results;
+    with --html run and page (URL).
     """
     from pipelines import listing
+    from pipelines.errors import UsageError
 
-    shown = listing.lineage(_open_root(root), name)
+    opened = _open_root(root)
+    if listing.kind_of(opened, name) == "run":
+        _show_run(name, html, split, opened, as_json)
+        return
+    if html or split is not None:
+        raise UsageError(f"{name!r} is a feature set; --html and --split are for runs: `zsar list runs`.")
+    shown = listing.lineage(opened, name)
     if as_json:
         print(json.dumps(shown))
         return
@@ -502,6 +512,48 @@ def show_command(
     recipe = shown.pop("recipe")
     print_table(shown["name"], [{"field": k, "value": v} for k, v in (shown | recipe).items()])
     print_table("Commits, newest first", commits)
+
+
+def _show_run(name: str, html: bool, split: int | None, root: "Root", as_json: bool) -> None:
+    """A run as a page, or as what it depends on and its results."""
+    from pipelines import listing
+    from pipelines.errors import UsageError
+
+    if html:
+        from pipelines.run_page import run_page
+
+        page = run_page(name, root, split)
+        print(json.dumps({"run": Path(page).stem.removeprefix("run-"), "page": page}) if as_json else f"Look at {page}")
+        return
+    shown = listing.run(root, name)
+    if split is not None:
+        shown["results"] = [row for row in shown["results"] if row["split"] == split]
+        if not shown["results"]:
+            raise UsageError(f"{shown['run']} was not judged on split {split}. Run `zsar evaluate {shown['run']}`.")
+    if as_json:
+        print(json.dumps(shown))
+        return
+    about = {k: v for k, v in shown["about"].items() if k != "config"} | {"state": shown["state"]}
+    print_table(shown["run"], [{"field": k, "value": _flat(v)} for k, v in about.items()], lines=True)
+    if shown["results"]:
+        of_both = any(row["harmonic_mean"] is not None for row in shown["results"])
+        measures = ("top1", "top5", "mean_class_top1", "hubness")
+        there = (*measures, "seen_top1", "unseen_top1", "harmonic_mean") if of_both else measures
+        rows = [
+            {k: row[k] for k in ("split", "setting", "classes", "n", "missing")}
+            | {m: "" if row[m] is None else _percent(m, row[m]) for m in there}
+            for row in shown["results"]
+        ]
+        print_table("Results", rows)
+    else:
+        print(f"Not judged: `zsar evaluate {shown['run']}`.")
+
+
+def _flat(value: Any) -> str:
+    """What a file of JSON holds, as a line for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_flat(own)}" for name, own in value.items())
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 # -- verify, compare, export, drop ------------------------------------------------------------------------------------

@@ -125,8 +125,8 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
     study = Study(config_of(about), root)
     if run_name(study) != name:
         raise UsageError(
-            f"The features or texts of {name} have changed since it was fitted, so its weights cannot be judged on "
-            f"them. Fit again: `{command(study.config)}`."
+            f"The features or texts of {name}, or the settings its head has, have changed since it was fitted, so its "
+            f"weights cannot be judged. Fit again: `{command(study.config)}`."
         )
     wanted = chosen(config.splits, study.protocol.count)
     fitted = [number for number in wanted if (split_folder(runs, name, number) / "split.json").exists()]

@@ -1,6 +1,6 @@
 """What the cache holds, as rows of plain values: `zsar list` and `zsar show`.
 
-Run    `zsar list features`, `zsar list failures`, `zsar show i3d_k400`
+Run    `zsar list features`, `zsar list failures`, `zsar show i3d_k400`, `zsar show RUN`
 Takes  a root
 Gives  lists of dictionaries, ready for a table or for JSON
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.results import results
 from stores.classes import Classes
-from stores.errors import Damaged
+from stores.errors import Damaged, NotInStore
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.manifest import Manifest
@@ -119,6 +119,40 @@ def lineage(root: Root, name: str) -> dict[str, Any]:
         "rows": rows,
         "bytes": feature_set.size_bytes(),
         "commits": feature_set.commits(),
+    }
+
+
+def kind_of(root: Root, name: str) -> str:
+    """Whether a name is one of a `feature set` or of a `run`; of both: of a feature set.
+
+    Raises
+    ------
+    NotInStore, Ambiguous
+        Neither, or several; the message lists both kinds.
+    """
+    try:
+        FeatureStore(root).resolve(name)
+        return "feature set"
+    except NotInStore as error:
+        there = Runs(root).names()
+        if not any(run.startswith(name) for run in there):
+            raise NotInStore(
+                f"{error} No run is called so either; there are: {', '.join(there) or 'none yet'}."
+            ) from None
+    return "run"
+
+
+def run(root: Root, name: str) -> dict[str, Any]:
+    """What a run depends on, as `run.json` has it, its state, and its results, a row a split and setting."""
+    store = Runs(root)
+    full = store.find(name)
+    table = store.read(full, "results")
+    states = [row["state"] for row in results(root) if row["run"] == full]
+    return {
+        "run": full,
+        "about": store.about(full),
+        "state": states[0] if states else "not judged",
+        "results": [] if table is None else table.to_pylist(),
     }
 
 
