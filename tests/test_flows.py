@@ -13,12 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
-from pipelines.config import ExtractConfig, IndexConfig
+from pipelines.captions import index_captions
+from pipelines.config import ExtractConfig, IndexConfig, TextsConfig
 from pipelines.extract import extract
 from pipelines.index import index
+from pipelines.listing import runs
+from pipelines.results import results
+from pipelines.texts import add
 from stores.features import FeatureStore
 from stores.root import Root
 from tests.conftest import contents, make_video
@@ -201,6 +206,40 @@ def test_a_second_delivery_of_descriptions_costs_its_own_new_texts_and_no_video_
     page = Path(prefect.artifacts()["extract-report-actionhub"][1].rpartition("file://")[2].rstrip(")")).read_text()
     touched = {json.loads(line)["action"] for line in more}
     assert f"Classes whose texts changed, {len(touched)} of them" in page
+
+
+@pytest.mark.pack
+def test_deployment_fits_a_head_and_judges_it_and_again_fits_nothing(prefect: Prefect, tmp_path: Path) -> None:
+    root = Root(prefect.env["ZSAR_ROOT"])
+    said = {"running": "a man runs on a track", "cooking": "a woman stirs a pot", "swimming": "a boy swims in a pool"}
+    said |= {"reading": "a girl reads a book", "rowing": "two people row a boat", "knitting": "somebody knits a scarf"}
+    rows = [
+        {"video": f"{name}{i}", "class": name, "captions": [f"{text} {i}", text]}
+        for name, text in said.items()
+        for i in range(4)
+    ]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "definitions.json").write_text(json.dumps([{"class": k, "definition": v} for k, v in said.items()]))
+    halves = [sorted(said)[:3], sorted(said)[3:]]
+    splits = [{"seen": seen, "unseen": unseen} for seen, unseen in (halves, halves[::-1])]
+    (tmp_path / "halves.json").write_text(json.dumps(splits))
+    index_captions(IndexConfig((str(tmp_path / "captions.jsonl"),), "told", kind="captions"), root)
+    add(TextsConfig((str(tmp_path / "definitions.json"),), "definition", "told"), root)
+    extract(ExtractConfig(("minilm",), "told"), root)
+    asked = {"dataset": "told", "set": "told", "feature": "minilm", "encoder": "minilm", "objects": "", "k": 0}
+    asked |= {"protocol": str(tmp_path / "halves.json"), "options": ["epochs=2"]}
+    ran = prefect.zsar("fit-coco", *given(asked))
+    assert (ran["state"], ran["status"]) == ("Completed", 0), ran
+    (run,) = (row for row in runs(root) if row["feature"].startswith("minilm"))
+    assert (run["fitted"], run["judged"]) == (2, True)
+    kind, rows = prefect.artifacts()["fit-told"]
+    assert kind == "table"
+    (top1,) = (row["mean"] for row in json.loads(rows) if row["measure"] == "top1")
+    assert top1 == pytest.approx(np.mean([row["top1"] for row in results(root) if row["run"] == run["run"]]))
+    weights = Path(root.path("runs", run["run"], "split-000", "weights.safetensors"))
+    before = weights.stat().st_mtime_ns
+    assert prefect.zsar("fit-coco", *given(asked))["state"] == "Completed"
+    assert weights.stat().st_mtime_ns == before
 
 
 def lines_of(shared_data: Path, delivery: int) -> list[str]:
