@@ -51,6 +51,7 @@ class BiTObjects(Backbone):
     `features` (2048,) float16, averaged over the frames. Labels are discrete, so it computes in fp32 only.
     """
 
+    trained_on = ("ImageNet-21k",)
     name = "bit_objects"
     version = 1
     outputs = top_labels.outputs(_FEATURES)

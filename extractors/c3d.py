@@ -59,6 +59,7 @@ class C3D(Backbone):
     Output `features` (4096,) float16, fc6 after ReLU, one row a clip of 16 consecutive frames.
     """
 
+    trained_on = ("Sports-1M",)
     name = "c3d"
     version = 1
     outputs = {"features": Output((_FEATURES,), "float16")}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class _Frames(Backbone):
     """What the depths share; a depth adds its name, outputs, layout and published file."""
 
+    trained_on = ("ImageNet-1k",)
     default_sampling = Sampling(clips=1, frames=16, stride=6, placement="centre")
     default_geometry = Geometry(resize=256, crop=224)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 1, "cuda": 8}

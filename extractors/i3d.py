@@ -69,6 +69,7 @@ class I3DKinetics400(Backbone):
     Outputs `features` (1024,) and `logits` (400,) float16, one row a clip of 32 frames at 25 frames a second.
     """
 
+    trained_on = ("ImageNet-1k", "Kinetics-400")
     name = "i3d_k400"
     version = 1
     outputs = {

@@ -62,6 +62,7 @@ class EfficientNetLite0Objects(Backbone):
     `features` (1280,) float16, averaged over the frames. Labels are discrete, so it computes in fp32 only.
     """
 
+    trained_on = ("ImageNet-1k",)
     name = "efficientnet_lite0_objects"
     version = 1
     outputs = top_labels.outputs(_FEATURES)

@@ -96,6 +96,7 @@ _SPREAD = Sampling(clips=1, frames=32, placement="spread", min_frames=2)
 class _R2Plus1D(Backbone):
     """What depths and modes share; each adds its name, outputs, layout and published files."""
 
+    trained_on = ("Kinetics-400",)
     default_geometry = Geometry(resize=(128, 171), crop=112)
     normalisation = f"(x / 255 - {_MEAN}) / {_STD}"
 
@@ -203,6 +204,7 @@ class R2Plus1D34IG65M(_R2Plus1D34):
     Output `features` (512,) float16, one row a clip of 32 consecutive frames; `frames=8` as in `R2Plus1D34`.
     """
 
+    trained_on = ("IG-65M",)
     name = "r2plus1d_34_ig65m"
     version = 1
     outputs = _CLIP

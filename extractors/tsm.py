@@ -48,6 +48,7 @@ class TSMResNet50(Backbone):
     of eight equal parts.
     """
 
+    trained_on = ("ImageNet-1k", "Kinetics-400")
     name = "tsm_resnet50"
     version = 1
     outputs = {

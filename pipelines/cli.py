@@ -351,8 +351,8 @@ def evaluate_command(
     """Judge a run on the unseen classes of its splits: mean and deviation over the splits.
 
     JSON: run, top1_mean, top1_std and so on for top5, mean_class_top1 and hubness (fractions), splits, n, missing;
-    under GZSL also seen_top1, unseen_top1 and harmonic_mean; overlap, the test classes the features were trained on,
-    when there are any.
+    under GZSL also seen_top1, unseen_top1 and harmonic_mean; overlap and near, the test classes the features were
+    trained on by name or by the distance of word vectors, when there are any.
     """
     from pipelines.config import EvaluateConfig
     from pipelines.evaluate import evaluate
@@ -366,7 +366,7 @@ def evaluate_command(
             f"{name}_{what}": n for name, pair in measured.items() for what, n in zip(_SPREAD, pair, strict=True)
         }
         counts = {"splits": report.splits, "n": report.n, "missing": report.missing}
-        overlap = {"overlap": list(report.overlap)} if report.overlap else {}
+        overlap = {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
         print(json.dumps({"run": report.run} | numbers | counts | overlap | {"seconds": round(report.seconds, 3)}))
         return
     shown = [
@@ -379,9 +379,10 @@ def evaluate_command(
         for name, pair in values.items()
     ]
     print_table(f"{report.run}: {report.splits} splits, {report.n} videos judged, {report.missing} missing", shown)
-    if report.overlap:
-        names = ", ".join(report.overlap[:10])
-        say(f"{len(report.overlap)} test classes are among those the features were trained on: {names}.")
+    for found, how in ((report.overlap, "by name"), (report.near, "by the distance of word vectors")):
+        if found:
+            names = ", ".join(found[:10])
+            say(f"{len(found)} test classes are among those the features were trained on, {how}: {names}.")
     print(f"Look at it: `zsar show {report.run} --html --root {root}`")
 
 

@@ -19,14 +19,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from extractors.class_names import KINETICS_400, class_names
 from heads import metrics
 from heads.base import Head, PrototypeHead
 from heads.prototypes import nearest, standardised
 from pipelines.config import EvaluateConfig
 from pipelines.errors import UsageError
 from pipelines.fit import command, config_of, run_name, split_folder
-from pipelines.overlap import overlap
+from pipelines.pretraining import met_before
 from pipelines.protocols import chosen
 from pipelines.splits import Split
 from pipelines.study import Study, scores
@@ -63,6 +62,7 @@ RESULTS = pa.schema(
         ("snapshot", pa.string()),
         ("pretraining", pa.string()),
         ("overlap", pa.list_(pa.string())),
+        ("near", pa.list_(pa.string())),
         ("texts", pa.string()),
         ("texts_recipe", pa.string()),
         ("texts_snapshot", pa.string()),
@@ -94,7 +94,8 @@ class EvaluateReport:
     run, splits : which, and over how many splits
     n, missing : videos judged, over all splits, and those that could not be for want of features
     zsl, gzsl : name of a number to its mean and deviation; empty where nothing was judged so
-    overlap : test classes among those the features were trained on
+    overlap : test classes among those the features were trained on, by name
+    near : and those whose word vectors are as good as one of theirs (E2E's distance)
     seconds : wall time
     """
 
@@ -105,6 +106,7 @@ class EvaluateReport:
     zsl: dict[str, tuple[float, float]]
     gzsl: dict[str, tuple[float, float]]
     overlap: tuple[str, ...]
+    near: tuple[str, ...]
     seconds: float
 
 
@@ -163,6 +165,7 @@ def _report(name: str, rows: list[dict[str, Any]], seconds: float) -> EvaluateRe
         over(zsl, "top1", "top5", "mean_class_top1", "hubness"),
         over(gzsl, "seen_top1", "unseen_top1", "harmonic_mean"),
         tuple(sorted({name for row in rows for name in row["overlap"]})),
+        tuple(sorted({name for row in rows for name in row["near"]})),
         seconds,
     )
 
@@ -192,7 +195,7 @@ def _split(
 
 def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, stored: dict[str, Any]) -> dict[str, Any]:
     videos, texts = about["videos"], about["texts"]
-    among = [o.test for o in overlap(split.unseen, class_names(KINETICS_400))] if _on_kinetics(videos) else []
+    among = met_before(split.unseen, videos["pretraining"])
     held_out = list(stored["held_out"].values())
     return {
         "run": name,
@@ -205,7 +208,8 @@ def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, st
         "recipe": videos["recipe"],
         "snapshot": videos["snapshot"],
         "pretraining": ", ".join(videos["pretraining"]),
-        "overlap": sorted(set(among)),
+        "overlap": sorted({o.test for o in among if o.how == "name"}),
+        "near": sorted({f"{o.test} ~ {o.pretraining}" for o in among if o.how == "distance"}),
         "texts": texts["feature"],
         "texts_recipe": texts["recipe"],
         "texts_snapshot": texts["snapshot"],
@@ -215,10 +219,6 @@ def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, st
         "version": about["versions"].get("zsar", ""),
         "time_ns": time.time_ns(),
     }
-
-
-def _on_kinetics(videos: dict[str, Any]) -> bool:
-    return any(name.startswith("Kinetics-400") for name in videos["pretraining"])
 
 
 def _judged(

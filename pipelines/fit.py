@@ -30,9 +30,10 @@ import torch
 from heads import metrics
 from pipelines.compute import device_of
 from pipelines.config import FitConfig
+from pipelines.pretraining import trained_on
 from pipelines.protocols import chosen
 from pipelines.splits import Split, folds, hold_out
-from pipelines.study import HeadTask, Study, Trial, pretraining
+from pipelines.study import HeadTask, Study, Trial
 from pipelines.training import History, Training, save, train
 from stores.root import Root
 from stores.runs import Runs
@@ -40,7 +41,7 @@ from stores.runs import Runs
 Progress = Callable[[int, int], None]
 _ABOUT = "split.json"
 _NOT_IDENTITY = ("splits", "device", "workers")
-_PENALTIES = np.linspace(-1.0, 3.0, 81)
+_PENALTIES = np.linspace(-1.0, 4.0, 101)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _about(study: Study) -> dict[str, Any]:
             "resampled": videos.resampled,
             "unlabelled": videos.unlabelled,
             "captions": videos.of_captions,
-            "pretraining": list(pretraining(videos.feature)) if not videos.of_captions else ["captioners, unknown"],
+            "pretraining": list(trained_on(videos.feature)) if not videos.of_captions else ["captioners, unknown"],
         },
         "texts": {
             "set": texts.set,
@@ -278,7 +279,7 @@ def _choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
             task = HeadTask(study, trial, options, device)
             history = train(task, training, folder / f"{_slug(label)}-{fold}", device)
             found.append((trial, task, history))
-        top1 = float(np.mean([_top1(task, history) for _, task, history in found]))
+        top1 = float(np.mean([_top1(study, *trained) for trained in found]))
         held_out[label] = top1
         if best is None or top1 > best[0]:
             best = (top1, given, found)
@@ -305,10 +306,22 @@ def _trials(study: Study, split: Split) -> Iterator[Trial]:
         yield Trial(study.numbers(training), held, np.empty(0, np.int64))
 
 
-def _top1(task: HeadTask, history: History) -> float:
-    if history.best:
+def _top1(study: Study, trial: Trial, task: HeadTask, history: History) -> float:
+    """Zero-shot top-1 among the classes held out, by the scores that will judge."""
+    if history.best and not study.config.standardise:
         return max(entry["validation"] for entry in history.epochs)
-    return task.validate() or 0.0
+    rows = study.videos.of(trial.validation)
+    best = trial.validation[_scores(study, trial, task, rows, trial.validation).argmax(1)]
+    return float((best == study.videos.labels[rows]).mean())
+
+
+def _scores(study: Study, trial: Trial, task: HeadTask, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(rows, classes) scores, standardised by the videos trained on where the run is judged so."""
+    scores = task.scores(study, rows, classes)
+    if not study.config.standardise:
+        return scores
+    told = task.scores(study, study.trained_on(trial.train), classes)
+    return np.asarray((scores - told.mean(0)) / told.std(0))
 
 
 def _as_long(training: Training, histories: list[History]) -> tuple[int, tuple[float, ...]]:
@@ -326,7 +339,7 @@ def _penalty(study: Study, found: list[tuple[Trial, HeadTask, History]], device:
         classes = np.concatenate([trial.train, trial.validation])
         rows = study.videos.of(trial.train)
         rows = np.concatenate([rows[study.kept_back[rows]], study.videos.of(trial.validation)])
-        scores = task.scores(study, rows, classes)
+        scores = _scores(study, trial, task, rows, classes)
         labels = study.videos.labels[rows]
         for at, penalty in enumerate(_PENALTIES):
             best = classes[(scores - penalty * np.isin(classes, trial.train)).argmax(1)]

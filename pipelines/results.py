@@ -65,6 +65,7 @@ def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, An
     top1 = np.array([row["top1"] for row in rows])
     first = rows[0]
     met = {name for row in rows for name in row["overlap"]}
+    near = {name for row in rows for name in row.get("near") or ()}
     return {
         "system": first["head"],
         "dataset": first["dataset"],
@@ -82,7 +83,9 @@ def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, An
         "n": sum(row["n"] for row in rows),
         "missing": sum(row["missing"] for row in rows),
         "features": first["feature"] + (" (captions)" if about["videos"]["captions"] else ""),
-        "pretraining": first["pretraining"] + (f"; {len(met)} TEST CLASSES" if met else ""),
+        "pretraining": first["pretraining"]
+        + (f"; {len(met)} TEST CLASSES" if met else "")
+        + (f"; {len(near)} near ones" if near else ""),
         "texts": first["kinds"] + (", of unseen classes too" if first["unseen_texts"] else ""),
         "snapshot": first["snapshot"],
         "given": ", ".join((*about["config"]["options"], *(f"tune {t}" for t in about["config"]["tune"]))),

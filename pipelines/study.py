@@ -19,8 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import extractors
-from extractors.errors import UnknownExtractor
 from heads import HEADS
 from heads.base import ClassTexts, Head, Videos
 from pipelines import head_texts, videos
@@ -361,11 +359,3 @@ def _typed(name: str, value: str, hint: Any) -> Any:
     except (ValueError, KeyError) as error:
         wanted = "true or false" if hint is bool else getattr(hint, "__name__", "a list with / between its values")
         raise UsageError(f"{name} should be {wanted}, got {value!r}.") from error
-
-
-def pretraining(feature: str) -> tuple[str, ...]:
-    """What the extractor of a feature set was trained on, as far as it is known."""
-    try:
-        return tuple(extractors.find(feature.partition("@")[0]).trained_on)
-    except UnknownExtractor:
-        return ("unknown",)
