@@ -102,7 +102,7 @@ def _merge(config: IndexConfig, root: Root, found: Mapping[str, tuple[_Group, st
         [pa.array(column, f.type) for column, f in zip(zip(*texts, strict=True), CAPTIONS, strict=True)],
         schema=CAPTIONS,
     )
-    both = pa.concat_tables([captions.read(config.dataset), fresh])
+    both = pa.concat_tables([fresh, captions.read(config.dataset)])  # of twins, where a text was read last
     both = both.filter(pc.is_in(both["group"], table["key"].combine_chunks()))
     first = both.append_column("row", pa.array(np.arange(both.num_rows)))
     first = first.group_by(["group", "place"]).aggregate([("row", "min")])["row_min"]  # twins have one group

@@ -734,6 +734,7 @@ def texts_add_command(
     files: Annotated[list[str], typer.Argument(help="Class lists, definitions, descriptions: JSON, JSON lines, CSV.")],
     kind: Annotated[str, typer.Option(help="class, definition, description, phrase or object.")],
     set: SetOption,
+    part: Annotated[str, typer.Option(help="What of a class they tell, where a record does not say so.")] = "",
     root: RootOption = ROOT,
     as_json: JsonOption = False,
 ) -> None:

@@ -93,11 +93,13 @@ class TextsConfig:
     files : what to read, in this order
     kind : `class`, `definition`, `description`, `phrase` or `object`
     set : the set of classes they are about
+    part : what of a class they tell, where a record does not say so itself; heads can be told to read one part
     """
 
     files: tuple[str, ...]
     kind: str
     set: str
+    part: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -134,7 +134,8 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
     fitted = [number for number in wanted if (split_folder(runs, name, number) / "split.json").exists()]
     if not fitted or (config.splits and len(fitted) < len(wanted)):
         lacking = ", ".join(str(n) for n in wanted if n not in fitted)
-        raise UsageError(f"{name} has no weights of split {lacking}. Run `{command(study.config)}`.")
+        again = dataclasses.replace(study.config, splits=lacking.replace(" ", ""))
+        raise UsageError(f"{name} has no weights of split {lacking}. Run `{command(again)}`.")
     rows, judged = [], []
     for done, number in enumerate(fitted, start=1):
         for row, videos in _split(study, name, about, number, runs):

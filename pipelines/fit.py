@@ -97,6 +97,8 @@ def run_name(study: Study) -> str:
     config = {k: v for k, v in dataclasses.asdict(study.config).items() if k not in _NOT_IDENTITY}
     parts: list[Any] = [config, dataclasses.asdict(study.options), dataclasses.asdict(study.training)]
     parts += [study.videos.recipe, study.videos.digest, study.texts.recipe, study.texts.digest]
+    if study.protocol.name.endswith(".json") or Path(study.protocol.name).is_file():  # what it says may change
+        parts += [dataclasses.asdict(split) for split in study.protocol.splits]
     digest = hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=5).hexdigest()
     name = study.protocol.name
     protocol = Path(name).stem if name.endswith(".json") else name.replace("/", "-")
@@ -239,7 +241,9 @@ def _fit_split(study: Study, number: int, root: Root, name: str, device: str) ->
         "penalty": choice.penalty,
     }
     shutil.rmtree(folder / "held-out", ignore_errors=True)
-    (folder / _ABOUT).write_text(json.dumps(about, indent=1))
+    whole = folder / f"{_ABOUT}.{os.getpid()}.part"
+    whole.write_text(json.dumps(about, indent=1))
+    os.replace(whole, folder / _ABOUT)  # a split is fitted where this file is, so it is there whole or not at all
 
 
 # -- choosing, on classes held out from the seen ones -----------------------------------------------------------------

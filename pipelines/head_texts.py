@@ -7,12 +7,16 @@ Gives  `HeadTexts`: `heads.base.ClassTexts` of all classes in the order of the c
     definition     dictionary-like texts                   description   the k most relevant, as `rank` finds them; all
                                                                          of a class whose name has no word vector
     phrase         verb phrases, of the table that `phrases` wrote; classes share them
+
+`definition/motion` are the definitions of the part `motion` (`zsar texts add --part`) only; with a `?` at its end, a
+class that has none of that part is told by all its texts of the kind.
 """
 
 import dataclasses
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from heads.base import ClassTexts as Tensors
@@ -73,7 +77,8 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
     pairs: dict[str, list[tuple[bytes, str]]] = {}
     for kind in kinds:
         pairs[kind] = _pairs(kind, name, root, k)
-    texts = class_texts.read(name, encoder, root, tuple(kinds))
+    bases = tuple(dict.fromkeys(map(base_of, kinds)))
+    texts = class_texts.read(name, encoder, root, bases)
     number = {spelled: at for at, spelled in enumerate(texts.classes)}
     tensors, said, parts = {}, {}, []
     by_key = dict(zip(texts.rows["key"].to_pylist(), texts.rows["text"].to_pylist(), strict=True))
@@ -98,10 +103,19 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
         feature_set.key,
         feature_set.snapshot,
         rows_digest(*parts).hex(),
-        class_texts.state_of(name, tuple(kinds), root),
+        class_texts.state_of(name, bases, root),
         Tensors(texts.classes, tensors),
         said,
     )
+
+
+def base_of(kind: str) -> str:
+    """The kind of text that a kind, or a part of one, is of.
+
+    >>> base_of("definition/motion?")
+    'definition'
+    """
+    return kind.partition("/")[0].rstrip("?")
 
 
 def kinds_there(name: str, root: Root) -> set[str]:
@@ -112,6 +126,12 @@ def kinds_there(name: str, root: Root) -> set[str]:
 
 def _pairs(kind: str, name: str, root: Root, k: int) -> list[tuple[bytes, str]]:
     """(text key, class) of each text of a kind that stands for a class now."""
+    base, _, part = kind.partition("/")
+    if part:
+        table = Texts(root, name).read(["key", "class", "part"], (base,))
+        own = _both(table.filter(pc.equal(table["part"], part.rstrip("?"))))
+        told = {spelled for _, spelled in own}
+        return own + [pair for pair in _both(table) if part.endswith("?") and pair[1] not in told]
     if kind == "elaboration":
         return [(key, spelled) for spelled, key in elaborate(name, root).items()]
     if kind == "phrase":

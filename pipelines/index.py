@@ -290,7 +290,8 @@ def _merge(
     faults: Sequence[Fault],
 ) -> _Merged:
     """Rows of files read now replace those of the same files; rows of other files stay."""
-    names = _Names(old, scopes, contents, config.prune)
+    files = old.filter(pc.not_equal(old["kind"], "caption_group"))  # captions of a video bear its name too
+    names = _Names(files, scopes, contents, config.prune)
     ids = [names.name(found, _key(found, contents)) for found in rows]
     new = sum(names.key_before(video_id) != _key(found, contents) for video_id, found in zip(ids, rows, strict=True))
     kept, gone, pruned = [], [], 0

@@ -99,7 +99,8 @@ def _state(about: dict[str, Any], root: Root) -> str:
     told, read = about["texts"], about["videos"]
     config = about["config"]
     try:
-        same_texts = class_texts.state_of(told["set"], tuple(told["kinds"]), root) == told["state"]
+        kinds = tuple(dict.fromkeys(kind.partition("/")[0] for kind in told["kinds"]))
+        same_texts = class_texts.state_of(told["set"], kinds, root) == told["state"]
         same_features = videos.digest_of(read["dataset"], read["feature"], told["set"], root) == read["digest"]
     except (StoreError, UsageError, pa.ArrowException):
         return f"stale: its features or texts are gone; they were {read['feature']} and the set {told['set']}"

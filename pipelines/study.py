@@ -204,9 +204,9 @@ class Study:
                 return given | {"texts": "ad"}
             return given
         asked = self._options_class().texts.split("+")
-        if left := [kind for kind in asked if kind not in there]:
+        if left := [kind for kind in asked if head_texts.base_of(kind) not in there]:
             self.notes.append(f"set {self.set!r} has no {', '.join(left)}")
-            return given | {"texts": "+".join(kind for kind in asked if kind in there)}
+            return given | {"texts": "+".join(kind for kind in asked if kind not in left)}
         return given
 
     def _kinds(self) -> tuple[str, ...]:
@@ -357,5 +357,6 @@ def _typed(name: str, value: str, hint: Any) -> Any:
             return tuple(inner(v) for v in value.split("/") if v)
         return hint(value)
     except (ValueError, KeyError) as error:
-        wanted = "true or false" if hint is bool else getattr(hint, "__name__", "a list with / between its values")
+        wanted = "true or false" if hint is bool else hint.__name__
+        wanted = "a list with / between its values" if typing.get_origin(hint) is tuple else wanted
         raise UsageError(f"{name} should be {wanted}, got {value!r}.") from error

@@ -125,7 +125,8 @@ def _add_all(config: TextsConfig, root: Root, advance: Callable[[int], None]) ->
             read += len(batch)
             linked = [(path, record, linker(record.name) if linker else record.name) for path, record in batch]
             unlinked.update(record.name for _, record, name in linked if name is None)
-            _add(adding, config.kind, [(path, record, name) for path, record, name in linked if name], touched)
+            there = [(path, record, name) for path, record, name in linked if name]
+            _add(adding, config.kind, there, touched, config.part)
             advance(read)
         new, duplicate = adding.new, adding.duplicate
         if config.kind == "definition":  # the names of the classes that came with them are texts too
@@ -200,7 +201,9 @@ def _name_classes(config: TextsConfig, root: Root, names: list[str]) -> list[str
     return fresh
 
 
-def _add(adding: Adding, kind: str, rows: list[tuple[str, Record, str]], touched: dict[str, None]) -> None:
+def _add(
+    adding: Adding, kind: str, rows: list[tuple[str, Record, str]], touched: dict[str, None], part: str = ""
+) -> None:
     texts = [readable(name) if kind == "class" else record.text for _, record, name in rows]
     table = pa.table(
         {
@@ -208,7 +211,7 @@ def _add(adding: Adding, kind: str, rows: list[tuple[str, Record, str]], touched
             "text": pa.array(texts, pa.string()),
             "kind": pa.array([kind] * len(rows), pa.string()),
             "class": pa.array([name for _, _, name in rows], pa.string()),
-            "part": pa.array([record.part for _, record, _ in rows], pa.string()),
+            "part": pa.array([record.part or part for _, record, _ in rows], pa.string()),
             "source": pa.array([path for path, _, _ in rows], pa.string()),
             "line": pa.array([record.line for _, record, _ in rows], pa.int64()),
         }
