@@ -168,7 +168,7 @@ def texts(root: Root) -> list[dict[str, Any]]:
             {
                 "set": name,
                 "classes": classes.read(name).num_rows if name in named else 0,
-                **{kind: counts.get(kind, 0) for kind in KINDS if kind != "class"},
+                **{kind: counts.get(kind, 0) for kind in KINDS if kind not in ("class", "elaboration")},
                 "different": 0 if table is None else len(table["key"].unique()),
             }
         )
