@@ -6,4 +6,12 @@ HEADS = {
     "jigsaw": "heads.jigsaw:JigsawNet:JigsawOptions",
     "coco": "heads.coco:CoCo:CoCoOptions",
     "pseudo": "heads.pseudo:Pseudo:PseudoOptions",
+    "devise": "heads.devise:DeViSE:BilinearOptions",
+    "ale": "heads.ale:ALE:BilinearOptions",
+    "sje": "heads.sje:SJE:BilinearOptions",
+    "dem": "heads.dem:DEM:DemOptions",
+    "eszsl": "heads.eszsl:ESZSL:EszslOptions",
+    "gcn": "heads.gcn:GCN:GcnOptions",
+    "relation": "heads.relation:RelationNet:RelationOptions",
+    "e2e": "heads.e2e:E2E:E2eOptions",
 }

@@ -80,6 +80,13 @@ class Texts:
         table[self.owner, torch.arange(len(self.owner), device=self.owner.device) - first[self.owner]] = self.text
         return table
 
+    def with_those(self, other: "Texts") -> "Texts":
+        """These texts and those of another kind, of the same classes."""
+        owner = torch.cat([self.owner, other.owner])
+        order = torch.argsort(owner, stable=True)
+        text = torch.cat([self.text, other.text + len(self.features)])
+        return Texts(torch.cat([self.features, other.features]), text[order], owner[order])
+
     def of(self, classes: Tensor, total: int) -> "Texts":
         """The texts of some of `total` classes, which are numbered anew in the order given."""
         new = torch.full((total,), -1, dtype=torch.int64, device=self.owner.device)

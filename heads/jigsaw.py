@@ -20,6 +20,7 @@ Paper: JigsawNet (Qian et al., ECCV 2022); METHODS section 4.
 """
 
 import dataclasses
+import functools
 import math
 from typing import ClassVar
 
@@ -42,6 +43,7 @@ class JigsawOptions:
 
     Attributes
     ----------
+    texts : kinds of text a class is a group of, joined with +; the paper's are verb phrases
     groups : align groups; False: one whole-video feature against one whole-class text (table 3)
     ge : `attention` (the paper's), `encoder` (the code's layer and gates), `none`
     consistency : on `excited` features, on `raw` ones before GE, or `none`
@@ -54,6 +56,7 @@ class JigsawOptions:
     residual : projections and attention that start from the identity, for videos in the texts' own space
     """
 
+    texts: str = "phrase"
     groups: bool = True
     ge: str = "attention"
     consistency: str = "excited"
@@ -106,13 +109,14 @@ class JigsawNet(Head):
     @classmethod
     def reads(cls, options: JigsawOptions) -> tuple[str, ...]:
         """As `Head.reads`: phrases, or whole texts where groups are not aligned."""
-        return cls.kinds[:1] if options.groups else cls.kinds[1:]
+        return tuple(options.texts.split("+")) if options.groups else ("elaboration",)
 
     # -- groups -------------------------------------------------------------------------------------------------------
 
     def phrases(self, classes: ClassTexts) -> Texts:
         """The texts a class is a group of."""
-        return classes[self.reads(self.options)[0]]
+        first, *others = (classes[kind] for kind in self.reads(self.options))
+        return functools.reduce(Texts.with_those, others, first)
 
     def groups(self, videos: Videos) -> tuple[Tensor, Tensor, Tensor | None]:
         """Raw segments (N, m, d), excited ones, and objects (N, s, d): unit vectors; None where no video has objects.

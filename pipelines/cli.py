@@ -137,14 +137,16 @@ def _without_zeros(fields: dict[str, Any], *names: str) -> dict[str, Any]:
 @app.command("index")
 @_command
 def index_command(
-    paths: Annotated[list[str], typer.Argument(help="Folders, files or URLs of videos, or a file of features.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Folders, files or URLs of videos, or a file of features; see --kind.")
+    ],
     dataset: DatasetOption,
     layout: Annotated[str, typer.Option(help="Published layout; `auto` looks and says which.")] = "auto",
     labels: Annotated[
         list[str] | None, typer.Option(help="Label file of the data set (csv, json, split lists).")
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget videos whose files are gone.")] = False,
-    kind: Annotated[str, typer.Option(help="videos, or captions that stand for them (JSON lines).")] = "videos",
+    kind: Annotated[str, typer.Option(help="videos, captions that stand for them (JSON lines), or poses.")] = "videos",
     root: RootOption = ROOT,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -152,18 +154,23 @@ def index_command(
     """Find the videos of a data set and give each content its key.
 
     Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again. With
-    --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}: a caption is a segment.
+    --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}: a caption is a segment. With
+    --kind poses files are .skeleton (NTU), .json (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one sequence or
+    of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a line.
 
     JSON: videos, new, unchanged, contents (distinct contents); missing, failed, unlabelled when not 0.
     """
     from pipelines.captions import index_captions
     from pipelines.config import IndexConfig
     from pipelines.index import index
+    from pipelines.poses import index_poses
 
     settings = _settings(IndexConfig, locals())
     with Bar("Indexing") as advance:
         if settings.kind == "captions":
             report = index_captions(settings, _open_root(root))
+        elif settings.kind == "poses":
+            report = index_poses(settings, _open_root(root), advance)
         else:
             report = index(settings, _open_root(root), advance)
     fields = _without_zeros(dataclasses.asdict(report), "missing", "failed", "unlabelled", "pruned", "imports")
@@ -286,7 +293,9 @@ def _print_plan(todo: "Plan", dataset: str, as_json: bool) -> None:
 @app.command("fit")
 @_command
 def fit_command(
-    head: Annotated[str, typer.Argument(help="nearest, er, jigsaw, coco or pseudo.")],
+    head: Annotated[
+        str, typer.Argument(help="nearest, er, jigsaw, coco, pseudo; devise, ale, sje, dem, eszsl, gcn, relation, e2e.")
+    ],
     dataset: DatasetOption,
     feature: Annotated[str, typer.Option(help="Feature set of its videos, or of its captions.")],
     protocol: Annotated[str, typer.Option(help="Which classes are seen: ucf101-50, truze, cross-0/50, or a file.")],
@@ -337,6 +346,64 @@ def fit_command(
     for note in report.notes:
         say(f"Note: {note}.")
     print(f"Judge it: `zsar evaluate {report.run} --root {root}`")
+
+
+@app.command("finetune")
+@_command
+def finetune_command(
+    model: Annotated[str, typer.Argument(help="stgcn or stgcn_small.")],
+    dataset: DatasetOption,
+    protocol: Annotated[str, typer.Option(help="Whose seen classes are trained on; none: all classes.")] = "none",
+    splits: Annotated[str, typer.Option(help="Which of the protocol's: 0-9,12. None: all.")] = "",
+    train: Annotated[list[str] | None, typer.Option(help="Only sequences with subject=1,3,5 or view=1.")] = None,
+    test: Annotated[list[str] | None, typer.Option(help="Report top-1 on these: subject=2,4.")] = None,
+    layout: Annotated[str, typer.Option(help="Of the network's joints; none: those of the poses.")] = "",
+    frames: Annotated[int, typer.Option(help="Frames the network is given.")] = 32,
+    people: Annotated[int, typer.Option(help="People the network is given.")] = 1,
+    weights: Annotated[str, typer.Option(help="File to begin with; none: weights are drawn.")] = "",
+    epochs: Annotated[int, typer.Option(help="So many, whatever happens.")] = 60,
+    batch: Annotated[int, typer.Option(help="Sequences a step.")] = 16,
+    lr: Annotated[float, typer.Option(help="Of SGD, after the warm-up.")] = 0.1,
+    weight_decay: Annotated[float, typer.Option(help="Of SGD.")] = 5e-4,
+    dropout: Annotated[float, typer.Option(help="Of the network.")] = 0.25,
+    smoothing: Annotated[float, typer.Option(help="Of the labels.")] = 0.1,
+    precision: Annotated[str, typer.Option(help="fp32 or bf16.")] = "fp32",
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Cores on a CPU; 0: all.")] = 0,
+    root: RootOption = ROOT,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Train ST-GCN on the seen classes of each split of a protocol, or on all classes to see that it learns.
+
+    Kill it at any moment and run it again: it goes on. Then `zsar extract MODEL --weights MODEL=WEIGHTS` makes features
+    of any data set of poses.
+
+    JSON: run, weights (a path; with several splits paths by number), seconds; top1 (a fraction) where --test is given;
+    failed, the sequences that cannot be used, and notes when there are any.
+    """
+    from pipelines.config import FinetuneConfig
+    from pipelines.finetune import finetune
+
+    settings = _settings(FinetuneConfig, locals())
+    with Bar("Training") as advance:
+        report = finetune(settings, _open_root(root), advance)
+    paths = list(report.weights.values())
+    top1 = {} if report.top1 is None else {"top1": report.top1}
+    if as_json:
+        fields: dict[str, Any] = {"run": report.run, "weights": paths[0] if len(paths) == 1 else report.weights} | top1
+        fields |= {"seconds": round(report.seconds, 3), "failed": report.failed, "notes": report.notes}
+        print(json.dumps(_without_zeros(fields, "failed", "notes")))
+        return
+    shown = {"sequences": report.sequences, "failed": report.failed, "splits trained now": report.trained}
+    print_counts(report.run, _without_zeros(shown, "failed") | {"seconds": round(report.seconds, 1)})
+    if report.top1 is not None:
+        print(f"top-1 of the sequences to test: {100 * report.top1:.2f} %")
+    for note in report.notes:
+        say(f"Note: {note}.")
+    for path in paths:
+        print(f"Use them: `zsar extract {model} --dataset {dataset} --weights {model}={path} --root {root}`")
 
 
 @app.command("evaluate")

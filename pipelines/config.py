@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.errors import UsageError
 
-INDEXED = ("videos", "captions")
+INDEXED = ("videos", "captions", "poses")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +20,10 @@ class IndexConfig:
     ----------
     paths : folders, files or URLs to index
     dataset : name of the data set they belong to
-    layout : `auto`, or one of `layouts.LAYOUTS`
-    labels : a label file of the data set's published form, where the layout has one
+    layout : `auto`, or one of `layouts.LAYOUTS`; of poses the layout of their joints, where their files do not say it
+    labels : a label file of the data set's published form, where the layout has one; of NTU's poses, its class names
     prune : forget rows of files that are gone
-    kind : what is indexed: `videos`, or `captions` that stand for them
+    kind : what is indexed: `videos`, `captions` that stand for them, or `poses`
     """
 
     paths: tuple[str, ...]
@@ -281,7 +281,7 @@ class FitConfig:
 
     Attributes
     ----------
-    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`
+    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`, or a baseline of `heads.HEADS`
     dataset : whose videos
     feature : of the videos; a name of a feature set
     protocol : which classes are seen: a name, or a JSON file
@@ -342,3 +342,57 @@ class EvaluateConfig:
 
     run: str
     splits: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """Settings of `zsar finetune`.
+
+    Attributes
+    ----------
+    model : `stgcn` or `stgcn_small`
+    dataset : of poses
+    protocol : whose seen classes are trained on: a name, or a JSON file; `none`: all classes
+    splits : which of the protocol's: `0-9,12`; nothing: all
+    train : conditions on the sequences to train on, `subject=1,3,5`; all must hold
+    test : the same on sequences of the trained classes to report top-1 on; nothing: none
+    layout : of the network's joints; nothing: those of the poses
+    frames, people : of what the network is given
+    weights : file to begin with, but for the classifier; nothing: weights are drawn
+    epochs, batch, lr, weight_decay : of SGD with Nesterov's momentum .9, after a warm-up on a cosine to nought
+    dropout, smoothing : of the network, of the labels
+    precision : `fp32` or `bf16`
+    seed : of everything that is drawn
+    device : `auto`, `cpu` or `cuda[:i]`
+    threads : cores on a CPU; 0: all
+    """
+
+    model: str
+    dataset: str
+    protocol: str = "none"
+    splits: str = ""
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    layout: str = ""
+    frames: int = 32
+    people: int = 1
+    weights: str = ""
+    epochs: int = 60
+    batch: int = 16
+    lr: float = 0.1
+    weight_decay: float = 5e-4
+    dropout: float = 0.25
+    smoothing: float = 0.1
+    precision: str = "fp32"
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"frames": 4, "people": 1, "epochs": 1, "batch": 2, "lr": 0, "weight_decay": 0, "seed": 0, "threads": 0}
+        for name, value in least.items():
+            if not getattr(self, name) >= value:
+                raise UsageError(f"{name} must be at least {value}, got {getattr(self, name)}.")
+        for name in ("dropout", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} is a share from 0 to below 1, got {getattr(self, name)}.")

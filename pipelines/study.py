@@ -32,6 +32,8 @@ from pipelines.training import Training
 from pipelines.videos import VideoFeatures
 from stores.root import Root
 
+#: how ER's authors train the linear baselines
+_LINEAR = Training(lr=1e-4, batch=128, epochs=30, schedule="cosine", warmup_steps=2000, cosine_steps=50000, clip=10.0)
 #: how each paper trains its head; ours where nothing is published
 PUBLISHED = {
     "nearest": Training(epochs=0),
@@ -43,6 +45,14 @@ PUBLISHED = {
     ),
     "coco": Training(lr=1e-3, weight_decay=1e-4, batch=512, schedule="cosine", warmup_steps=20),
     "pseudo": Training(lr=1e-3, batch=256, epochs=3, schedule="cosine"),
+    "devise": _LINEAR,
+    "ale": _LINEAR,
+    "sje": _LINEAR,
+    "dem": dataclasses.replace(_LINEAR, weight_decay=1e-5),
+    "eszsl": Training(epochs=0),
+    "gcn": Training(weight_decay=1e-6, batch=1_000_000, epochs=200, schedule="cosine", clip=10.0),  # an epoch, a step
+    "relation": Training(lr=1e-5, batch=32, epochs=245, schedule="steps", factor=0.5, milestones=(123,)),
+    "e2e": Training(lr=1e-3, batch=22, epochs=150, schedule="steps", factor=0.1, milestones=(60, 120)),
 }
 
 
@@ -158,10 +168,12 @@ class Study:
         Videos cut from one recording (UCF101's `v_X_g01_c03`) are one group, and so are twins.
         """
         groups = [video_id.rpartition("_c")[0] or video_id for video_id in self.videos.ids]
+        joined: dict[str, str] = {}
         first: dict[bytes, str] = {}
-        for key, group in zip(self.videos.keys, groups, strict=True):
-            first.setdefault(key.tobytes(), group)
-        own = np.array([first[key.tobytes()] for key in self.videos.keys])
+        for key, group in zip(self.videos.keys, groups, strict=True):  # a twin joins two recordings as a whole
+            here, there = (_end(joined, each) for each in (group, first.setdefault(key.tobytes(), group)))
+            joined[here] = there
+        own = np.array([_end(joined, group) for group in groups])
         numbers = np.unique(own, return_inverse=True)[1]
         order = np.random.RandomState(self.config.seed).permutation(int(numbers.max()) + 1)
         return np.asarray(order[numbers] % 5 == 0)
@@ -300,7 +312,8 @@ class HeadTask:
 
 def scores(head: Head, study: Study, rows: np.ndarray, classes: ClassTexts) -> np.ndarray:
     """(rows, K) float32 scores of some videos, computed in blocks, so that memory does not grow with their number."""
-    device = next((str(p.device) for p in head.parameters()), "cpu")
+    weights = itertools.chain(head.parameters(), head.buffers())
+    device = next((str(weight.device) for weight in weights), "cpu")
     texts = _texts_moved(classes, device)
     blocks = []
     head.eval()
@@ -334,6 +347,13 @@ def _head(name: str) -> tuple[Any, Any]:
     module, head, options = HEADS[name].split(":")
     imported = importlib.import_module(module)
     return getattr(imported, head), getattr(imported, options)
+
+
+def _end(joined: Mapping[str, str], group: str) -> str:
+    """The group that stands for all that are joined to one."""
+    while joined.get(group, group) != group:
+        group = joined[group]
+    return group
 
 
 def _encoder_of(found: VideoFeatures) -> str:

@@ -5,11 +5,20 @@ import itertools
 import pytest
 import torch
 
+from heads.ale import ALE
+from heads.bilinear import BilinearOptions
 from heads.coco import TEXTS, CoCo, CoCoOptions
+from heads.dem import DEM, DemOptions
+from heads.devise import DeViSE
+from heads.e2e import E2E, E2eOptions
 from heads.er import ER, ErOptions
+from heads.eszsl import ESZSL, EszslOptions
+from heads.gcn import GCN, GcnOptions
 from heads.jigsaw import CONSISTENCIES, EXCITATIONS, TARGETS, JigsawNet, JigsawOptions
 from heads.nearest import Nearest, NearestOptions
 from heads.pseudo import Pseudo, PseudoOptions
+from heads.relation import RelationNet, RelationOptions
+from heads.sje import SJE
 from tests.heads import made
 from tests.heads.head_contract import HeadContract
 
@@ -37,6 +46,22 @@ VARIANTS = {
     "pseudo": (Pseudo, PseudoOptions(hide=0)),
     "pseudo that hides": (Pseudo, PseudoOptions(hide=0.6, drawn=2)),
     "pseudo without pseudo-videos": (Pseudo, PseudoOptions("class+phrase", weight=0, hide=0)),
+    "devise": (DeViSE, BilinearOptions()),
+    "devise, as in the skeleton paper": (DeViSE, BilinearOptions(dropout=0, others="all", unit_videos=True)),
+    "ale": (ALE, BilinearOptions(dropout=0)),
+    "ale, all classes, two kinds": (ALE, BilinearOptions("class+phrase", others="all")),
+    "sje": (SJE, BilinearOptions(dropout=0)),
+    "dem": (DEM, DemOptions(hidden=6)),
+    "dem not rectified": (DEM, DemOptions("definition", hidden=6, rectified=False, unit_videos=True)),
+    "eszsl": (ESZSL, EszslOptions(video_ridge=1)),
+    "eszsl, unit videos": (ESZSL, EszslOptions("class+description", unit_videos=True)),
+    "gcn": (GCN, GcnOptions(hidden=(6,))),
+    "gcn, prototypes, texts that classes share": (GCN, GcnOptions("definition", (6, 5), 3, 0, "prototype")),
+    "relation": (RelationNet, RelationOptions("class", 6, 5)),
+    "relation, seen classes": (RelationNet, RelationOptions("phrase", 6, 5, "seen", False)),
+    "relation, classes of the batch": (RelationNet, RelationOptions("class", 6, 5, "batch")),
+    "e2e": (E2E, E2eOptions()),
+    "e2e, dropout of each clip": (E2E, E2eOptions("class+definition", 0.1, False, True)),
 }
 
 
@@ -88,6 +113,9 @@ def test_a_residual_projection_between_two_widths_is_refused(head, options):
         (JigsawOptions, {"ge": "magic"}),
         (JigsawOptions, {"consistency": "some"}),
         (JigsawOptions, {"target": "guess"}),
+        (BilinearOptions, {"others": "none"}),
+        (RelationOptions, {"others": "unseen"}),
+        (GcnOptions, {"target": "anything"}),
     ],
 )
 def test_an_unknown_choice_is_refused_by_name(options, wrong):

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
 from heads.jigsaw import CONSISTENCIES, EXCITATIONS, TARGETS, JigsawNet, JigsawOptions, Memory
 from tests.heads import made
@@ -390,3 +391,16 @@ def test_the_winner_of_a_segment_is_its_best_phrase_of_the_chosen_class():
             best = max(plain.own[label], key=lambda y: dot(segment, plain.phrases[y]))
             assert phrase[i, x].item() == best
             assert similar[i, x].item() == pytest.approx(dot(segment, plain.phrases[best]))
+
+
+def test_a_class_can_be_a_group_of_several_kinds_of_text():
+    head = JigsawNet(made.A, made.A, JigsawOptions(texts="phrase+class", heads=2, ge="none", residual=True)).double()
+    batch, seen = made.videos("none", width=made.A), made.seen()
+    assert head.reads(head.options) == ("phrase", "class")
+    kinds = [seen["phrase"], seen["class"]]
+    for n, row in enumerate(head.scores(batch, seen).tolist()):
+        for k, score in enumerate(row):
+            own = [kind.features[kind.text[kind.owner == k]] for kind in kinds]
+            group = functional.normalize(torch.cat(own), dim=-1)
+            segments = functional.normalize(batch.segments[n], dim=-1)
+            assert score == pytest.approx(float((segments @ group.T).amax(1).mean()))

@@ -192,11 +192,11 @@ def test_a_texts_own_fault_stops_no_run_and_two_additions_at_once_lose_nothing(r
 
 def test_mistakes_are_one_line(root, classes, tmp_path):
     path = write(tmp_path / "1.jsonl", told("Archery", "a bow"))
-    with pytest.raises(UsageError, match="class, definition, description, phrase, object, got 'poem'"):
+    with pytest.raises(UsageError, match="class, definition, description, phrase, object, elaboration, got 'poem'"):
         add(TextsConfig((path,), "poem", "s"), root)
     with pytest.raises(NotInStore, match="No set of classes is called 'other'.*zsar texts add FILE --kind class"):
         add(TextsConfig((path,), "description", "other"), root)
-    with pytest.raises(UsageError, match="class, definition, description, phrase, object, got poem"):
+    with pytest.raises(UsageError, match="class, definition, description, phrase, object, elaboration, got poem"):
         plan(ExtractConfig(("fake_text",), "s", kinds=("poem",)), root)
     with pytest.raises(UsageError, match="fake reads video items"):
         class_texts.read("s", "fake", root, ("class",))
