@@ -31,13 +31,23 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from extractors.errors import ExtractorError
 from pipelines import report as reports
+from pipelines.captions import index_captions
 from pipelines.compute import device_of
-from pipelines.config import EvaluateConfig, ExtractConfig, FitConfig, IndexConfig, ShardConfig, TextsConfig
+from pipelines.config import (
+    EvaluateConfig,
+    ExtractConfig,
+    FinetuneConfig,
+    FitConfig,
+    IndexConfig,
+    ShardConfig,
+    TextsConfig,
+)
 from pipelines.errors import UsageError
 from pipelines.extract import Extraction, ExtractReport, Silent, extraction
 from pipelines.index import index as index_stage
 from pipelines.listing import failures
 from pipelines.plan import Plan
+from pipelines.poses import index_poses
 from pipelines.shards import Shard, cut, work
 from pipelines.texts import TextsReport, add
 from stores.errors import StoreError
@@ -80,7 +90,9 @@ def _in_one_line(function: Callable[P, Any]) -> Callable[P, Any]:
 @_in_one_line
 def index(config: IndexConfig, root: str) -> Any:
     """Bring the manifest of a data set up to date."""
-    return index_stage(config, Root(root))
+    if config.kind == "captions":
+        return index_captions(config, Root(root))
+    return index_poses(config, Root(root)) if config.kind == "poses" else index_stage(config, Root(root))
 
 
 @task(name="read texts", task_run_name="read texts of {set}")
@@ -111,6 +123,7 @@ def extract(
     layout: str = "auto",
     labels: list[str] | None = None,
     prune: bool = False,
+    kind: str = "videos",
     weights: list[str] | None = None,
     precision: str = "fp32",
     device: str = "auto",
@@ -130,7 +143,7 @@ def extract(
 
     Parameters
     ----------
-    path, dataset, layout, labels, prune
+    path, dataset, layout, labels, prune, kind
         As `zsar index` takes them. A layout that is a kind of text (`description`) reads texts into the set of this
         name, as `zsar texts add` does; `labels` are then its class lists.
     features, weights, precision, device, workers, decoders, commit_every_s, retry_failed, same_errors, kinds
@@ -164,7 +177,8 @@ def extract(
     if layout in KINDS:
         texts = read_texts(path, dataset, layout, labels or [], cache.url, return_state=True).result()
     else:
-        index(IndexConfig((path,), dataset, layout, tuple(labels or ()), prune), cache.url, return_state=True).result()
+        indexed = IndexConfig((path,), dataset, layout, tuple(labels or ()), prune, kind)
+        index(indexed, cache.url, return_state=True).result()
     progress = _Progress(dataset)
     with extraction(settings, cache, progress) as run:
         shards = cut(run.todo, settings, cache, shard_size)
@@ -262,6 +276,95 @@ def fit(
     create_table_artifact(rows, key=_key("fit", dataset), description=told)
     get_run_logger().info("%s: top-1 %.4f ± %.4f", told, *judged.zsl["top1"])
     return {"run": fitted.run, **{row["measure"]: [row["mean"], row["std"]] for row in rows}}
+
+
+@task(name="finetune", task_run_name="finetune {config.model} on {config.dataset}")
+@_in_one_line
+def finetune_task(config: FinetuneConfig, root: str) -> Any:
+    """Train a network on the seen classes of each split; on a GPU only while a slot is free."""
+    from pipelines.finetune import finetune as finetune_stage
+
+    with _slot(config.device):
+        log = get_run_logger()
+        return finetune_stage(config, Root(root), lambda done, total: log.info("%d of %d epochs", done, total))
+
+
+@flow(name="finetune", flow_run_name="finetune {model} on {dataset}")
+@_in_one_line
+def finetune(
+    path: str,
+    model: str,
+    dataset: str,
+    protocol: str = "none",
+    root: str | None = None,
+    joints: str = "auto",
+    labels: list[str] | None = None,
+    splits: str = "",
+    train: list[str] | None = None,
+    test: list[str] | None = None,
+    layout: str = "",
+    frames: int = 32,
+    people: int = 1,
+    weights: str = "",
+    epochs: int = 60,
+    batch: int = 16,
+    lr: float = 0.1,
+    weight_decay: float = 5e-4,
+    dropout: float = 0.25,
+    smoothing: float = 0.1,
+    precision: str = "fp32",
+    seed: int = 0,
+    device: str = "auto",
+    threads: int = 0,
+) -> Any:
+    """Index a data set of poses, then train a network on the seen classes of each split of a protocol.
+
+    Parameters
+    ----------
+    path, joints, labels
+        As `zsar index --kind poses` takes them; `joints` is its `--layout`.
+    root : str
+        The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
+    model and the others
+        As `zsar finetune` takes them.
+
+    Returns
+    -------
+    dict
+        The run, the weights by number of split, and top-1 where there is something to test on.
+    """
+    cache = Root(root or os.environ.get("ZSAR_ROOT") or "./zsar-data")
+    config = FinetuneConfig(
+        model,
+        dataset,
+        protocol,
+        splits=splits,
+        train=tuple(train or ()),
+        test=tuple(test or ()),
+        layout=layout,
+        frames=frames,
+        people=people,
+        weights=weights,
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        weight_decay=weight_decay,
+        dropout=dropout,
+        smoothing=smoothing,
+        precision=precision,
+        seed=seed,
+        device=device,
+        threads=threads,
+    )
+    indexed = IndexConfig((path,), dataset, joints, tuple(labels or ()), kind="poses")
+    index(indexed, cache.url, return_state=True).result()
+    done = finetune_task(config, cache.url, return_state=True).result()
+    rows = [{"split": number, "weights": where} for number, where in done.weights.items()]
+    told = f"{done.run}: {done.sequences} sequences, {done.failed} cannot be used"
+    create_table_artifact(rows, key=_key("finetune", dataset), description=told)
+    get_run_logger().info("%s; weights: %s", told, ", ".join(done.weights.values()))
+    weights_of = {str(number): where for number, where in done.weights.items()}
+    return {"run": done.run, "weights": weights_of} | ({} if done.top1 is None else {"top1": done.top1})
 
 
 @contextlib.contextmanager
@@ -362,7 +465,7 @@ def _told(
 
 def _key(what: str, dataset: str) -> str:
     """An artifact's key: lower-case letters, digits and dashes."""
-    verb = "" if what == "fit" else "extract "
+    verb = "" if what in ("fit", "finetune") else "extract "
     return re.sub(r"[^a-z0-9]+", "-", f"{verb}{what} {dataset}".lower()).strip("-")
 
 

@@ -6,8 +6,9 @@ arrays to the rows stored.
 
     video ─clips.read─▶ units (n, T, H, W, 3) uint8 ─batched─▶ __call__ ─▶ {output: (n, ...)} ─rows─▶ {output: (r, ...)}
     text ─tokens─▶ unit (length,) int32 ─batched by length─▶ __call__ ─▶ {output: (1, ...)} ─rows─▶ {output: (r, ...)}
+    poses ─unit─▶ unit (3, T, V, M) float32 ─batched─▶ __call__ ─▶ {output: (1, ...)} ─rows─▶ {output: (r, ...)}
 
-A video unit is a clip, a frame being a clip of T = 1; a text is one unit.
+A video unit is a clip, a frame being a clip of T = 1; a text is one unit, and so is a sequence of poses.
 """
 
 import abc
@@ -19,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from extractors.errors import ExtractorError, InputFault
+from extractors.poses import Poses
 from extractors.recipe import Recipe
 from extractors.sampling import Geometry, Sampling, View
 
@@ -227,3 +229,53 @@ class TextExtractor(Extractor):
     @abc.abstractmethod
     def rows(self, units: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
         """The rows of one text of `length` tokens from its arrays (...), in the dtypes of `outputs`."""
+
+
+class PoseExtractor(Extractor):
+    """An extractor of features of pose sequences.
+
+    Parameters
+    ----------
+    weights, precision : as Extractor
+    options : mapping, optional
+        In place of `default_options`, of their names and types; part of the recipe.
+    """
+
+    kind = "pose"
+    default_options: ClassVar[dict[str, Any]] = {}
+    #: sequences a batch, by device type; constant, because a row's last bits depend on it
+    batch_units: ClassVar[dict[str, int]]
+
+    def __init__(
+        self, weights: str | None = None, precision: str = "fp32", options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(weights, precision)
+        self.options = {**self.default_options, **(options or {})}
+
+    @abc.abstractmethod
+    def unit(self, poses: Poses) -> np.ndarray:
+        """(3, T, V, M) float32 of a sequence, in the loaded weights' layout of joints.
+
+        Raises
+        ------
+        InputFault
+            A sequence that cannot be put into this form, see `extractors.poses`.
+        """
+
+    @abc.abstractmethod
+    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        """Per-sequence arrays of one batch.
+
+        Parameters
+        ----------
+        units : (B, 3, T, V, M) float32
+            B is `batch_units` for the device, always.
+
+        Returns
+        -------
+        dict of name to (B, ...) float32
+        """
+
+    @abc.abstractmethod
+    def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The rows of one sequence from its arrays (...), in the dtypes of `outputs`."""

@@ -82,11 +82,20 @@ class JointMap:
 
     def apply(self, joints: np.ndarray) -> np.ndarray:
         """(..., V of target, 3) float32 of (..., V of source, 3); NaN where one of the joints averaged is NaN."""
+        if (single := self._single) is not None:
+            return np.asarray(joints[..., single, :], np.float32)
         return np.stack([joints[..., list(row), :].mean(-2) for row in self.rows], -2).astype(np.float32)
 
     def confidence(self, values: np.ndarray) -> np.ndarray:
         """(..., V of target) float32 of (..., V of source): the least of the joints averaged."""
+        if (single := self._single) is not None:
+            return np.asarray(values[..., single], np.float32)
         return np.stack([values[..., list(row)].min(-1) for row in self.rows], -1).astype(np.float32)
+
+    @property
+    def _single(self) -> list[int] | None:
+        """The one source joint of each joint, where none is a mean."""
+        return [row[0] for row in self.rows] if all(len(row) == 1 for row in self.rows) else None
 
 
 def layout(name: str) -> Layout:

@@ -304,6 +304,8 @@ def _filled(poses: Poses, person: int) -> np.ndarray:
     """(T, V, 3) without gaps."""
     places = poses.coordinates[:, person].astype(np.float64)
     seen = poses.seen[:, person]
+    if seen.all():
+        return places
     time = np.arange(len(places))
     inward = poses.layout.inward()
     for joint in (poses.layout.centre, *inward):

@@ -143,14 +143,14 @@ def shapes(architecture: Architecture, joints: int, classes: int) -> dict[str, t
 
 
 def read(path: Path, architecture: Architecture = STGCN) -> dict[str, np.ndarray]:
-    """The arrays of a file in the published layout, checked.
+    """The arrays of a file in the published layout, of torch's format or safetensors, checked.
 
     Raises
     ------
     BadWeights
-        Not a torch file of tensors, other names or shapes, or a graph `A` of none of the layouts of `joints.LAYOUTS`.
+        Not a file of tensors, other names or shapes, or a graph `A` of none of the layouts of `joints.LAYOUTS`.
     """
-    arrays = weights.state_dict(path)
+    arrays = weights.safetensors(path) if path.suffix == ".safetensors" else weights.state_dict(path)
     sizes = [arrays[name].shape[0] if arrays.get(name, np.zeros(())).ndim else 0 for name in ("A", "fcn.bias")]
     joints = arrays["A"].shape[-1] if sizes[0] else 0
     found = weights.checked(arrays, shapes(architecture, joints, sizes[1]), path)

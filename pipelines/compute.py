@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from extractors import allocator
-from extractors.base import Extractor, TextExtractor, VideoExtractor
+from extractors.base import Extractor, PoseExtractor, TextExtractor, VideoExtractor
 from extractors.errors import InputFault, MachineFault, NotFinite
 from pipelines.config import ExtractConfig
 from pipelines.errors import Stopped
 from pipelines.items import Item, TextItem
 from pipelines.plan import Feature
+from pipelines.pose_runner import PoseRunner
 from pipelines.runner import Result, Runner
 from pipelines.text_runner import TextRunner
 from stores.errors import WriteFailed
@@ -147,13 +148,19 @@ def _load(feature: Feature, device: str) -> Extractor:
     return _loaded[key]
 
 
-def runner_of(extractors: Mapping[str, Extractor], device: str, forwards: int, decoders: int) -> Runner | TextRunner:
+def runner_of(
+    extractors: Mapping[str, Extractor], device: str, forwards: int, decoders: int
+) -> Runner | TextRunner | PoseRunner:
     """What runs items through extractors of one kind; a plan asks for one kind only."""
     videos = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, VideoExtractor)}
     texts = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, TextExtractor)}
     if texts:
         return TextRunner(texts, forwards)
-    batch_units = {name: extractor.batch_units[device.partition(":")[0]] for name, extractor in videos.items()}
+    sequences = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, PoseExtractor)}
+    batches: dict[str, VideoExtractor | PoseExtractor] = {**videos, **sequences}
+    batch_units = {name: extractor.batch_units[device.partition(":")[0]] for name, extractor in batches.items()}
+    if sequences:
+        return PoseRunner(sequences, batch_units, forwards)
     return Runner(videos, batch_units, forwards, decoders)
 
 

@@ -99,6 +99,8 @@ def run_name(study: Study) -> str:
     parts += [study.videos.recipe, study.videos.digest, study.texts.recipe, study.texts.digest]
     if study.protocol.name.endswith(".json") or Path(study.protocol.name).is_file():  # what it says may change
         parts += [dataclasses.asdict(split) for split in study.protocol.splits]
+    if study.config.gzsl:
+        parts.append(hashlib.blake2b(study.kept_back.tobytes(), digest_size=8).hexdigest())
     digest = hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=5).hexdigest()
     name = study.protocol.name
     protocol = Path(name).stem if name.endswith(".json") else name.replace("/", "-")

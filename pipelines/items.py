@@ -1,6 +1,7 @@
 """The items of a data set, by kind: what there is, and what a worker needs of those that are missing.
 
     video   the manifest of the data set; an item carries every place its content lies in
+    pose    the same, of sequences of poses
     text    the texts of the set; an item carries the text itself
     caption the texts of the captions that stand for a data set's videos
 
@@ -39,7 +40,7 @@ class Rows(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One video content to extract: its key, every place it lies in, and the features that lack it.
+    """One video or pose sequence to extract: its key, every place it lies in, and the features that lack it.
 
     A place is a URI with the size and time it had when its key was taken; None: not to be checked.
     """
@@ -89,13 +90,16 @@ class Source(Protocol):
         """The items of rows of `missing`, each with those of the named boolean columns that are true."""
 
 
-class Videos:
-    """Videos of a manifest."""
+@dataclasses.dataclass(frozen=True)
+class Manifested:
+    """Videos or pose sequences of a manifest, as `kind` says."""
+
+    kind: str
 
     def rows(self, config: ExtractConfig, root: Root) -> Rows:
         """As `Source.rows`."""
         table = Manifest(root).read(config.dataset, ["key", "seen_ns", "kind"])
-        numbers = np.flatnonzero(pc.equal(table["kind"], "video"))
+        numbers = np.flatnonzero(pc.equal(table["kind"], self.kind))
         table = table.take(numbers) if len(numbers) < table.num_rows else table
         return Rows(key_array(table["key"]), numbers, table["seen_ns"])
 
@@ -165,7 +169,12 @@ class CaptionTexts:
         return SOURCES["text"].items(missing, names)
 
 
-SOURCES: dict[str, Source] = {"video": Videos(), "text": SetTexts(), "caption": CaptionTexts()}
+SOURCES: dict[str, Source] = {
+    "video": Manifested("video"),
+    "pose": Manifested("pose"),
+    "text": SetTexts(),
+    "caption": CaptionTexts(),
+}
 
 
 def source_of(kind: str, config: ExtractConfig, root: Root) -> str:
@@ -174,7 +183,7 @@ def source_of(kind: str, config: ExtractConfig, root: Root) -> str:
     Raises
     ------
     UsageError
-        A set of texts for extractors of videos.
+        A set of texts for extractors of videos or poses.
     """
     if kind == "text":
         return "caption" if not config.kinds and Captions(root).exist(config.dataset) else "text"

@@ -10,6 +10,7 @@ A row that was fitted and judged before is found again by what it depends on, an
 
 import dataclasses
 import tomllib
+import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,23 +80,43 @@ def tables(name: str) -> list[Table]:
     for table in document.get("table", []):
         shared = document.get("all", {}) | table.get("all", {})
         rows = tuple(_row(path, shared, row) for row in table.get("row", []))
-        if not rows:
-            raise UsageError(f"{path}: table {table.get('title', '?')!r} has no rows.")
         title, about = table.get("title", path.stem), table.get("about", "")
         found.append(Table(path.stem, title, about, rows, table.get("reference", ""), table.get("setting", "zsl")))
+        _check(path, found[-1])
+    if not found:
+        raise UsageError(f"{path} has no tables. One begins with [[table]].")
     return found
 
 
+def _check(path: Path, table: Table) -> None:
+    """What a table says of itself must fit its rows."""
+    where, names = f"{path}: table {table.title!r}", [row.name for row in table.rows]
+    if not names:
+        raise UsageError(f"{where} has no rows.")
+    if not all(names):
+        raise UsageError(f"{where} has a row without a name.")
+    if table.reference and table.reference not in names:
+        raise UsageError(f"{where} has no row {table.reference!r} to tell the others from; it has: {', '.join(names)}.")
+    if table.setting not in ("zsl", "gzsl"):
+        raise UsageError(f"{where} is of the setting {table.setting!r}; there are: zsl, gzsl.")
+    if table.setting == "gzsl" and (lacking := [row.name for row in table.rows if not row.config.gzsl]):
+        raise UsageError(f"{where} is of gzsl, which is not judged for {', '.join(lacking)}: set gzsl = true.")
+
+
 def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any]) -> Row:
-    fields = {f.name for f in dataclasses.fields(FitConfig)}
+    fields = typing.get_type_hints(FitConfig)
     given = dict(shared) | {k: v for k, v in row.items() if k not in _ROW_FIELDS}
     given["options"] = [*shared.get("options", []), *row.get("options", [])]
-    if strange := sorted(set(given) - fields):
+    if strange := sorted(set(given) - set(fields)):
         raise UsageError(f"{path}: row {row.get('name', '?')!r} sets {', '.join(strange)}; known: {', '.join(fields)}.")
     typed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     if lacking := sorted({"head", "dataset", "feature", "protocol"} - set(typed)):
         raise UsageError(f"{path}: row {row.get('name', '?')!r} does not say its {', '.join(lacking)}.")
-    return Row(row["name"], FitConfig(**typed), row.get("published", ""), row.get("note", ""))
+    for field, value in typed.items():
+        kind = typing.get_origin(fields[field]) or fields[field]
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise UsageError(f"{path}: row {row.get('name', '?')!r}: {field} should be {kind.__name__}, got {value!r}.")
+    return Row(row.get("name", ""), FitConfig(**typed), row.get("published", ""), row.get("note", ""))
 
 
 def reproduce(

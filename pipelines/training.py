@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from pipelines.errors import Stopped, UsageError
 
-OPTIMISERS = ("adam", "adamw", "sgd")
+OPTIMISERS = ("adam", "adamw", "sgd", "nesterov")
 SCHEDULES = ("constant", "cosine", "plateau", "steps", "listed")
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 _CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
@@ -37,7 +37,7 @@ class Training:
 
     Attributes
     ----------
-    optimiser : `adam`, `adamw` or `sgd`
+    optimiser : `adam`, `adamw`, `sgd`, or `nesterov`, which is SGD with Nesterov's momentum
     lr, weight_decay, momentum : of it
     batch : samples a step; accumulate : steps whose gradients are summed before one of the optimiser
     epochs : at most so many
@@ -157,10 +157,10 @@ def train(task: Task, settings: Training, folder: Path, device: str = "cpu", tol
     return _Loop(task, settings, folder, device, told).run()
 
 
-def save(model: nn.Module, folder: Path) -> None:
-    """Write the weights of a model, those of one that nothing was to be learned for too."""
+def save(model: nn.Module, folder: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the weights of a model, those of one that nothing was to be learned for too; `metadata` is their header."""
     folder.mkdir(parents=True, exist_ok=True)
-    _written(folder / _WEIGHTS, lambda path: save_file(_plain(model), path))
+    _written(folder / _WEIGHTS, lambda path: save_file(_plain(model), path, metadata))
 
 
 def load(model: nn.Module, folder: Path) -> None:
@@ -316,8 +316,9 @@ class _Loop:
 
 
 def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    if settings.optimiser in ("sgd", "nesterov"):
+        ahead, kept = settings.optimiser == "nesterov", settings.momentum
+        return torch.optim.SGD(parameters, settings.lr, kept, weight_decay=settings.weight_decay, nesterov=ahead)
     kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
     return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
 

@@ -150,14 +150,15 @@ class _Labelled(NamedTuple):
 
 def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     feature_set = FeatureStore(root).find(feature)
-    of_captions = _reads_texts(feature_set)
+    kind = _read_by(feature_set)
+    of_captions = kind == "caption_group"
     table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label"])
     kinds = np.array(table["kind"].to_pylist())
-    table = table.take(np.flatnonzero(kinds == "caption_group" if of_captions else kinds != "caption_group"))
+    table = table.take(np.flatnonzero(kinds == kind if kind else kinds != "caption_group"))
     if not table.num_rows:
-        mend = "captions.jsonl --kind captions" if of_captions else "PATH"
+        lacking, mend = _MENDED.get(kind, _MENDED["video"])
         raise UsageError(
-            f"Data set {dataset!r} has no {'captions' if of_captions else 'videos'}, which {feature_set.name} is made "
+            f"Data set {dataset!r} has no {lacking}, which {feature_set.name} is made "
             f"from. Run `zsar index {mend} --dataset {dataset}`."
         )
     means = link(texts, dataset, root)
@@ -177,11 +178,21 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     return _Labelled(feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, rows, offsets, wanted)
 
 
-def _reads_texts(feature_set: FeatureSet) -> bool:
+#: what items are called, and how they are indexed
+_MENDED = {
+    "video": ("videos", "PATH"),
+    "pose": ("poses", "PATH --kind poses"),
+    "caption_group": ("captions", "captions.jsonl --kind captions"),
+}
+
+
+def _read_by(feature_set: FeatureSet) -> str:
+    """The kind of items that a feature set is of; empty for features made elsewhere, of videos or of poses."""
     try:
-        return extractors.find(feature_set.name.partition("@")[0]).kind == "text"
+        kind = extractors.find(feature_set.name.partition("@")[0]).kind
     except UnknownExtractor:
-        return False  # features made elsewhere are of videos
+        return ""
+    return "caption_group" if kind == "text" else kind
 
 
 def _rows_of(

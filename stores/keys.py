@@ -1,6 +1,7 @@
 """Content keys: what an item *is*, whatever its name and place.
 
-BLAKE2b-256 of the bytes of a file, of the folded form of a text, or of a file's key and a span of seconds in it.
+BLAKE2b-256 of the bytes of a file, of the folded form of a text, of a file's key and a span of seconds in it, or of the
+numbers of a pose sequence and what they are of.
 Moving or renaming changes nothing; twins (same bytes, two names) have one key.
 """
 
@@ -60,6 +61,16 @@ def key_words(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def span_key(key: bytes, start_s: float, end_s: float) -> bytes:
     """Key of the part of a file from `start_s` to `end_s` seconds: an untrimmed video holds many items."""
     return hashlib.blake2b(f"{key.hex()}:{start_s:.3f}:{end_s:.3f}".encode(), digest_size=KEY_BYTES).digest()
+
+
+def pose_key(layout: str, numbers: bytes, kind: str = "") -> bytes:
+    """Key of a pose sequence: of the bytes of its file or of its array, whose type and shape `kind` says: 32 bytes.
+
+    The layout of its joints is part of it, because files of arrays do not say it.
+    """
+    digest = hashlib.blake2b(f"{layout}:{kind}:".encode(), digest_size=KEY_BYTES, person=b"poses")
+    digest.update(numbers)
+    return digest.digest()
 
 
 def rows_digest(*rows: bytes) -> bytes:
