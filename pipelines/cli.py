@@ -467,6 +467,9 @@ def reproduce_command(
     only: Annotated[str, typer.Option(help="Only tables whose title holds this.")] = "",
     dataset: Annotated[str, typer.Option(help="Another data set than the table's.")] = "",
     feature: Annotated[str, typer.Option(help="Another feature than the table's.")] = "",
+    protocol: Annotated[str, typer.Option(help="Another protocol than the table's.")] = "",
+    encoder: Annotated[str, typer.Option(help="Another encoder of the texts than the table's.")] = "",
+    objects: Annotated[str, typer.Option(help="Other recognised objects than the table's; none: without.")] = "",
     splits: Annotated[str, typer.Option(help="Other splits than the table's.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the Markdown into this file too.")] = None,
     root: RootOption = ROOT,
@@ -478,7 +481,10 @@ def reproduce_command(
     """
     from pipelines.reproduce import reproduce
 
-    by_hand = {k: v for k, v in (("dataset", dataset), ("feature", feature), ("splits", splits)) if v}
+    asked = {"dataset": dataset, "feature": feature, "protocol": protocol, "encoder": encoder, "splits": splits}
+    by_hand = {name: value for name, value in asked.items() if value}
+    if objects:
+        by_hand["objects"] = "" if objects == "none" else objects
     markdown = reproduce(table, _open_root(root), only, say, by_hand)
     if out:
         out.write_text(markdown)
