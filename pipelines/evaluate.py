@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from heads import metrics
@@ -28,7 +29,7 @@ from pipelines.fit import command, config_of, run_name, split_folder
 from pipelines.pretraining import met_before
 from pipelines.protocols import chosen
 from pipelines.splits import Split
-from pipelines.study import Study, scores
+from pipelines.study import Study, scores, spread
 from pipelines.training import load
 from stores.root import Root
 from stores.runs import Runs
@@ -143,9 +144,12 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
             judged.append(videos)
         if progress:
             progress(done, len(fitted))
-    results = pa.Table.from_pylist(rows, schema=RESULTS)
-    runs.write(name, "results", results)
-    runs.write(name, "judged", pa.concat_tables(judged))
+    for what, table in (("results", pa.Table.from_pylist(rows, schema=RESULTS)), ("judged", pa.concat_tables(judged))):
+        before = runs.read(name, what)
+        if before is not None and before.schema.equals(table.schema):  # of splits that are not judged now
+            others = pc.invert(pc.is_in(before["split"], pa.array(fitted, pa.int32())))
+            table = pa.concat_tables([before.filter(others), table])
+        runs.write(name, what, table)
     return _report(name, rows, time.monotonic() - started)
 
 
@@ -285,7 +289,7 @@ class _Judge:
             values = scores(self._head, self._study, rows, texts)
             if self._reference is not None:
                 told = scores(self._head, self._study, self._reference, texts)
-                values = (values - told.mean(0)) / told.std(0)
+                values = (values - told.mean(0)) / spread(told)
             if penalty is not None:
                 values = values - penalty.astype(np.float32)
             top = np.argsort(-values, 1, kind="stable")[:, :_KEPT]
@@ -293,10 +297,10 @@ class _Judge:
         with torch.no_grad():
             prototypes = self._head.prototypes(texts).numpy()
             embedded = self._head.embedded(self._study.batch(rows)).numpy()
-            mean, spread = np.zeros(len(candidates), np.float32), np.ones(len(candidates), np.float32)
+            mean, deviation = np.zeros(len(candidates), np.float32), np.ones(len(candidates), np.float32)
             if self._reference is not None:
                 told = self._head.embedded(self._study.batch(self._reference)).numpy() @ prototypes.T
-                mean, spread = told.mean(0), told.std(0)
+                mean, deviation = told.mean(0), spread(told)
         if penalty is not None:
-            mean = mean + (penalty * spread).astype(np.float32)
-        return nearest(*standardised(embedded, prototypes, mean, spread), _KEPT)
+            mean = mean + (penalty * deviation).astype(np.float32)
+        return nearest(*standardised(embedded, prototypes, mean, deviation), _KEPT)

@@ -33,7 +33,7 @@ from pipelines.config import FitConfig
 from pipelines.pretraining import trained_on
 from pipelines.protocols import chosen
 from pipelines.splits import Split, folds, hold_out
-from pipelines.study import HeadTask, Study, Trial
+from pipelines.study import HeadTask, Study, Trial, spread, trained_in
 from pipelines.training import History, Training, save, train
 from stores.root import Root
 from stores.runs import Runs
@@ -285,7 +285,7 @@ def _choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
             task = HeadTask(study, trial, options, device)
             history = train(task, training, folder / f"{_slug(label)}-{fold}", device)
             found.append((trial, task, history))
-        top1 = float(np.mean([_top1(study, *trained) for trained in found]))
+        top1 = float(np.mean([_top1(study, training, *trained) for trained in found]))
         held_out[label] = top1
         if best is None or top1 > best[0]:
             best = (top1, given, found)
@@ -312,11 +312,11 @@ def _trials(study: Study, split: Split) -> Iterator[Trial]:
         yield Trial(study.numbers(training), held, np.empty(0, np.int64))
 
 
-def _top1(study: Study, trial: Trial, task: HeadTask, history: History) -> float:
-    """Zero-shot top-1 among the classes held out, by the scores that will judge."""
-    if history.best and not study.config.standardise:
-        return max(entry["validation"] for entry in history.epochs)
-    rows = study.videos.of(trial.validation)
+def _top1(study: Study, training: Training, trial: Trial, task: HeadTask, history: History) -> float:
+    """Zero-shot top-1 among the classes held out: of the best epoch where that one counts, else of the last."""
+    if training.validates and not study.config.standardise:
+        return history.epochs[history.best - 1]["validation"]
+    rows = study.trained_on(trial.validation)
     best = trial.validation[_scores(study, trial, task, rows, trial.validation).argmax(1)]
     return float((best == study.videos.labels[rows]).mean())
 
@@ -326,8 +326,8 @@ def _scores(study: Study, trial: Trial, task: HeadTask, rows: np.ndarray, classe
     scores = task.scores(study, rows, classes)
     if not study.config.standardise:
         return scores
-    told = task.scores(study, study.trained_on(trial.train), classes)
-    return np.asarray((scores - told.mean(0)) / told.std(0))
+    told = task.scores(study, trained_in(study, trial), classes)
+    return np.asarray((scores - told.mean(0)) / spread(told))
 
 
 def _as_long(training: Training, histories: list[History]) -> tuple[int, tuple[float, ...]]:
@@ -344,7 +344,7 @@ def _penalty(study: Study, found: list[tuple[Trial, HeadTask, History]], device:
     for trial, task, _ in found:
         classes = np.concatenate([trial.train, trial.validation])
         rows = study.videos.of(trial.train)
-        rows = np.concatenate([rows[study.kept_back[rows]], study.videos.of(trial.validation)])
+        rows = np.concatenate([rows[study.looked_at[rows]], study.trained_on(trial.validation)])
         scores = _scores(study, trial, task, rows, classes)
         labels = study.videos.labels[rows]
         for at, penalty in enumerate(_PENALTIES):

@@ -161,9 +161,19 @@ class Study:
         rows = self.videos.of(seen)
         return rows[~self.kept_back[rows]] if self.config.gzsl else rows
 
-    @functools.cached_property
+    @property
     def kept_back(self) -> np.ndarray:
-        """(N,) bool: every fifth group of videos, which GZSL keeps from training and judges on.
+        """(N,) bool: every fifth group of videos, which GZSL keeps from training and judges on."""
+        return self.fifth == 0
+
+    @property
+    def looked_at(self) -> np.ndarray:
+        """(N,) bool: another fifth, which a trial under GZSL is chosen by in place of the one that judges."""
+        return self.fifth == 1
+
+    @functools.cached_property
+    def fifth(self) -> np.ndarray:
+        """(N,) int64: which fifth of the groups a video is in.
 
         Videos cut from one recording (UCF101's `v_X_g01_c03`) are one group, and so are twins.
         """
@@ -176,7 +186,7 @@ class Study:
         own = np.array([_end(joined, group) for group in groups])
         numbers = np.unique(own, return_inverse=True)[1]
         order = np.random.RandomState(self.config.seed).permutation(int(numbers.max()) + 1)
-        return np.asarray(order[numbers] % 5 == 0)
+        return np.asarray(order[numbers] % 5)
 
     # -- models and their tasks ---------------------------------------------------------------------------------------
 
@@ -256,6 +266,13 @@ class Trial:
     unseen: np.ndarray
 
 
+def trained_in(study: Study, trial: Trial) -> np.ndarray:
+    """Rows of the videos a trial trains on: under GZSL without those it is looked at by."""
+    rows = study.trained_on(trial.train)
+    is_choice = study.config.gzsl and len(trial.validation)
+    return rows[~study.looked_at[rows]] if is_choice else rows
+
+
 class HeadTask:
     """A trial as a task of the training engine; it holds videos of its seen classes and of no other."""
 
@@ -265,7 +282,7 @@ class HeadTask:
             raise UsageError("A class would both train and test. Seen, validation and unseen classes must not meet.")
         self._head = study.model(options).to(device)
         self.model: nn.Module = self._head
-        rows = study.trained_on(trial.train)
+        rows = trained_in(study, trial)
         self._videos = _moved(study.batch(rows, trial.train), device)
         self._seen = _texts_moved(study.told(trial.train), device)
         self._unseen = None
@@ -275,7 +292,7 @@ class HeadTask:
         self.samples = len(rows)
         self._validation: tuple[Videos, ClassTexts] | None = None
         if len(trial.validation):
-            held = _moved(study.batch(study.videos.of(trial.validation), trial.validation), device)
+            held = _moved(study.batch(study.trained_on(trial.validation), trial.validation), device)
             self._validation = held, _texts_moved(study.told(trial.validation), device)
         self._head.begin(self._videos, self._seen, self._unseen)
 
@@ -308,6 +325,12 @@ class HeadTask:
     def scores(self, study: Study, rows: np.ndarray, classes: np.ndarray) -> np.ndarray:
         """(rows, classes) float32, in bounded blocks."""
         return scores(self._head, study, rows, study.told(classes))
+
+
+def spread(scores: np.ndarray) -> np.ndarray:
+    """(K,) deviation of each class's scores (N, K); 1 where they are all the same."""
+    found = scores.std(0)
+    return np.where(found > 0, found, 1).astype(scores.dtype)
 
 
 def scores(head: Head, study: Study, rows: np.ndarray, classes: ClassTexts) -> np.ndarray:
