@@ -17,10 +17,11 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,10 @@ def _fitted(study: Study, config: FitConfig, root: Root, name: str, todo: Sequen
         try:
             for future in as_completed(waiting):
                 yield future.result()
+        except BaseException:
+            for child in active_children():  # a split that is cut short goes on from its checkpoint
+                child.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -209,6 +214,7 @@ _root: Root | None = None
 def _begin(config: FitConfig, url: str) -> None:
     """A worker begins: it reads the features once."""
     global _study, _root
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
     torch.set_num_threads(1)
     _root = Root(url)
     _study = Study(config, _root)
