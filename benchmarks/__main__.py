@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text", "heads")
+BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text", "heads", "poses", "classify")
 
 
 def main(names: tuple[str, ...]) -> int:

@@ -81,7 +81,8 @@ def _judging() -> Iterator[Bar]:
         metrics.confusion(top, labels, 101)
 
     seconds = _best(judged)
-    yield Bar.at_most("judging-13318-videos-of-2s", seconds / 2, 1, f"{seconds * 1e3:.0f} ms for 101 classes, allowed 2 s")
+    detail = f"{seconds * 1e3:.0f} ms for 101 classes, allowed 2 s"
+    yield Bar.at_most("judging-13318-videos-of-2s", seconds / 2, 1, detail)
     by_faiss = _best(lambda: nearest(videos, classes, 5))
     by_numpy = _best(lambda: np.argsort(-(videos @ classes.T), 1, kind="stable")[:, :5])
     detail = f"numpy {by_numpy * 1e3:.0f} ms, FAISS {by_faiss * 1e3:.0f} ms"

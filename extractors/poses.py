@@ -187,6 +187,8 @@ def most_moving(poses: Poses, people: int) -> Poses:
     over joints and axes, times the share of all frames that they are seen in: a glitch of few frames moves little.
     """
     there = poses.there
+    if people > 0 and there.shape[1] == 1 and there.any():
+        return poses
     motion = np.zeros(there.shape[1])
     for person in range(len(motion)):
         places = np.where(poses.seen[:, person, :, None], poses.coordinates[:, person].astype(np.float64), 0)

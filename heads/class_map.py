@@ -182,6 +182,6 @@ def chosen(rows: np.ndarray, texts: Texts, grid: Sequence[MapOptions] = GRID, pa
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a row of zeros stays one."""
+    """Rows of length 1; zeros, and what rounding leaves of them, become zeros."""
     length = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.asarray(np.divide(rows, length, out=np.zeros_like(rows), where=length > 0))
+    return np.asarray(np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-12))

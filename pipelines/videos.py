@@ -8,6 +8,7 @@ such videos is kept). A video without features is missing: it is counted and nam
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 import extractors
 from extractors.errors import UnknownExtractor
 from pipelines.errors import UsageError
-from pipelines.texts import link
+from pipelines.texts import Linker, link
 from stores.captions import Captions
 from stores.classes import Classes
 from stores.features import FeatureSet, FeatureStore, positions
@@ -41,6 +42,7 @@ class VideoFeatures:
     resampled : videos that had another number of segments than m
     unlabelled : videos without a label, which are left out
     of_captions : whether captions stand for the videos
+    trained_on : classes that the feature's own weights were trained on, as far as its recipe says; none is unseen
     """
 
     dataset: str
@@ -58,6 +60,7 @@ class VideoFeatures:
     resampled: int
     unlabelled: int
     of_captions: bool
+    trained_on: tuple[str, ...] = ()
 
     def of(self, classes: np.ndarray) -> np.ndarray:
         """Numbers of the videos of some classes."""
@@ -113,12 +116,29 @@ def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) 
         resampled=int((counts != m).sum()),
         unlabelled=found.unlabelled,
         of_captions=found.of_captions,
+        trained_on=_trained_on(found.feature_set, texts, dataset, root),
     )
 
 
 def digest_of(dataset: str, feature: str, texts: str, root: Root) -> str:
     """The digest `read` would give, without reading the features; raises as it does."""
     return _labelled(dataset, feature, texts, root).digest()
+
+
+def refuse_trained_on(found: VideoFeatures, unseen: Iterable[str], split: str) -> None:
+    """Refuse a split whose unseen classes the feature's own weights were trained on.
+
+    Raises
+    ------
+    UsageError
+        The message names them.
+    """
+    if met := sorted(set(unseen) & set(found.trained_on)):
+        raise UsageError(
+            f"{split} has unseen classes that the weights of {found.feature} were trained on: "
+            f"{', '.join(met[:10])}{', ...' if len(met) > 10 else ''}. Train them on the seen classes of this split "
+            "(`zsar finetune`), and extract with those weights."
+        )
 
 
 def content_digest(feature_set: FeatureSet, keys: np.ndarray) -> str:
@@ -176,6 +196,18 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     unlabelled = table.num_rows - len(labelled)
     rows, offsets, wanted = _rows_of(feature_set, keys, dataset, root, of_captions)
     return _Labelled(feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, rows, offsets, wanted)
+
+
+def _trained_on(feature_set: FeatureSet, texts: str, dataset: str, root: Root) -> tuple[str, ...]:
+    """Classes of the set that the recipe says its weights were trained on."""
+    told = (feature_set.recipe.get("preprocessing") or {}).get("trained_on")
+    if not told:
+        return ()
+    table = Classes(root).read(texts)
+    if not told["classes"] and dataset.startswith(told["dataset"].rstrip("0123456789")):
+        return tuple(table["name"].to_pylist())  # published weights, which saw all classes of their data set
+    means = Linker(table)
+    return tuple(sorted({name for label in told["classes"] if (name := means(label))}))
 
 
 #: what items are called, and how they are indexed
