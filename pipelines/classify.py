@@ -8,11 +8,12 @@ Gives  a probability a class and where it comes from; 10 s on 2 cores the first 
     map          it is not: the logit of a row told from its name, by a map learned from those rows (`heads.class_map`)
 
 Both stand in one softmax. What the map's scores are worth beside the logits is found on stand-ins for videos of classes
-held out from the map (`heads.row_videos`); no clip is looked at. Objects seen add what ER and JigsawNet let them add,
-s = s_v + max(s_o, 0), with s_o the cosine of the joined names of the five likeliest objects and the class name, in
-spreads of either over the Kinetics names, and s_o a quarter as heavy as what the map says. The weight was settled on
-the 13 clips of the offline pack by nothing but I3D's own answers to them. Objects help where the action has a place or
-a thing of its own; where ImageNet has no name for what is seen (hands, a plain wall), they do harm: `--no-objects`.
+held out from the map (`heads.row_videos`); no clip is looked at. With `--objects` what is seen adds what ER and
+JigsawNet let it add, s = s_v + max(s_o, 0), with s_o the cosine of the joined names of the five likeliest objects and
+the class name, in spreads of either over the Kinetics names, and s_o a quarter as heavy as what the map says. The
+weight was settled on the 13 clips of the offline pack by nothing but I3D's own answers to them. Objects help where the
+action has a place or a thing of its own; where ImageNet has no name for what is seen (hands, a plain wall), they do
+harm, and of the three kinds of clip that could be tried two were worse with them: so they are asked for.
 
 Features lie in the store under the clip's content key, as `extract` puts them there, vectors of names under the names'
 keys; the map is made from the checkpoint once and kept under the root by the digest of all it depends on.
@@ -67,7 +68,7 @@ class ClassifyConfig:
     clip: str
     classes: tuple[str, ...]
     leave_out: tuple[str, ...] = ()
-    objects: bool = True
+    objects: bool = False
     device: str = "auto"
 
 

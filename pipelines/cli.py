@@ -1024,7 +1024,7 @@ def classify_command(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Kinetics classes to treat as never seen, between commas.")
     ] = None,
-    objects: Annotated[bool, typer.Option(help="Whether the objects seen count.")] = True,
+    objects: Annotated[bool, typer.Option("--objects", help="Let the objects seen count too.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     html: Annotated[bool, typer.Option("--html", help="Write a page below the root.")] = False,
     root: RootOption = ROOT,

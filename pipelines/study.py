@@ -145,6 +145,7 @@ class Study:
         """
         there = np.bincount(self.videos.labels, minlength=len(self.classes)) > 0
         split = self.protocol.split(number, self.classes, self._vectors() if self.protocol.needs_vectors else None)
+        videos.refuse_trained_on(self.videos, split.unseen, str(split))
         if empty := [name for name in split.classes if not there[self.classes.index(name)]]:
             raise UsageError(
                 f"{split} needs videos of {', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}; "

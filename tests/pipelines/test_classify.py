@@ -78,7 +78,7 @@ def test_of_several_contents_the_answers_are_those_of_each(used, clip):
 @pytest.mark.pack
 def test_without_objects_the_order_is_the_classifiers_own(used, clip):
     names = ("swinging legs", "high kick", "playing guitar", "yoga")
-    report = classify(ClassifyConfig(clip, names, objects=False), used)
+    report = classify(ClassifyConfig(clip, names), used)
     assert {answer.objects for answer in report.answers} == {0.0}
     seen = FeatureStore(used).find("i3d_k400")
     logits = dict(zip(seen.columns["logits"], seen.load(output="logits").mean()[0].tolist(), strict=True))
