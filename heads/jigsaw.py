@@ -43,7 +43,6 @@ class JigsawOptions:
 
     Attributes
     ----------
-    texts : kinds of text a class is a group of, joined with +; the paper's are verb phrases
     groups : align groups; False: one whole-video feature against one whole-class text (table 3)
     ge : `attention` (the paper's), `encoder` (the code's layer and gates), `none`
     consistency : on `excited` features, on `raw` ones before GE, or `none`
@@ -54,9 +53,9 @@ class JigsawOptions:
     dropout : in the encoder layer and its gates
     er_weight, cons_weight : of the ER and the consistency loss
     residual : projections and attention that start from the identity, for videos in the texts' own space
+    texts : kinds of text a class is a group of, joined with +; the paper's are verb phrases
     """
 
-    texts: str = "phrase"
     groups: bool = True
     ge: str = "attention"
     consistency: str = "excited"
@@ -68,6 +67,7 @@ class JigsawOptions:
     er_weight: float = 1.0
     cons_weight: float = 1.0
     residual: bool = False
+    texts: str = "phrase"
 
     def __post_init__(self) -> None:
         for name, known in (("ge", EXCITATIONS), ("consistency", CONSISTENCIES), ("target", TARGETS)):
