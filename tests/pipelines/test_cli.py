@@ -211,13 +211,17 @@ def test_a_stopped_run_commits_what_was_handed_over(zsar, tmp_path, films):
         make_video(films / f"v{i}.mp4", frames=10, seed=i)
     zsar("index", str(films), "--dataset", "d")
     for number in (signal.SIGINT, signal.SIGTERM):
+        count = tmp_path / f"{number.name}.count"
         process = subprocess.Popen(
             [sys.executable, "-c", RUN, "extract", "fake", "--dataset", "d", "--workers", "1"],
-            env=os.environ | {"ZSAR_ROOT": str(tmp_path / "root"), "FAKE_SECONDS": "0.2"},
+            env=os.environ | {"ZSAR_ROOT": str(tmp_path / "root"), "FAKE_SECONDS": "0.2", "FAKE_COUNT": str(count)},
             stderr=subprocess.PIPE,
             text=True,
         )
-        time.sleep(3)
+        end = time.monotonic() + 60
+        while not count.exists() or count.stat().st_size < 4:  # in the middle of it, however slow the start was
+            assert time.monotonic() < end
+            time.sleep(0.05)
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
