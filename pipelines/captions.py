@@ -9,7 +9,6 @@ A video's captions are its segments, in their order. A file read again replaces 
 """
 
 import gzip
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ import pyarrow.compute as pc
 from pipelines.config import IndexConfig
 from pipelines.errors import UsageError
 from pipelines.index import IndexReport
-from pipelines.text_files import Problem, lines
+from pipelines.text_files import Problem, json_lines, lines
 from stores.captions import SCHEMA as CAPTIONS
 from stores.captions import Captions, group_key
 from stores.failures import Failure, Failures
@@ -146,19 +145,8 @@ def _groups(path: str) -> Iterator[_Group | Problem]:
     if not os.path.isfile(path):
         raise UsageError(f"There is no file {path}. Captions are read from a local file of JSON lines.")
     with open(path, "rb") as file, gzip.open(file) if path.endswith(".gz") else file as stream:
-        for entry in lines(stream):  # type: ignore[arg-type]
-            if isinstance(entry, Problem):
-                yield entry
-                continue
-            number, line = entry
-            if not line.strip():
-                continue
-            try:
-                fields = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield Problem(number, f"is not JSON ({getattr(error, 'msg', error)})")
-                continue
-            yield _group(fields, number)
+        for entry in json_lines(lines(stream)):  # type: ignore[arg-type]
+            yield entry if isinstance(entry, Problem) else _group(entry[1], entry[0])
 
 
 def _group(fields: Any, number: int) -> _Group | Problem:

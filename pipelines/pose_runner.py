@@ -6,20 +6,18 @@ Reading takes a hundredth of a forward pass, so one thread does it. A batch alwa
 that neither batch mates nor order change a row; what does not fill a batch waits for the end.
 """
 
-import sys
 from collections.abc import Generator, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from extractors.base import PoseExtractor
-from extractors.errors import InputFault, NotFinite, Unreachable
+from extractors.errors import InputFault, Unreachable
 from extractors.poses import Poses
+from pipelines.forwards import checked, in_threads
 from pipelines.items import Item
 from pipelines.pose_places import PoseReader
 from pipelines.runner import Result
-from stores.features import ItemRows
 
 
 class Reader(Protocol):
@@ -66,22 +64,7 @@ class PoseRunner:
 
     def results(self, items: Iterable[Item], tick_s: float = 1.0) -> Generator[Result | None, None, None]:
         """Results in the order they are ready; None every `tick_s` seconds without one."""
-        pool = ThreadPoolExecutor(self._forwards, initializer=_one_core)
-        pending: set[Future[list[Result]]] = set()
-        try:
-            for batch in self._batches(items):
-                if isinstance(batch, Result):
-                    yield batch
-                    continue
-                while len(pending) >= 2 * self._forwards:
-                    done, pending = wait(pending, timeout=tick_s, return_when=FIRST_COMPLETED)
-                    yield from _told(done)
-                pending.add(pool.submit(self._forward, *batch))
-            while pending:
-                done, pending = wait(pending, timeout=tick_s, return_when=FIRST_COMPLETED)
-                yield from _told(done)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield from in_threads(self._batches(items), self._forward, self._forwards, tick_s)
 
     def _batches(self, items: Iterable[Item]) -> Generator[Result | tuple[str, list[_Entry]], None, None]:
         """Full batches as they fill, then what is left; and the sequences that cannot be used."""
@@ -128,24 +111,5 @@ class PoseRunner:
         found = []
         for row, member in enumerate(members):
             own = extractor.rows({output: values[row] for output, values in outputs.items()})
-            found.append(Result(member.item, name, _checked(member.item.key, own), member.order))
+            found.append(Result(member.item, name, checked(member.item.key, own), member.order))
         return found
-
-
-def _checked(key: bytes, rows: dict[str, np.ndarray]) -> ItemRows | InputFault:
-    for name, values in rows.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            return NotFinite(f"output {name} holds NaN or infinity")
-    return ItemRows(key, rows)
-
-
-def _told(done: set[Future[list[Result]]]) -> Generator[Result | None, None, None]:
-    if not done:
-        yield None
-    for future in done:
-        yield from future.result()
-
-
-def _one_core() -> None:
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)

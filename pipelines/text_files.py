@@ -156,7 +156,8 @@ def _is_numbered(sample: list[str]) -> bool:
     return bool(sample) and all(re.match(r"\s*\d+[\s,;:.)]+\S", line) for line in sample)
 
 
-def _json_lines(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record | Problem]:
+def json_lines(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[tuple[int, Any] | Problem]:
+    """Numbered documents, one a line; blank lines are passed over, and what is not JSON is a problem."""
     for entry in lines:
         if isinstance(entry, Problem):
             yield entry
@@ -165,11 +166,17 @@ def _json_lines(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record |
         if not line.strip():
             continue
         try:
-            fields = json.loads(line)
+            yield number, json.loads(line)
         except (ValueError, RecursionError) as error:  # a number too long is no JSONDecodeError
             yield Problem(number, f"is not JSON ({getattr(error, 'msg', error)})")
-            continue
-        yield from _from_fields(fields, number)
+
+
+def _json_lines(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record | Problem]:
+    for entry in json_lines(lines):
+        if isinstance(entry, Problem):
+            yield entry
+        else:
+            yield from _from_fields(entry[1], entry[0])
 
 
 def _json(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record | Problem]:

@@ -7,18 +7,16 @@ little of it is padding, and neither batch mates nor order change a row. What do
 """
 
 import itertools
-import sys
 from collections.abc import Generator, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
 
 from extractors.base import TextExtractor
-from extractors.errors import InputFault, NotFinite
+from extractors.errors import InputFault
+from pipelines.forwards import checked, in_threads
 from pipelines.items import TextItem
 from pipelines.runner import Result
-from stores.features import ItemRows
 
 _TOKENISED_AT_ONCE = 4096
 
@@ -49,22 +47,7 @@ class TextRunner:
 
     def results(self, items: Iterable[TextItem], tick_s: float = 1.0) -> Generator[Result | None, None, None]:
         """Results in the order they are ready; None every `tick_s` seconds without one."""
-        pool = ThreadPoolExecutor(self._forwards, initializer=_one_core)
-        pending: set[Future[list[Result]]] = set()
-        try:
-            for batch in self._batches(items):
-                if isinstance(batch, Result):
-                    yield batch
-                    continue
-                while len(pending) >= 2 * self._forwards:
-                    done, pending = wait(pending, timeout=tick_s, return_when=FIRST_COMPLETED)
-                    yield from _told(done)
-                pending.add(pool.submit(self._forward, *batch))
-            while pending:
-                done, pending = wait(pending, timeout=tick_s, return_when=FIRST_COMPLETED)
-                yield from _told(done)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        yield from in_threads(self._batches(items), self._forward, self._forwards, tick_s)
 
     def _batches(
         self, items: Iterable[TextItem]
@@ -100,24 +83,5 @@ class TextRunner:
         found = []
         for row, member in enumerate(members):
             own = extractor.rows({output: values[row] for output, values in outputs.items()}, len(member.tokens))
-            found.append(Result(member.item, name, _checked(member.item.key, own), member.order))
+            found.append(Result(member.item, name, checked(member.item.key, own), member.order))
         return found
-
-
-def _checked(key: bytes, rows: dict[str, np.ndarray]) -> ItemRows | InputFault:
-    for name, values in rows.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            return NotFinite(f"output {name} holds NaN or infinity")
-    return ItemRows(key, rows)
-
-
-def _told(done: set[Future[list[Result]]]) -> Generator[Result | None, None, None]:
-    if not done:
-        yield None
-    for future in done:
-        yield from future.result()
-
-
-def _one_core() -> None:
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)

@@ -1,0 +1,58 @@
+"""Full batches to forward threads, results back in the order they are ready: what runners of texts and poses share.
+
+A batch may be a `Result` already (an item that cannot be used); it is passed on. At most two batches a thread wait, so
+memory does not grow with the number of items.
+"""
+
+import sys
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+
+from extractors.errors import InputFault, NotFinite
+from pipelines.runner import Result
+from stores.features import ItemRows
+
+
+def in_threads(
+    batches: Iterable[Result | tuple[Any, ...]], forward: Callable[..., list[Result]], threads: int, tick_s: float
+) -> Generator[Result | None, None, None]:
+    """Results of `forward(*batch)`, on threads of one core each on a CPU; None every `tick_s` seconds without one."""
+    pool = ThreadPoolExecutor(threads, initializer=_one_core)
+    pending: set[Future[list[Result]]] = set()
+    try:
+        for batch in batches:
+            if isinstance(batch, Result):
+                yield batch
+                continue
+            while len(pending) >= 2 * threads:
+                done, pending = wait(pending, timeout=tick_s, return_when=FIRST_COMPLETED)
+                yield from _told(done)
+            pending.add(pool.submit(forward, *batch))
+        while pending:
+            done, pending = wait(pending, timeout=tick_s, return_when=FIRST_COMPLETED)
+            yield from _told(done)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def checked(key: bytes, rows: dict[str, np.ndarray]) -> ItemRows | InputFault:
+    """The rows of an item, or the fault that some of them are not finite."""
+    for name, values in rows.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            return NotFinite(f"output {name} holds NaN or infinity")
+    return ItemRows(key, rows)
+
+
+def _told(done: set[Future[list[Result]]]) -> Generator[Result | None, None, None]:
+    if not done:
+        yield None
+    for future in done:
+        yield from future.result()
+
+
+def _one_core() -> None:
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
