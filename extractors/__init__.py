@@ -29,6 +29,7 @@ EXTRACTORS = {
     "glove_50d": "extractors.word_vectors:GloVe50d",
     "word_vectors": "extractors.word_vectors:WordVectors",
     "sent2vec": "extractors.sent2vec:Sent2Vec",
+    "mediapipe": "extractors.mediapipe_pose:MediaPipePose",
     "stgcn": "extractors.stgcn:STGCN",
     "stgcn_small": "extractors.stgcn:STGCNSmall",
 }

@@ -7,13 +7,15 @@ arrays to the rows stored.
     video ─clips.read─▶ units (n, T, H, W, 3) uint8 ─batched─▶ __call__ ─▶ {output: (n, ...)} ─rows─▶ {output: (r, ...)}
     text ─tokens─▶ unit (length,) int32 ─batched by length─▶ __call__ ─▶ {output: (1, ...)} ─rows─▶ {output: (r, ...)}
     poses ─unit─▶ unit (3, T, V, M) float32 ─batched─▶ __call__ ─▶ {output: (1, ...)} ─rows─▶ {output: (r, ...)}
+    video ─clips.stream─▶ frames, one after another ─▶ __call__ ─▶ {output: (T, ...)}, which are its rows
 
-A video unit is a clip, a frame being a clip of T = 1; a text is one unit, and so is a sequence of poses.
+A video unit is a clip, a frame being a clip of T = 1; a text is one unit, and so is a sequence of poses. A tracker
+remembers the frame before: its unit is a whole video, and there is nothing to batch.
 """
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,10 +29,14 @@ from extractors.sampling import Geometry, Sampling, View
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """One stored output: the shape of one row and its stored dtype; an item has as many rows in each output."""
+    """One stored output: the shape of one row and its stored dtype; an item has as many rows in each output.
+
+    `gaps`: its rows may hold NaN, where nothing was seen. In any other output NaN is a fault.
+    """
 
     shape: tuple[int, ...]
     dtype: str
+    gaps: bool = False
 
 
 class Extractor(abc.ABC):
@@ -77,7 +83,10 @@ class Extractor(abc.ABC):
             weights=weights_digest,
             sampling=self.sampled(),
             preprocessing=self.preprocessed(),
-            outputs={name: {"shape": list(o.shape), "dtype": o.dtype} for name, o in self.outputs.items()},
+            outputs={
+                name: {"shape": list(o.shape), "dtype": o.dtype} | ({"gaps": True} if o.gaps else {})
+                for name, o in self.outputs.items()
+            },
             precision=self.precision,
             probe=probe if self.kind == "video" else "",
         )
@@ -177,6 +186,48 @@ class VideoExtractor(Extractor):
     @abc.abstractmethod
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The rows of one item from the per-unit arrays of its n units, in the dtypes of `outputs`."""
+
+
+class Tracker(Extractor):
+    """An extractor that goes through a whole video frame by frame and remembers the one before; a row a frame.
+
+    Parameters
+    ----------
+    weights, precision : as Extractor
+    options : mapping, optional
+        In place of `default_options`, of their names and types; part of the recipe.
+    """
+
+    kind = "video"
+    default_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self, weights: str | None = None, precision: str = "fp32", options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(weights, precision)
+        self.options = {**self.default_options, **(options or {})}
+
+    @abc.abstractmethod
+    def wanted(self, times: np.ndarray) -> np.ndarray:
+        """(T,) int64, rising: which of the frames that are shown at `times` (n,) seconds it looks at."""
+
+    @abc.abstractmethod
+    def __call__(self, units: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+        """The rows of one video, in the dtypes of `outputs`.
+
+        Parameters
+        ----------
+        units : T frames (h, w, 3) uint8, RGB, upright, in the order shown
+
+        Returns
+        -------
+        dict of name to (T, ...)
+
+        Raises
+        ------
+        InputFault
+            A video that gives no rows; or what the frames themselves raise.
+        """
 
 
 class TextExtractor(Extractor):

@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,6 +136,48 @@ def read(
     if missing:
         raise Corrupt(f"{missing} of the {len(uses)} frames needed did not come out of the decoder")
     return out
+
+
+def stream(
+    uri: str, choose: Callable[[np.ndarray], np.ndarray], span_s: tuple[float, float] | None = None
+) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+    """The frames of one video as they are decoded, for whoever looks at them one after another.
+
+    Parameters
+    ----------
+    uri : str
+        A local path or anything fsspec opens.
+    choose : callable
+        Gives the rising numbers of the frames wanted, of the times (n,) in seconds at which all are shown.
+    span_s : (start, end), optional
+        The part of an untrimmed video that is the item, in seconds.
+
+    Returns
+    -------
+    times : (T, 2) float32, seconds from the first frame of the item; each frame stands until the next one
+    frames : T times (h, w, 3) uint8, RGB, upright; only one is in memory
+
+    Raises
+    ------
+    InputFault, MachineFault
+        As `read`; what only decoding shows, while the frames are taken.
+    """
+    timeline = _scan(uri)
+    first, last = _span_of(timeline, span_s)
+    shown = timeline.times[first:last] - timeline.times[first]
+    chosen = choose(timeline.times[first:last])
+    end = shown[-1] + (shown[-1] / (len(shown) - 1) if len(shown) > 1 else 1 / 25)
+    starts = shown[chosen]
+    return np.stack([starts, [*starts[1:], end]], 1).astype(np.float32), _all_of(uri, timeline, chosen + first)
+
+
+def _all_of(uri: str, timeline: Timeline, wanted: np.ndarray) -> Iterator[np.ndarray]:
+    missing = len(wanted)
+    for _, rgb in _frames(uri, timeline, {int(frame) for frame in wanted}):
+        missing -= 1
+        yield rgb
+    if missing:
+        raise Corrupt(f"{missing} of the {len(wanted)} frames needed did not come out of the decoder")
 
 
 def thumbnails(uri: str, count: int, height: int) -> list[np.ndarray]:

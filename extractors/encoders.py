@@ -3,9 +3,9 @@
     text ─tokenizer─▶ (length,) int32 ─padded to L─▶ (B, L) ─transformer─▶ hidden states (B, L, D)
     hidden states ─mean over the text's tokens─▶ features (D,) float32;   or as they are ─▶ tokens (length, D) float16
 
-The forward pass is that of transformers, on one core as fast as its matrix products are. What makes it fast is the
-batches: texts of about one length, so that little is padding (a caption in a batch of 32 others is padded to over twice
-its length), and bf16 where asked.
+The forward pass is that of transformers, or for BERT one of the same bits (`extractors.bert`), on one core as fast as
+its matrix products are. What makes it fast is the batches: texts of about one length, so that little is padding (a
+caption in a batch of 32 others is padded to over twice its length), and bf16 where asked.
 
 L is the length rounded up to a multiple of 2 to 32, of 4 to 64, of 8 to 128 and of 32 above. B is fixed by L, about
 `tokens_a_batch` / L, so that a row has the same bits whatever its batch mates and its place among them. Attention is
@@ -28,7 +28,7 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,7 +70,6 @@ _MINILM = _UNCASED_BERT | {
 # longest length a step holds to, and the step
 _STEPS = ((32, 2), (64, 4), (128, 8), (1 << 30, 32))
 _LEAST = 8
-_INITIAL_STD = 0.02  # BERT's
 
 
 class TransformerEncoder(TextExtractor):
@@ -89,7 +88,8 @@ class TransformerEncoder(TextExtractor):
         ("cuda", "bf16"): 32768,
     }
 
-    _model: Any = None
+    _network: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    _where: torch.device
     _device = "cpu"
 
     @property
@@ -194,16 +194,17 @@ class TransformerEncoder(TextExtractor):
         BadWeights
             The weights are damaged, or lack arrays of the network.
         """
-        from extractors import folding
+        from extractors import bert, folding
 
-        where, dtype = folding.placed(device, self.precision)
+        self._where, dtype = folding.placed(device, self.precision)
         _ = self._tokenizer
-        seed = weights.random_seed(self.weights)
-        with _quiet():
-            model = _read(self.folder) if seed is None else _random(self.settings, seed)
-        if self.layers_run is not None:
-            del model.encoder.layer[self.layers_run :]
-        self._model, self._device = model.to(where, dtype).eval(), where.type
+        if bert.is_plain(self.settings):
+            seed = weights.random_seed(self.weights)
+            arrays = _read(self.weights_path(), self.settings) if seed is None else bert.random(self.settings, seed)
+            self._network = bert.Bert(arrays, self.settings, self.layers_run, self._where, dtype)
+        else:
+            self._network = _transformers_own(self.folder, self.layers_run, self._where, dtype)
+        self._device = self._where.type
         self(np.zeros(self.shape(_LEAST), np.int32))
 
     def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
@@ -214,7 +215,7 @@ class TransformerEncoder(TextExtractor):
         ExtractorError
             Not loaded, or another shape or dtype: a batch of another size would change the last bits of its rows.
         """
-        if self._model is None:
+        if self._network is None:
             raise ExtractorError(f"{self.name} was called before load(device).")
         if units.ndim != 2 or units.shape != self.shape(units.shape[1]) or units.dtype != np.int32:
             wanted = self.shape(units.shape[-1])
@@ -225,11 +226,10 @@ class TransformerEncoder(TextExtractor):
         import torch
 
         with torch.inference_mode():
-            ids = torch.from_numpy(units).to(self._model.device, torch.long)
+            ids = torch.from_numpy(units).to(self._where, torch.long)
             mask = ids >= 0
             ids = ids.masked_fill(~mask, self.settings.get("pad_token_id") or 0)
-            hidden = self._model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
-            return self.finished(hidden.float(), mask)
+            return self.finished(self._network(ids, mask).float(), mask)
 
     def columns(self) -> dict[str, list[str]]:
         """None has a name."""
@@ -395,7 +395,29 @@ class BertTokens(TransformerEncoder):
             return {"tokens": units["tokens"][:length].astype(np.float16)}
 
 
-def _read(folder: Path) -> Any:
+def _read(file: Path, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a BERT by their published names; BadWeights where the file is damaged or lacks some."""
+    from extractors import bert
+
+    read = weights.safetensors if file.suffix == ".safetensors" else weights.state_dict
+    wanted = bert.shapes(settings)
+    found = {bert.published_name(name): values for name, values in read(file).items()}
+    return weights.checked({name: found[name] for name in wanted if name in found}, wanted, file)
+
+
+def _transformers_own(
+    folder: Path, layers: int | None, where: torch.device, dtype: torch.dtype
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The network of a folder of any architecture, as transformers runs it."""
+    with _quiet():
+        model = _transformers_model(folder)
+    if layers is not None:
+        del model.encoder.layer[layers:]
+    model = model.to(where, dtype).eval()
+    return lambda ids, mask: model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+
+
+def _transformers_model(folder: Path) -> Any:
     """The network of a folder in float32.
 
     Raises
@@ -432,26 +454,6 @@ def _read(folder: Path) -> Any:
             f"{file} is {what}. Lacking: {', '.join(lacking[:3]) or 'none'}{' ...' if lacking[3:] else ''}. "
             f"Of another shape: {', '.join(other[:3]) or 'none'}."
         )
-    return model
-
-
-def _random(settings: dict[str, Any], seed: int) -> Any:
-    """A network of this configuration, its weights drawn as BERT's are before training."""
-    import torch
-    import transformers
-
-    with torch.random.fork_rng(devices=[]):
-        config: Any = transformers.AutoConfig.for_model(**settings)
-        build: Any = transformers.AutoModel.from_config
-        model = build(config, attn_implementation="eager", dtype=torch.float32)
-    draw = np.random.default_rng(seed)
-    with torch.no_grad():
-        for name, parameter in sorted(model.named_parameters()):
-            if parameter.ndim > 1:
-                values = draw.standard_normal(tuple(parameter.shape), np.float32) * np.float32(_INITIAL_STD)
-                parameter.copy_(torch.from_numpy(values))
-            else:
-                parameter.fill_(float(name.endswith("weight")))
     return model
 
 

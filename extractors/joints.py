@@ -251,6 +251,16 @@ MEDIAPIPE_33 = Layout(
 LAYOUTS = {each.name: each for each in (NTU_25, KINECT_20, KINECT_20_UTD, OPENPOSE_18, COCO_17, MEDIAPIPE_33)}
 
 _SHOULDERS, _HIPS = "left shoulder + right shoulder", "left hip + right hip"
+_MEDIAPIPE_TO_KINECT = {
+    "hip centre": _HIPS,
+    "spine": f"{_HIPS} + {_SHOULDERS}",
+    "shoulder centre": _SHOULDERS,
+    "head": "left ear + right ear",
+    "left hand": "left pinky + left index",
+    "right hand": "right pinky + right index",
+    "left foot": "left foot tip",
+    "right foot": "right foot tip",
+}
 #: target joint to the source joints it is the mean of; joints of one name in both are not repeated
 _TABLES: dict[tuple[str, str], dict[str, str]] = {
     ("kinect-20-utd", "kinect-20"): {},
@@ -276,4 +286,6 @@ _TABLES: dict[tuple[str, str], dict[str, str]] = {
         "left foot": "left foot tip",
         "right foot": "right foot tip",
     },
+    ("mediapipe-33", "kinect-20"): _MEDIAPIPE_TO_KINECT,
+    ("mediapipe-33", "kinect-20-utd"): _MEDIAPIPE_TO_KINECT,
 }

@@ -19,9 +19,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-
-import simplemma
+from types import MappingProxyType, ModuleType
 
 from extractors.errors import ExtractorError
 
@@ -250,13 +248,20 @@ def _shorter(word: str) -> str:
     if word.endswith("ing"):
         verb = _verb_of(word) if shorter == word else _without_wrong_e(shorter, word[:-3])
         return verb[:-1] if verb.endswith("ll") and _listed(f"{verb[:-1]}s") == verb[:-1] else verb  # travell-ing
-    unknown = shorter == word and not simplemma.is_known(word, lang="en")
+    unknown = shorter == word and not _dictionary().is_known(word, lang="en")
     return word[:-1] if unknown and re.search(r"\w\w[^aiosu]s$", word) else shorter
+
+
+def _dictionary() -> ModuleType:
+    """simplemma, when a lemma is asked for: reading names needs none of it."""
+    import simplemma
+
+    return simplemma
 
 
 def _listed(word: str) -> str:
     """The dictionary's lemma, in lower case: it writes "American"."""
-    return str(simplemma.lemmatize(word, lang="en")).lower()
+    return str(_dictionary().lemmatize(word, lang="en")).lower()
 
 
 def _gerunds(word: str) -> tuple[str, ...]:
@@ -280,7 +285,7 @@ def _verb_of(gerund: str) -> str:
         guesses = [f"{stem}e", stem]  # bak-ing, serv-ing, breath-ing before visit-ing
     else:
         guesses = [stem, f"{stem}e"]  # cast-ing before wrestl-ing
-    return next((guess for guess in guesses if simplemma.is_known(guess, lang="en")), gerund)
+    return next((guess for guess in guesses if _dictionary().is_known(guess, lang="en")), gerund)
 
 
 def _base_of_verb(word: str) -> str:

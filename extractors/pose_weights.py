@@ -38,12 +38,15 @@ class About:
         Whose sequences, or empty.
     classes : tuple of str
         All that it was trained on, in the order of the classifier's outputs; empty where only `dataset` is known: all.
+    kept_back : bool
+        Whether a fifth of the sequences, which GZSL judges on, was kept from the training.
     """
 
     layout: str
     form: Form | None
     dataset: str = ""
     classes: tuple[str, ...] = ()
+    kept_back: bool = False
 
     def metadata(self) -> dict[str, str]:
         """For the header of a safetensors file."""
@@ -93,6 +96,7 @@ def _of_header(path: Path) -> About:
         fields: dict[str, Any] = json.loads(text)
         form = Form(**fields["form"])
         found = About(joints.layout(fields["layout"]).name, form, fields["dataset"], tuple(fields["classes"]))
+        found = dataclasses.replace(found, kept_back=bool(fields.get("kept_back", False)))
     except (ValueError, TypeError, LookupError, ExtractorError) as error:
         raise BadWeights(f"{path} says nonsense of what it was trained on: {error}. Train it again.") from error
     check(form, str(path))

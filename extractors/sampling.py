@@ -109,6 +109,34 @@ class Sampling:
         return _frame_at(shown, wanted), spans.astype(np.float32)
 
 
+def every(times: np.ndarray, stride: int = 1, fps: float = 0.0) -> np.ndarray:
+    """Numbers of the frames of a whole video, every `stride` of them.
+
+    Parameters
+    ----------
+    times : (n,) float64, seconds, increasing
+    stride : int
+    fps : float
+        The clock: of each of its ticks the frame on screen, each frame once. 0: the video's own frames.
+
+    Returns
+    -------
+    (T,) int64, rising
+
+    Examples
+    --------
+    >>> every(np.arange(5) / 25, stride=2)
+    array([0, 2, 4])
+    >>> every(np.arange(10) / 30, fps=10)
+    array([0, 3, 6, 9])
+    """
+    if not fps:
+        return np.arange(0, len(times), stride)
+    shown = times - times[0]
+    period = shown[-1] / max(len(shown) - 1, 1)
+    return np.unique(_frame_at(shown, np.arange(0, shown[-1] + period / 2, stride / fps) + period / 2))
+
+
 def _frame_at(shown: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Number of the frame on screen at each wanted time."""
     return np.clip(np.searchsorted(shown, wanted, side="right") - 1, 0, len(shown) - 1)

@@ -256,10 +256,10 @@ def safetensors(path: Path) -> dict[str, np.ndarray]:
     Raises
     ------
     BadWeights
-        Not a safetensors file, cut short, or of a type numpy has no name for.
+        Not a safetensors file, or cut short.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file  # NumPy has no bfloat16
 
     try:
         loaded = load_file(path)
@@ -268,7 +268,7 @@ def safetensors(path: Path) -> dict[str, np.ndarray]:
             f"{path} cannot be read as a safetensors file: {_first_line(error)}. Give the file as it was published."
         ) from error
     kept = {name: value for name, value in loaded.items() if not name.endswith("num_batches_tracked")}
-    return {name: np.asarray(value, np.float32) for name, value in kept.items()}
+    return {name: value.float().numpy() for name, value in kept.items()}
 
 
 def pickled_arrays(path: Path) -> dict[str, np.ndarray]:

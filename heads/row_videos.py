@@ -90,12 +90,13 @@ def stand_ins(
     units = unit(centred)
     labels = np.repeat(np.arange(len(rows)), draws)
     noise = np.random.RandomState(seed).randn(len(labels), len(rows)) @ units / np.sqrt(len(rows))
+    own, blurring = units[labels] @ centred.T, noise @ centred.T
     low, high = 0.0, 1e3
     for _ in range(20):  # the share of right answers falls with the blur
         blur = (low + high) / 2
-        right = ((units[labels] + blur * noise) @ centred.T).argmax(1) == labels
+        right = (own + blur * blurring).argmax(1) == labels
         low, high = (blur, high) if right.mean() > top1 else (low, blur)
-    logits = (units[labels] + low * noise) @ centred.T
+    logits = own + low * blurring
     strengths = np.geomspace(0.005, 20, 60)
     strength = min(strengths, key=lambda a: _surprise(a * logits, labels))
     return strength * (units[labels] + low * noise), labels
@@ -108,8 +109,13 @@ def calibrate(rows: np.ndarray, texts: Texts, options: MapOptions, parts: int = 
         candidates(rows, texts, options, kept, videos, labels, seed)
         for seed, (kept, _) in enumerate(folds(len(rows), parts, seed=1))
     ]
-    scale, shift = _best(lists)
-    errors = [calibration_error(one.logits(*_best([x for x in lists if x is not one])), one.own) for one in lists]
+    pairs = [(float(scale), float(shift)) for scale in _SCALES for shift in _SHIFTS]
+    surprises = np.array([[_surprise(one.logits(*pair), one.own) for pair in pairs] for one in lists])
+    scale, shift = pairs[surprises.sum(0).argmin()]
+    errors = []
+    for i, one in enumerate(lists):
+        best = pairs[np.delete(surprises, i, 0).sum(0).argmin()]
+        errors.append(calibration_error(one.logits(*best), one.own))
     return Calibration(scale, shift, float(np.mean(errors)))
 
 
@@ -160,12 +166,6 @@ def _list(draw: np.random.RandomState, label: int, sides: Sequence[np.ndarray], 
         own = bool(np.isin(label, side))
         others.append(draw.choice(side[side != label], half - own, replace=False))
     return np.concatenate([[label], *others])
-
-
-def _best(lists: Sequence[Lists]) -> tuple[float, float]:
-    """The scale and shift of the likeliest joint answer, over a grid."""
-    pairs = [(float(scale), float(shift)) for scale in _SCALES for shift in _SHIFTS]
-    return min(pairs, key=lambda pair: sum(_surprise(one.logits(*pair), one.own) for one in lists))
 
 
 def _surprise(logits: np.ndarray, own: np.ndarray) -> float:

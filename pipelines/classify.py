@@ -21,12 +21,13 @@ keys; the map is made from the checkpoint once and kept under the root by the di
 Papers: METHODS sections 3 and 4 for objects; `heads.class_map` and `heads.row_videos` for the rest.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from heads.class_map import ClassMap, MapOptions
 from heads.row_videos import Calibration, calibrate, softmax
 from pipelines.config import ExtractConfig, IndexConfig
 from pipelines.errors import UsageError
+from stores.errors import WriteFailed
 from stores.features import FeatureSet, FeatureStore, positions
 from stores.keys import KEY_BYTES, text_key
 from stores.root import Root
@@ -47,7 +49,8 @@ TEMPLATES = ("{}", "a video of a person {}", "someone is doing {}", "a person {}
 OBJECT_WEIGHT = 0.25
 _SET = "classify"
 _KINDS = {SENTENCES: "description", WORDS: "class"}  # which texts of the set an encoder reads
-_VERSION = 1  # of how the map is made
+_VERSION = 2  # of how the map is made
+_FORMS = ("names", "forms.json")
 _NEAREST, _SOURCES, _OBJECTS = 5, 3, 5
 _FRAMES, _FRAME_HEIGHT = 6, 120
 
@@ -122,7 +125,7 @@ class Model:
     rows : (S, D) float32
     texts : encodings of the names, (S, A_i) float32
     calibration : of the map's scores beside the logits
-    words : full name of the feature set of word vectors; finding it anew would open their file
+    sets : full names of the feature sets of sentences and of word vectors; finding them anew would open large files
     """
 
     names: tuple[str, ...]
@@ -130,7 +133,7 @@ class Model:
     rows: np.ndarray
     texts: tuple[np.ndarray, ...]
     calibration: Calibration
-    words: str
+    sets: tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,17 +159,18 @@ def classify(config: ClassifyConfig, root: Root) -> ClassifyReport:
         As `extract` does.
     """
     started = time.monotonic()
-    names = checked(config.classes)
+    form = _Forms(root)
+    names = checked(config.classes, form)
     _path(config)
-    model = made(root, config.device)
-    left_out = _numbers(config.leave_out, model)
-    _check_words([n for n in names if _number(n, model, left_out) is None], model, root)
+    model = made(root, config.device, names)
+    left_out = _left_out(config.leave_out, model, form)
+    numbers = [_number(form(name), model, left_out) for name in names]
+    texts = _known(names, numbers, encoded(names, root, config.device, model.sets))
     seen = _features(config, root)
-    told = [_told(seen)]
-    texts, objects = encoded(names, root, config.device, told, model.words)
-    fitted = _fitted(model, left_out)
-    answers = _answers(dataclasses.replace(config, classes=names), model, fitted, seen, (texts, objects[0]))
+    told = _vectors(SENTENCES, [_told(seen)], root, config.device, model.sets[0])[0] if config.objects else None
+    answers = _answers(names, numbers, model, _fitted(model, left_out), seen, texts, told)
     odds = softmax(seen.logits)
+    form.save()
     kept = len(model.names) - len(left_out)
     return ClassifyReport(
         config.clip,
@@ -182,25 +186,25 @@ def classify(config: ClassifyConfig, root: Root) -> ClassifyReport:
 
 def answers_of(keys: Sequence[bytes], classes: Sequence[str], root: Root) -> list[tuple[Answer, ...]]:
     """The answers for contents that have both features already, as `classify` gives them for one clip."""
-    config = ClassifyConfig("", checked(classes))
-    model = made(root, config.device)
-    _check_words([n for n in config.classes if _number(n, model, set()) is None], model, root)
+    names = checked(classes)
+    model = made(root, also=names)
+    numbers = [_number(unspaced(name), model, set()) for name in names]
+    texts = _known(names, numbers, encoded(names, root, "auto", model.sets))
     sets = _sets(root)
-    contents = [seen for key in keys if (seen := _stored(key, sets))]
     fitted = _fitted(model, set())
-    texts, objects = encoded(config.classes, root, config.device, list(map(_told, contents)), model.words)
-    told = zip(contents, objects, strict=True)
-    return [_answers(config, model, fitted, seen, (texts, own)) for seen, own in told]
+    return [
+        _answers(names, numbers, model, fitted, seen, texts) for key in keys if (seen := _stored(key, sets)) is not None
+    ]
 
 
-def checked(classes: Sequence[str]) -> tuple[str, ...]:
+def checked(classes: Sequence[str], form_of: Callable[[str], str] = unspaced) -> tuple[str, ...]:
     """The names without blanks around them; UsageError where there is none, or two are one class."""
     names = tuple(name for name in (" ".join(each.split()) for each in classes) if name)
     if not names:
         raise UsageError('No class names to choose from: give some with --classes "juggling, welding, playing chess".')
     by_form: dict[str, str] = {}
     for name in names:
-        form = unspaced(name)
+        form = form_of(name)
         if not form:
             raise UsageError(f"The class name {name!r} holds no word. Give words, such as `playing chess`.")
         if form in by_form:
@@ -228,23 +232,24 @@ def _fitted(model: Model, left_out: set[int]) -> _Fitted:
 
 
 def _answers(
-    config: ClassifyConfig,
+    names: Sequence[str],
+    numbers: Sequence[int | None],
     model: Model,
     fitted: _Fitted,
     seen: _Seen,
-    encodings: tuple[tuple[np.ndarray, ...], np.ndarray],
+    texts: tuple[np.ndarray, ...],
+    told: np.ndarray | None = None,
 ) -> tuple[Answer, ...]:
-    """Joint softmax over the names; `encodings` are those of the names, and the vector of the objects seen."""
-    texts, told = encodings
-    names, by_name = config.classes, fitted.map
-    numbers = [_number(name, model, fitted.left_out) for name in names]
+    """Joint softmax over the names; `texts` are their encodings, `told` that of the objects seen, where they count."""
+    by_name = fitted.map
     scores = by_name.scores(seen.features[None], texts)[0] * by_name.length_
     mapped = model.calibration.scale * scores + model.calibration.shift
     logits = np.where([n is None for n in numbers], mapped, [0.0 if n is None else seen.logits[n] for n in numbers])
-    usual = by_name.scores(seen.features[None], [encoding[fitted.kept] for encoding in model.texts])
-    spread = model.calibration.scale * by_name.length_ * usual.std()
-    extra = object_evidence(told, texts[0], model.texts[0]) * spread * OBJECT_WEIGHT
-    extra = extra if config.objects else np.zeros(len(names))
+    extra = np.zeros(len(names))
+    if told is not None:
+        usual = by_name.scores(seen.features[None], [encoding[fitted.kept] for encoding in model.texts])
+        spread = model.calibration.scale * by_name.length_ * usual.std()
+        extra = object_evidence(told, texts[0], model.texts[0]) * spread * OBJECT_WEIGHT
     odds = softmax(logits + extra)
     rests = by_name.sources(texts, _SOURCES)
     found = [
@@ -286,18 +291,40 @@ def _told(seen: _Seen) -> str:
     return ", ".join(seen.things[int(i)] for i in seen.ids[:_OBJECTS])
 
 
-def _number(name: str, model: Model, left_out: set[int]) -> int | None:
-    """Which of the classifier's classes a name means."""
-    form = unspaced(name)
+def _number(form: str, model: Model, left_out: set[int]) -> int | None:
+    """Which of the classifier's classes a name in one piece means."""
     number = model.forms.index(form) if form in model.forms else None
     return None if number in left_out else number
 
 
-def _numbers(names: Sequence[str], model: Model) -> set[int]:
-    numbers = {name: _number(name, model, set()) for name in names if name.strip()}
+def _left_out(names: Sequence[str], model: Model, form_of: Callable[[str], str]) -> set[int]:
+    numbers = {name: _number(form_of(name), model, set()) for name in names if name.strip()}
     if strange := [name for name, number in numbers.items() if number is None]:
         raise UsageError(f"Only classes of Kinetics-400 can be left out; {', '.join(strange)} is none of them.")
     return {number for number in numbers.values() if number is not None}
+
+
+class _Forms:
+    """`unspaced`, remembered below the root: the dictionary of lemmas takes half a second to read."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._known: dict[str, str] = {}
+        if root.exists(*_FORMS):
+            with root.fs.open(root.path(*_FORMS), "rb") as stream:
+                self._known = json.load(stream)
+        self._saved = len(self._known)
+
+    def __call__(self, name: str) -> str:
+        if name not in self._known:
+            self._known[name] = unspaced(name)
+        return self._known[name]
+
+    def save(self) -> None:
+        """Keep what is new; a root that may only be read is done without."""
+        if len(self._known) > self._saved:
+            with contextlib.suppress(WriteFailed):
+                self._root.write_text(json.dumps(self._known), *_FORMS)
 
 
 # -- the clip ---------------------------------------------------------------------------------------------------------
@@ -379,50 +406,39 @@ def _reason(key: bytes, root: Root) -> str:
 # -- the names --------------------------------------------------------------------------------------------------------
 
 
-def _check_words(names: Sequence[str], model: Model, root: Root) -> None:
-    """Each name must have a word that the vocabulary knows: the encoder of sentences takes any letters for words."""
-    stored = FeatureStore(root).get(model.words)
-    if not names or (stored is not None and (positions(stored.keys(), _keys(list(map(readable, names)))) >= 0).all()):
-        return
-    import extractors
-    from extractors.errors import InputFault
-
-    words: Any = extractors.find(WORDS)()
-    tokens = words.tokens([readable(name) for name in names])
-    strange = [name for name, found in zip(names, tokens, strict=True) if isinstance(found, InputFault)]
+def _known(
+    names: Sequence[str], numbers: Sequence[int | None], texts: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, ...]:
+    """The encodings, if each name has a word that the vocabulary knows: MiniLM takes any letters for words."""
+    lacking = np.isnan(texts[-1]).any(1)
+    strange = [name for name, number, lacks in zip(names, numbers, lacking, strict=True) if lacks and number is None]
     if strange:
         shown = ", ".join(map(repr, strange))
         raise UsageError(f"No word of {shown} is in the vocabulary of {WORDS}. Give the class other words.")
+    return texts
 
 
-def encoded(
-    names: Sequence[str], root: Root, device: str, objects: Sequence[str] = (), words: str = ""
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Encodings of names and of texts of objects, from the store; what it lacks is computed first.
+def encoded(names: Sequence[str], root: Root, device: str, sets: tuple[str, str]) -> tuple[np.ndarray, ...]:
+    """Encodings of names, from the store; what it lacks is computed first.
 
     Parameters
     ----------
     names : class names
-    objects : texts of objects
-    words : full name of the feature set of word vectors, where it is known
+    sets : full names of the feature sets of sentences and of word vectors
 
     Returns
     -------
-    texts : (K, A) float32 for each of `TEMPLATES`, then the mean word vector, NaN for a name without a known word
-    told : (objects, A) float32
+    (K, A) float32 for each of `TEMPLATES`, then the mean word vector, NaN for a name without a known word
     """
     plain = [readable(name) for name in names]
     told = [template.format(name) for template in TEMPLATES for name in plain]
-    sentences = _vectors(SENTENCES, told + list(objects), root, device)
-    means = _vectors(WORDS, plain, root, device, words)
-    each = np.split(sentences, np.arange(1, len(TEMPLATES) + 1) * len(plain))
-    return (*each[:-1], means), each[-1]
+    sentences = _vectors(SENTENCES, told, root, device, sets[0])
+    return (*np.split(sentences, len(TEMPLATES)), _vectors(WORDS, plain, root, device, sets[1]))
 
 
-def _vectors(extractor: str, texts: Sequence[str], root: Root, device: str, name: str = "") -> np.ndarray:
+def _vectors(extractor: str, texts: Sequence[str], root: Root, device: str, name: str) -> np.ndarray:
     """(n, A) float32, a row a text; NaN where a text has no vector. Texts without one are encoded first."""
     keys = _keys(texts)
-    name = name or _set_names((extractor,), root)[0]
     feature_set = FeatureStore(root).get(name)
     at = np.full(len(keys), -1) if feature_set is None else positions(feature_set.keys(), keys)
     if (at < 0).any():
@@ -463,8 +479,8 @@ def _add(texts: Sequence[str], kind: str, root: Root) -> None:
 # -- the map ----------------------------------------------------------------------------------------------------------
 
 
-def made(root: Root, device: str = "auto") -> Model:
-    """The model of this root; made and kept where it is not there."""
+def made(root: Root, device: str = "auto", also: Sequence[str] = ()) -> Model:
+    """The model of this root; made and kept where it is not there, and then `also` these names are encoded at once."""
     import extractors
     from pipelines.plan import weights_digest
     from stores.stat_cache import StatCache
@@ -478,13 +494,13 @@ def made(root: Root, device: str = "auto") -> Model:
     if root.exists("maps", name):
         with root.fs.open(root.path("maps", name), "rb") as stream:
             return _unpacked(np.load(io.BytesIO(stream.read()), allow_pickle=False))
-    model = _make(root, device)
+    model = _make(root, device, also)
     with root.new_file("maps", name) as path, open(path, "wb") as file:
         np.savez(file, **_packed(model))  # type: ignore[arg-type]
     return model
 
 
-def _make(root: Root, device: str) -> Model:
+def _make(root: Root, device: str, also: Sequence[str]) -> Model:
     from extractors import weights
     from extractors.class_names import KINETICS_400, class_names
     from extractors.i3d import I3DKinetics400
@@ -493,14 +509,16 @@ def _make(root: Root, device: str) -> Model:
     path = I3DKinetics400().weights_path()
     arrays = weights.pickled_arrays(path)
     rows = arrays["params|Logits/Conv3d_0c_1x1|Conv_0|kernel"].reshape(-1, len(names)).T.astype(np.float32)
-    texts, _ = encoded(names, root, device)
+    sentences, words = _set_names((SENTENCES, WORDS), root)
+    texts = encoded((*names, *also), root, device, (sentences, words))
+    texts = tuple(encoding[: len(names)] for encoding in texts)
     return Model(
         names,
         tuple(map(unspaced, names)),
         rows,
         texts,
         calibrate(rows, texts, MapOptions()),
-        _set_names((WORDS,), root)[0],
+        (sentences, words),
     )
 
 
@@ -512,14 +530,16 @@ def _packed(model: Model) -> dict[str, np.ndarray]:
         "forms": np.array(model.forms),
         "rows": model.rows,
         "numbers": numbers,
-        "words": np.array(model.words),
+        "sets": np.array(model.sets),
     } | texts
 
 
 def _unpacked(arrays: Any) -> Model:
     texts = tuple(arrays[f"text{i}"] for i in range(len(TEMPLATES) + 1))
     names, forms = (tuple(arrays[name].tolist()) for name in ("names", "forms"))
-    return Model(names, forms, arrays["rows"], texts, Calibration(*arrays["numbers"].tolist()), str(arrays["words"]))
+    return Model(
+        names, forms, arrays["rows"], texts, Calibration(*arrays["numbers"].tolist()), tuple(arrays["sets"].tolist())
+    )
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------

@@ -156,7 +156,8 @@ def index_command(
     Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again. With
     --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}: a caption is a segment. With
     --kind poses files are .skeleton (NTU), .json (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one sequence or
-    of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a line.
+    of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a line. What
+    `zsar extract mediapipe` found in the data set's videos is indexed by its name, mediapipe@KEY.
 
     JSON: videos, new, unchanged, contents (distinct contents); missing, failed, unlabelled when not 0.
     """
@@ -355,6 +356,11 @@ def finetune_command(
     dataset: DatasetOption,
     protocol: Annotated[str, typer.Option(help="Whose seen classes are trained on; none: all classes.")] = "none",
     splits: Annotated[str, typer.Option(help="Which of the protocol's: 0-9,12. None: all.")] = "",
+    set: Annotated[str, typer.Option(help="Of class names, for splits that are drawn; none: the data set's.")] = "",
+    encoder: Annotated[str, typer.Option(help="Of those names, for splits by their vectors.")] = "minilm",
+    gzsl: Annotated[
+        bool, typer.Option("--gzsl", help="Keep a fifth of the sequences back, as `fit --gzsl` does.")
+    ] = False,
     train: Annotated[list[str] | None, typer.Option(help="Only sequences with subject=1,3,5 or view=1.")] = None,
     test: Annotated[list[str] | None, typer.Option(help="Report top-1 on these: subject=2,4.")] = None,
     layout: Annotated[str, typer.Option(help="Of the network's joints; none: those of the poses.")] = "",

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from extractors import allocator
-from extractors.base import Extractor, PoseExtractor, TextExtractor, VideoExtractor
+from extractors.base import Extractor, PoseExtractor, TextExtractor, Tracker, VideoExtractor
 from extractors.errors import InputFault, MachineFault, NotFinite
 from pipelines.config import ExtractConfig
 from pipelines.errors import Stopped
@@ -23,6 +23,7 @@ from pipelines.plan import Feature
 from pipelines.pose_runner import PoseRunner
 from pipelines.runner import Result, Runner
 from pipelines.text_runner import TextRunner
+from pipelines.track_runner import TrackRunner
 from stores.errors import WriteFailed
 from stores.failures import Failure
 from stores.features import ItemRows
@@ -150,12 +151,15 @@ def _load(feature: Feature, device: str) -> Extractor:
 
 def runner_of(
     extractors: Mapping[str, Extractor], device: str, forwards: int, decoders: int
-) -> Runner | TextRunner | PoseRunner:
-    """What runs items through extractors of one kind; a plan asks for one kind only."""
+) -> Runner | TextRunner | PoseRunner | TrackRunner:
+    """What runs items through extractors of one kind; a plan asks for one kind only, and for trackers alone."""
     videos = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, VideoExtractor)}
     texts = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, TextExtractor)}
     if texts:
         return TextRunner(texts, forwards)
+    trackers = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, Tracker)}
+    if trackers:  # on cores, whatever the device
+        return TrackRunner(trackers, forwards if device == "cpu" else decoders)
     sequences = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, PoseExtractor)}
     batches: dict[str, VideoExtractor | PoseExtractor] = {**videos, **sequences}
     batch_units = {name: extractor.batch_units[device.partition(":")[0]] for name, extractor in batches.items()}

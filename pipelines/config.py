@@ -18,7 +18,7 @@ class IndexConfig:
 
     Attributes
     ----------
-    paths : folders, files or URLs to index
+    paths : folders, files or URLs to index; of poses also a feature set that holds them, `mediapipe@KEY`
     dataset : name of the data set they belong to
     layout : `auto`, or one of `layouts.LAYOUTS`; of poses the layout of their joints, where their files do not say it
     labels : a label file of the data set's published form, where the layout has one; of NTU's poses, its class names
@@ -354,6 +354,8 @@ class FinetuneConfig:
     dataset : of poses
     protocol : whose seen classes are trained on: a name, or a JSON file; `none`: all classes
     splits : which of the protocol's: `0-9,12`; nothing: all
+    set, encoder : of the class names, for a protocol that draws by their vectors; nothing: the data set's, `minilm`
+    gzsl : keep from training the fifth of the sequences that `fit` with `gzsl` judges on
     train : conditions on the sequences to train on, `subject=1,3,5`; all must hold
     test : the same on sequences of the trained classes to report top-1 on; nothing: none
     layout : of the network's joints; nothing: those of the poses
@@ -371,6 +373,9 @@ class FinetuneConfig:
     dataset: str
     protocol: str = "none"
     splits: str = ""
+    set: str = ""
+    encoder: str = "minilm"
+    gzsl: bool = False
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     layout: str = ""

@@ -31,14 +31,19 @@ from extractors.errors import ExtractorError
 from extractors.pose_weights import About, about
 from extractors.poses import Form
 from extractors.weights import at_path
+from pipelines import head_texts
 from pipelines.compute import device_of
 from pipelines.config import FinetuneConfig
 from pipelines.errors import UsageError
+from pipelines.groups import fifths
 from pipelines.pose_training import PoseSet, PoseTask, read, top1
 from pipelines.protocols import Protocol, chosen, protocol
 from pipelines.splits import Split
+from pipelines.texts import link
 from pipelines.training import Training, save, train
+from stores.classes import Classes
 from stores.failures import Failure, Failures
+from stores.keys import rows_digest
 from stores.root import Root, checked_name
 from stores.runs import Runs
 
@@ -110,8 +115,9 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
         raise UsageError(f"{config.model!r} is not trained here; there are: {', '.join(stgcn_network.ARCHITECTURES)}.")
     poses = read(config.dataset, root, config.layout, Form(config.frames, config.people))
     _note(poses, config, root)
-    parts = list(_parts(config, poses))
-    name = run_name(config, poses)
+    named = _named(config, poses, root)
+    parts = list(_parts(config, poses, named))
+    name = run_name(config, poses, named)
     runs = Runs(root)
     runs.folder(name).mkdir(parents=True, exist_ok=True)
     told = {"config": dataclasses.asdict(config), "sequences": len(poses.ids), "digest": poses.digest()}
@@ -137,13 +143,46 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     )
 
 
-def run_name(config: FinetuneConfig, poses: PoseSet) -> str:
+@dataclasses.dataclass(frozen=True)
+class _Named:
+    """The classes as a protocol is given them.
+
+    Attributes
+    ----------
+    classes : names to split
+    means : the class that each label of the sequences means
+    vectors : (K, A) of the names, where the protocol draws by them
+    """
+
+    classes: tuple[str, ...]
+    means: dict[str, str | None]
+    vectors: np.ndarray | None = None
+
+    def labels(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """Labels of the sequences of some classes."""
+        return tuple(label for label, name in self.means.items() if name in classes)
+
+
+def _named(config: FinetuneConfig, poses: PoseSet, root: Root) -> _Named:
+    """The labels; for splits that are drawn the classes of the set, whose spelling and vectors `fit` draws by too."""
+    found = None if config.protocol == NO_PROTOCOL else protocol(config.protocol)
+    if found is None or found.draw is None:
+        return _Named(poses.classes, {label: label for label in poses.classes})
+    texts = config.set or config.dataset
+    classes = tuple(Classes(root).read(texts)["name"].to_pylist())
+    vectors = head_texts.name_vectors(found, texts, config.encoder, root)
+    return _Named(classes, link(texts, config.dataset, root), vectors)
+
+
+def run_name(config: FinetuneConfig, poses: PoseSet, named: _Named) -> str:
     """Model, data set, protocol, and a hash of all that the weights depend on."""
     fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_IDENTITY}
     parts = [fields, poses.layout.name, poses.digest()]
+    if named.vectors is not None:
+        parts += [named.classes, rows_digest(named.vectors.tobytes()).hex()]
     digest = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=5).hexdigest()
-    named = Path(config.protocol).stem if config.protocol.endswith(".json") else config.protocol.replace("/", "-")
-    return checked_name(f"{config.model}-{config.dataset}-{named}-{digest}")
+    called = Path(config.protocol).stem if config.protocol.endswith(".json") else config.protocol.replace("/", "-")
+    return checked_name(f"{config.model}-{config.dataset}-{called}-{digest}")
 
 
 def training(config: FinetuneConfig, samples: int) -> Training:
@@ -176,7 +215,7 @@ def _train(config: FinetuneConfig, poses: PoseSet, part: _Part, folder: Path, to
         if config.weights:
             _begin_with(task, config, poses, part)
         history = train(task, training(config, task.samples), folder, device, told)
-        seen = About(poses.layout.name, poses.form, config.dataset, part.classes)
+        seen = About(poses.layout.name, poses.form, config.dataset, part.classes, config.gzsl)
         save(task.model, folder, seen.metadata())
         tested = top1(task.network, poses, part.test, part.classes, device) if len(part.test) else None
     finally:
@@ -226,9 +265,11 @@ def _published_name(dataset: str) -> str:
 # -- what is trained and tested on ------------------------------------------------------------------------------------
 
 
-def _parts(config: FinetuneConfig, poses: PoseSet) -> Iterator[_Part]:
+def _parts(config: FinetuneConfig, poses: PoseSet, named: _Named) -> Iterator[_Part]:
     """What each split asked for trains and tests on; what is wrong with any is said before the first is trained."""
     chosen_for_training = poses.matching(config.train)
+    if config.gzsl:
+        chosen_for_training &= fifths(poses.ids, poses.keys) != 0
     chosen_for_test = poses.matching(config.test) if config.test else np.zeros(len(poses.ids), bool)
     if (both := np.flatnonzero(chosen_for_training & chosen_for_test)).size:
         raise UsageError(
@@ -236,7 +277,7 @@ def _parts(config: FinetuneConfig, poses: PoseSet) -> Iterator[_Part]:
             "Give --train and --test that exclude each other."
         )
     labels = np.array(poses.labels, object)
-    for number, seen, unseen in _splits(config, poses):
+    for number, seen, unseen in _splits(config, poses, named):
         of_seen = np.isin(labels, seen)
         train_rows = np.flatnonzero(chosen_for_training & of_seen)
         classes = tuple(sorted(set(labels[train_rows])))
@@ -253,20 +294,17 @@ def _parts(config: FinetuneConfig, poses: PoseSet) -> Iterator[_Part]:
         yield _Part(number, classes, unseen, train_rows, test_rows[apart], int((~apart).sum()))
 
 
-def _splits(config: FinetuneConfig, poses: PoseSet) -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
+def _splits(
+    config: FinetuneConfig, poses: PoseSet, named: _Named
+) -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
     """Number, seen and unseen classes of each split; without a protocol all are seen."""
     if config.protocol == NO_PROTOCOL:
         yield 0, poses.classes, ()
         return
     found: Protocol = protocol(config.protocol)
-    if found.needs_vectors:
-        raise UsageError(
-            f"Protocol {config.protocol!r} chooses by the vectors of class texts, which are not read here. "
-            'Write its split into a JSON file of {"seen": [...], "unseen": [...]}.'
-        )
     for number in chosen(config.splits, found.count):
-        split: Split = found.split(number, poses.classes)
-        yield number, split.seen, split.validation + split.unseen
+        split: Split = found.split(number, named.classes, named.vectors)
+        yield number, named.labels(split.seen), named.labels(split.validation + split.unseen)
 
 
 def _note(poses: PoseSet, config: FinetuneConfig, root: Root) -> None:

@@ -26,6 +26,7 @@ from pipelines import rank as rankings
 from pipelines.config import PhrasesConfig, RankConfig
 from pipelines.elaborations import elaborate
 from pipelines.errors import UsageError
+from pipelines.protocols import Protocol
 from pipelines.videos import content_digest
 from stores.features import FeatureStore, positions
 from stores.keys import KEY_BYTES, rows_digest
@@ -107,6 +108,17 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
         Tensors(texts.classes, tensors),
         said,
     )
+
+
+def name_vectors(protocol: Protocol, name: str, encoder: str, root: Root) -> np.ndarray | None:
+    """(K, A) a vector of each class's name, where a protocol draws its splits by them; else nothing is read.
+
+    Only names are looked at, so that a backbone and every head on top of it are given the same split.
+    """
+    if not protocol.needs_vectors:
+        return None
+    told = read(name, encoder, ("class",), root).tensors
+    return told["class"].mean(told["class"].features, len(told)).numpy()
 
 
 def base_of(kind: str) -> str:

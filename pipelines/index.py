@@ -59,7 +59,8 @@ class IndexReport:
     videos : items found and read (files, or labelled segments of files)
     new, unchanged : those whose content the data set did not have under this video id before, and the others
     contents : distinct content keys among them
-    missing : label-file entries without a file, and earlier rows whose file is gone (unless pruned)
+    missing : label-file entries without a file, earlier rows whose file is gone (unless pruned), and videos of which
+        a feature set of poses has none
     failed : files that could not be read, and label-file entries that make no sense; `list failures` names them
     unlabelled : items without a label
     pruned : rows forgotten
@@ -290,7 +291,7 @@ def _merge(
     faults: Sequence[Fault],
 ) -> _Merged:
     """Rows of files read now replace those of the same files; rows of other files stay."""
-    files = old.filter(pc.not_equal(old["kind"], "caption_group"))  # captions of a video bear its name too
+    files = old.filter(pc.equal(old["kind"], "video"))  # captions and poses of a video bear its name too
     names = _Names(files, scopes, contents, config.prune)
     ids = [names.name(found, _key(found, contents)) for found in rows]
     new = sum(names.key_before(video_id) != _key(found, contents) for video_id, found in zip(ids, rows, strict=True))

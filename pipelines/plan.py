@@ -11,15 +11,14 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from extractors import options
-from extractors.base import Extractor
+from extractors.base import Extractor, Tracker
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, Unreachable, WeightsMissing
 from extractors.recipe import Recipe
@@ -31,6 +30,9 @@ from stores.features import FeatureStore
 from stores.keys import KEY_BYTES, key_array, key_words, stream_key
 from stores.root import Root
 from stores.stat_cache import StatCache
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +85,18 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
     NotInStore
         The data set was never indexed.
     """
+    import duckdb
+
     asked = recipes(config, root)
     kinds = {extractor.kind for extractor, _ in asked}
     if len(kinds) != 1:
         raise ExtractorError(f"One run reads one kind of items; these features read {', '.join(sorted(kinds))}.")
+    trackers = [extractor.name for extractor, _ in asked if isinstance(extractor, Tracker)]
+    if trackers and len(trackers) < len(asked):
+        raise ExtractorError(
+            f"{trackers[0]} goes through whole videos, the other features of this run take clips of them. "
+            "Extract it in a run of its own."
+        )
     kind = source_of(kinds.pop(), config, root)
     rows = SOURCES[kind].rows(config, root)
     store = FeatureStore(root)
@@ -151,7 +161,7 @@ def weights_digest(extractor: Extractor, cache: StatCache) -> str:
 
 
 def _lacking(
-    connection: duckdb.DuckDBPyConnection, stored: np.ndarray, root: Root, recipe: Recipe, retry_failed: bool
+    connection: "duckdb.DuckDBPyConnection", stored: np.ndarray, root: Root, recipe: Recipe, retry_failed: bool
 ) -> tuple[np.ndarray, int]:
     """Manifest rows of the contents to compute (the first row of each), and how many more are quarantined."""
     connection.register("stored", _key_table(stored))

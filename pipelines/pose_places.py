@@ -2,11 +2,13 @@
 
     /data/S001C001P001R001A001.skeleton#ntu-25      the one sequence of a file, and the layout of its joints
     /data/utd_mhad.npz#17,kinect-20-utd             the sequence of this number in a file of many
+    /root/features/mediapipe@8e98...#17,mediapipe-33    the item of this number in a feature set of poses
 
 Such a place is the `uri` of a row of the manifest. A file of many is read once and kept while sequences of it are asked
 for: the manifest keeps them together.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +18,14 @@ from extractors import joints, pose_files
 from extractors.errors import ExtractorError, InputFault, Unreachable
 from extractors.pose_files import Collection
 from extractors.poses import Poses
+from pipelines.stored_poses import StoredPoses
 from stores.keys import pose_key
+
+_FEATURE_SET = re.compile(r"(.*)/features/([^/]+@[0-9a-f]+)")
 
 
 class Place(NamedTuple):
-    """One sequence in a file; `number` is None where the file has but one."""
+    """One sequence in a file or a feature set; `number` is None where the file has but one."""
 
     path: str
     layout: str
@@ -34,6 +39,12 @@ class Place(NamedTuple):
         return cls(path, layout, int(number) if comma else None)
 
     @property
+    def feature_set(self) -> tuple[str, str] | None:
+        """URL of the root and full name of the feature set it lies in; None where it lies in a file."""
+        found = _FEATURE_SET.fullmatch(self.path)
+        return (found[1], found[2]) if found else None
+
+    @property
     def uri(self) -> str:
         """As the manifest has it."""
         return f"{self.path}#{self.layout}" if self.number is None else f"{self.path}#{self.number},{self.layout}"
@@ -43,7 +54,7 @@ class PoseReader:
     """Reads sequences; the last file of many stays in memory. For one thread."""
 
     def __init__(self) -> None:
-        self._many: tuple[tuple[str, str], Collection] | None = None
+        self._many: tuple[tuple[str, str], Collection | StoredPoses] | None = None
 
     def read(self, uri: str, key: bytes) -> Poses:
         """The sequence at a place.
@@ -62,19 +73,22 @@ class PoseReader:
             return pose_files.read(content, Path(place.path).name, _layout(place.layout))
         collection = self._collection(place)
         if place.number >= len(collection):
-            raise Unreachable(f"the file has {len(collection)} sequences now; index the data set again")
+            raise Unreachable(f"there are {len(collection)} sequences now; index the data set again")
         _refuse_changed(array_key(place.layout, collection.array(place.number)), key)
         return collection.poses(place.number)
 
-    def _collection(self, place: Place) -> Collection:
+    def _collection(self, place: Place) -> Collection | StoredPoses:
         asked = (place.path, place.layout)
         if self._many is None or self._many[0] != asked:
             self._many = None  # two at once may be more than memory holds
-            self._many = (
-                asked,
-                pose_files.read_many(content_of(place.path), Path(place.path).name, _layout(place.layout)),
-            )
+            self._many = (asked, _many_of(place))
         return self._many[1]
+
+
+def _many_of(place: Place) -> Collection | StoredPoses:
+    if place.feature_set:
+        return StoredPoses.at(*place.feature_set)
+    return pose_files.read_many(content_of(place.path), Path(place.path).name, _layout(place.layout))
 
 
 def content_of(path: str) -> bytes:

@@ -1,7 +1,9 @@
-"""Pose sequences as items of a data set: files of one sequence each, and files of many.
+"""Pose sequences as items of a data set: files of one sequence each, files of many, and feature sets of poses.
 
 Run    `zsar index PATH... --kind poses --dataset utd [--layout kinect-20-utd] [--labels classes.txt]`
-Takes  folders or files of poses as `extractors.pose_files` reads them (.skeleton .json .npy .npz .h5 .hdf5)
+       `zsar index mediapipe@KEY --kind poses --dataset ucf101`
+Takes  folders or files of poses as `extractors.pose_files` reads them (.skeleton .json .npy .npz .h5 .hdf5); or what a
+       tracker found in the videos of this data set, by the name of the feature set
 Gives  a manifest row a sequence (kind `pose`); failures for sequences that cannot be read; an `IndexReport`
 
 Every sequence is read and checked. One that cannot be used is a failure with its reason, and the others are indexed. A
@@ -11,6 +13,9 @@ says its own label.
 Labels are those a file of many has; the `label` of a Kinetics-skeleton file; of NTU's names (`...A043.skeleton`) the
 action, which `--labels`, a class a line, gives its name; else the folder of the file below the path that was given.
 `split` says what else is known of a sequence: `subject=s3,view=v02`.
+
+Poses of a feature set take name, label and split of their videos. A data set has them of one set at a time: another
+set's take their place.
 
 Names. A sequence is called by its file, in a file of many with `#` and its number. Where two files have one name, the
 first keeps it, and the next is called by its path below the path given, or by its whole path.
@@ -27,16 +32,18 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extractors import joints, pose_files
+from extractors import EXTRACTORS, joints, pose_files
 from extractors.errors import InputFault
 from extractors.joints import Layout
 from pipelines.config import IndexConfig
 from pipelines.errors import UsageError
-from pipelines.files import is_local, local_path
+from pipelines.files import exists, is_local, local_path
 from pipelines.index import IndexReport
 from pipelines.pose_places import Place, array_key, content_of
+from pipelines.stored_poses import StoredPoses
 from stores.failures import Failure, Failures
-from stores.keys import pose_key
+from stores.features import FeatureStore, positions
+from stores.keys import key_array, pose_key
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root, checked_name
 from stores.stat_cache import StatCache
@@ -69,6 +76,7 @@ class _Sequence(NamedTuple):
     split: str | None
     size_bytes: int
     mtime_ns: int
+    name: str | None = None  # of its video, where it has one
 
 
 def index_poses(config: IndexConfig, root: Root, progress: Progress | None = None) -> IndexReport:
@@ -77,15 +85,22 @@ def index_poses(config: IndexConfig, root: Root, progress: Progress | None = Non
     Raises
     ------
     UsageError
-        A path that is not there, or nothing below the paths that can be used.
+        A path that is not there, nothing below the paths that can be used, a feature set that holds no poses of the
+        data set's videos.
+    StoreError
+        No feature set has this name, or several have.
     ExtractorError
         No layout of joints has this name.
     """
     checked_name(config.dataset)
     layout = None if config.layout == "auto" else joints.layout(config.layout)
-    files = [file for path in config.paths for file in _files(path)]
+    sets = [StoredPoses(FeatureStore(root).find(path)) for path in config.paths if _is_feature(path)]
+    paths = [path for path in config.paths if not _is_feature(path)]
+    files = [file for path in paths for file in _files(path)]
     names = _class_names(config.labels)
     reading = _Reading(config.dataset, layout, names, StatCache(root, "poses"))
+    for stored in sets:
+        reading.read_set(stored, root)
     try:
         for done, file in enumerate(files, start=1):
             reading.read(file)
@@ -96,7 +111,7 @@ def index_poses(config: IndexConfig, root: Root, progress: Progress | None = Non
     if not reading.found:
         reason = f": {reading.failures[0].message}" if reading.failures else ""
         raise UsageError(f"{', '.join(config.paths)} holds no sequence of poses that can be used{reason or '.'}")
-    scopes = tuple(local_path(path) for path in config.paths)
+    scopes = tuple(local_path(path) for path in paths)
     with root.lock("manifest"):
         report = _merge(config, root, reading, scopes)
     Failures(root).append(reading.failures)
@@ -126,6 +141,7 @@ class _Reading:
         self.found: list[_Sequence] = []
         self.failures: list[Failure] = []
         self.paths: set[str] = set()
+        self.without = 0  #: videos of which a feature set has no poses
         self._dataset, self._layout, self._names = dataset, layout, names
         self._saved = time.monotonic()
 
@@ -144,6 +160,34 @@ class _Reading:
         if time.monotonic() - self._saved > _SAVE_EVERY_S:
             self.cache.save()
             self._saved = time.monotonic()
+
+    def read_set(self, stored: StoredPoses, root: Root) -> None:
+        """Take the poses of a feature set that are of the data set's videos."""
+        name, path = stored.feature_set.name, root.path("features", stored.feature_set.name)
+        if any(Place(other, "").feature_set for other in self.paths):
+            raise UsageError(f"A data set has poses of one feature set at a time, got {name} and another. Give one.")
+        self.paths.add(path)
+        videos = _videos(root, self._dataset)
+        there = positions(stored.feature_set.keys(), key_array(videos["key"]))
+        for number, row in zip(there.tolist(), videos.to_pylist(), strict=True):
+            if number < 0:
+                self.without += 1
+                continue
+            try:
+                stored.poses(number)
+            except InputFault as fault:
+                self._failed(row["uri"], type(fault).__name__, str(fault))
+                continue
+            place, array = Place(path, stored.layout.name, number), stored.array(number)
+            key = array_key(place.layout, array)
+            named = row["video_id"]
+            found = _Sequence(place, named, key, row["label"], row["split"], array.nbytes, -1, named)
+            self.found.append(found)
+        if self.without == len(there):
+            raise UsageError(
+                f"{name} has poses of none of the {len(there)} videos of {self._dataset!r}. "
+                f"Run `zsar extract {name.partition('@')[0]} --dataset {self._dataset}` first, or give its other set."
+            )
 
     def _read(self, file: _File, size_bytes: int, mtime_ns: int) -> None:
         asked = self._layout.name if self._layout else "auto"  # what a file was said to be is no news of itself
@@ -220,6 +264,23 @@ def _files(path: str) -> Iterator[_File]:
                 yield _File(whole, os.path.relpath(whole, base).replace(os.sep, "/"))
 
 
+def _is_feature(path: str) -> bool:
+    """Whether this names a feature set: `EXTRACTOR`, or `EXTRACTOR@KEY`."""
+    return not os.path.exists(path) and path.partition("@")[0] in EXTRACTORS
+
+
+def _videos(root: Root, dataset: str) -> pa.Table:
+    """The rows of the data set's videos."""
+    manifest = Manifest(root)
+    table = manifest.read(dataset) if dataset in manifest.datasets() else SCHEMA.empty_table()
+    if not (videos := table.filter(pc.equal(table["kind"], "video"))).num_rows:
+        raise UsageError(
+            f"Poses of a feature set take names and labels of a data set's videos, and {dataset!r} has no videos. "
+            f"Give the data set they were extracted from, or index them: `zsar index PATH --dataset {dataset}`."
+        )
+    return videos
+
+
 def _class_names(paths: Sequence[str]) -> list[str]:
     """Names of NTU's actions in their order, a line each."""
     names: list[str] = []
@@ -253,12 +314,13 @@ def _merge(config: IndexConfig, root: Root, reading: _Reading, scopes: Sequence[
     old = manifest.read(config.dataset) if config.dataset in manifest.datasets() else SCHEMA.empty_table()
     is_pose = pc.equal(old["kind"], KIND)
     before = old.filter(is_pose).to_pylist()
-    kept, missing, pruned = [], 0, 0
+    kept, missing, pruned = [], reading.without, 0
+    of_a_set = any(each.place.feature_set for each in reading.found)
     for row in before:
-        path = Place.of(row["uri"]).path
-        if path in reading.paths:
+        path = (place := Place.of(row["uri"])).path
+        if path in reading.paths or (of_a_set and place.feature_set):
             continue
-        gone = not os.path.exists(path)
+        gone = not exists(path) if is_local(path) else False
         below = any(path == scope or path.startswith(f"{scope.rstrip('/')}/") for scope in scopes)
         if gone and config.prune:
             pruned += 1
@@ -293,11 +355,12 @@ def _ids(found: Sequence[_Sequence], before: Sequence[_Row], kept: Sequence[_Row
     """
     had = {(Place.of(row["uri"]).path, Place.of(row["uri"]).number): row["video_id"] for row in before}
     others = {row["video_id"]: row for row in kept}
-    given = {had[s.place.path, s.place.number] for s in found if (s.place.path, s.place.number) in had}
+    of_files = [s.place for s in found if s.name is None]
+    given = {had[place.path, place.number] for place in of_files if (place.path, place.number) in had}
     names = []
     for sequence in found:
         place = sequence.place
-        name = had.get((place.path, place.number))
+        name = had.get((place.path, place.number)) if sequence.name is None else None
         if name is None:
             name = next(each for each in _ladder(sequence) if each not in given and _is_free(each, sequence, others))
             given.add(name)
@@ -314,6 +377,10 @@ def _is_free(name: str, sequence: _Sequence, others: Mapping[str, _Row]) -> bool
 
 def _ladder(sequence: _Sequence) -> Iterator[str]:
     """Names for a sequence, the wanted one first; the last is its own alone."""
+    if sequence.name is not None:
+        yield sequence.name
+        yield f"{sequence.name}#{sequence.place.path}"
+        return
     number = "" if sequence.place.number is None else f"#{sequence.place.number}"
     below, path = sequence.below, sequence.place.path
     yield from (f"{each}{number}" for each in (Path(path).stem, os.path.splitext(below)[0], below, path))

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from stores.features import ItemRows
 
 _PATIENCE_S = 10.0
 _WAITING = 8  # decoded items that wait, whatever the number of cores: each may hold some 20 MB of pixels
+
+_Read = TypeVar("_Read")
 
 Reader = Callable[[str, Mapping[str, View], bytes, tuple[float, float] | None], dict[str, Clips | InputFault]]
 
@@ -173,22 +175,16 @@ class Runner:
                 self._decoded.put(None)
 
     def _read_any(self, item: Item) -> dict[str, Clips | InputFault]:
-        """Decode from the first place that can be reached: twins stand in for each other."""
+        """Decode once for all features."""
         views = {name: self._extractors[name].view for name in item.features}
-        fault: InputFault = Unreachable("it lies nowhere")
-        for uri, stat in item.places:
-            try:
-                _refuse_changed(uri, stat)
-                with self._input_lock:
-                    self.decoded += 1
-                clips_or_faults = self._read(uri, views, item.key, item.span_s)
-                _refuse_changed(uri, stat)
-                return clips_or_faults
-            except Unreachable as error:
-                fault = error
-            except InputFault as error:
-                return dict.fromkeys(views, error)
-        return dict.fromkeys(views, fault)
+
+        def read(uri: str) -> dict[str, Clips | InputFault]:
+            with self._input_lock:
+                self.decoded += 1
+            return self._read(uri, views, item.key, item.span_s)
+
+        found = at_first_place(item, read)
+        return dict.fromkeys(views, found) if isinstance(found, InputFault) else found
 
     # -- forward ------------------------------------------------------------------------------------------------------
 
@@ -239,6 +235,22 @@ class Runner:
                 continue
             entry = _Entry(item, units, order)
             self._pool[name].extend((entry, unit) for unit in range(len(units.pixels)))
+
+
+def at_first_place(item: Item, read: Callable[[str], _Read]) -> _Read | InputFault:
+    """What reading gives at the first place that can be reached: twins stand in for each other."""
+    fault: InputFault = Unreachable("it lies nowhere")
+    for uri, stat in item.places:
+        try:
+            _refuse_changed(uri, stat)
+            found = read(uri)
+            _refuse_changed(uri, stat)
+            return found
+        except Unreachable as error:
+            fault = error
+        except InputFault as error:
+            return error
+    return fault
 
 
 def _refuse_changed(uri: str, stat: Stat | None) -> None:

@@ -24,6 +24,7 @@ from heads.base import ClassTexts, Head, Videos
 from pipelines import head_texts, videos
 from pipelines.config import FitConfig
 from pipelines.errors import UsageError
+from pipelines.groups import fifths
 from pipelines.head_texts import HeadTexts
 from pipelines.objects import Objects
 from pipelines.protocols import Protocol, protocol
@@ -83,8 +84,14 @@ class Study:
         if self._residual_by_default():
             given.setdefault("residual", "true")
             self.options, self.training = self.settings(given)
+        self._name_vectors = head_texts.name_vectors(self.protocol, self.set, self.encoder, root)
         self.objects = Objects.read(config.objects, self.videos, self.set, self.encoder, root)
         self.classes = self.videos.classes
+        if config.gzsl and self.videos.trained_on and not self.videos.kept_back:
+            raise UsageError(
+                f"Seen videos to judge on were trained on by the weights of {self.videos.feature}. "
+                "Train them with `zsar finetune --gzsl`, which keeps the same fifth back, and extract with those."
+            )
 
     # -- settings -----------------------------------------------------------------------------------------------------
 
@@ -144,7 +151,7 @@ class Study:
             Classes of the protocol without a video with this feature; what `Protocol.split` refuses.
         """
         there = np.bincount(self.videos.labels, minlength=len(self.classes)) > 0
-        split = self.protocol.split(number, self.classes, self._vectors() if self.protocol.needs_vectors else None)
+        split = self.protocol.split(number, self.classes, self._name_vectors)
         videos.refuse_trained_on(self.videos, split.unseen, str(split))
         if empty := [name for name in split.classes if not there[self.classes.index(name)]]:
             raise UsageError(
@@ -174,20 +181,8 @@ class Study:
 
     @functools.cached_property
     def fifth(self) -> np.ndarray:
-        """(N,) int64: which fifth of the groups a video is in.
-
-        Videos cut from one recording (UCF101's `v_X_g01_c03`) are one group, and so are twins.
-        """
-        groups = [video_id.rpartition("_c")[0] or video_id for video_id in self.videos.ids]
-        joined: dict[str, str] = {}
-        first: dict[bytes, str] = {}
-        for key, group in zip(self.videos.keys, groups, strict=True):  # a twin joins two recordings as a whole
-            here, there = (_end(joined, each) for each in (group, first.setdefault(key.tobytes(), group)))
-            joined[here] = there
-        own = np.array([_end(joined, group) for group in groups])
-        numbers = np.unique(own, return_inverse=True)[1]
-        order = np.random.RandomState(self.config.seed).permutation(int(numbers.max()) + 1)
-        return np.asarray(order[numbers] % 5)
+        """(N,) int64: which fifth of the groups a video is in."""
+        return fifths(self.videos.ids, [key.tobytes() for key in self.videos.keys])
 
     # -- models and their tasks ---------------------------------------------------------------------------------------
 
@@ -245,10 +240,6 @@ class Study:
 
     def _text_width(self) -> int:
         return int(next(iter(self.texts.tensors.kinds.values())).features.shape[1])
-
-    def _vectors(self) -> np.ndarray:
-        texts = next(iter(self.texts.tensors.kinds.values()))
-        return texts.mean(texts.features, len(self.classes)).numpy()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -371,13 +362,6 @@ def _head(name: str) -> tuple[Any, Any]:
     module, head, options = HEADS[name].split(":")
     imported = importlib.import_module(module)
     return getattr(imported, head), getattr(imported, options)
-
-
-def _end(joined: Mapping[str, str], group: str) -> str:
-    """The group that stands for all that are joined to one."""
-    while joined.get(group, group) != group:
-        group = joined[group]
-    return group
 
 
 def _encoder_of(found: VideoFeatures) -> str:

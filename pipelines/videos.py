@@ -9,7 +9,7 @@ such videos is kept). A video without features is missing: it is counted and nam
 
 import dataclasses
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,7 @@ class VideoFeatures:
     unlabelled : videos without a label, which are left out
     of_captions : whether captions stand for the videos
     trained_on : classes that the feature's own weights were trained on, as far as its recipe says; none is unseen
+    kept_back : whether every fifth group of videos, which GZSL judges on, was kept from that training
     """
 
     dataset: str
@@ -61,6 +62,7 @@ class VideoFeatures:
     unlabelled: int
     of_captions: bool
     trained_on: tuple[str, ...] = ()
+    kept_back: bool = False
 
     def of(self, classes: np.ndarray) -> np.ndarray:
         """Numbers of the videos of some classes."""
@@ -100,6 +102,7 @@ def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) 
     picked = found.offsets[:-1][there, None] + ((np.arange(m) + 0.5) * counts[:, None] / m).astype(np.int64)
     loaded = found.feature_set.load(found.wanted)
     values = loaded.values.reshape(len(loaded.values), -1)
+    told = (found.feature_set.recipe.get("preprocessing") or {}).get("trained_on") or {}
     return VideoFeatures(
         dataset=dataset,
         feature=found.feature_set.name,
@@ -116,7 +119,8 @@ def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) 
         resampled=int((counts != m).sum()),
         unlabelled=found.unlabelled,
         of_captions=found.of_captions,
-        trained_on=_trained_on(found.feature_set, texts, dataset, root),
+        trained_on=_trained_on(told, texts, dataset, root),
+        kept_back=bool(told) and (told["dataset"] != dataset or told.get("kept_back", False)),
     )
 
 
@@ -198,9 +202,8 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     return _Labelled(feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, rows, offsets, wanted)
 
 
-def _trained_on(feature_set: FeatureSet, texts: str, dataset: str, root: Root) -> tuple[str, ...]:
-    """Classes of the set that the recipe says its weights were trained on."""
-    told = (feature_set.recipe.get("preprocessing") or {}).get("trained_on")
+def _trained_on(told: dict[str, Any], texts: str, dataset: str, root: Root) -> tuple[str, ...]:
+    """Classes of the set that weights were trained on, by what the recipe tells of them."""
     if not told:
         return ()
     table = Classes(root).read(texts)

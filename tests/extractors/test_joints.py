@@ -27,6 +27,8 @@ MAPS = [
     (MEDIAPIPE_33, COCO_17),
     (MEDIAPIPE_33, OPENPOSE_18),
     (MEDIAPIPE_33, NTU_25),
+    (MEDIAPIPE_33, KINECT_20),
+    (MEDIAPIPE_33, KINECT_20_UTD),
 ]
 
 
@@ -95,6 +97,20 @@ def test_a_mapped_joint_is_the_mean_of_its_sources_and_as_sure_as_the_least_of_t
         total = sum(places[:, :, at[name]] for name in names)
         np.testing.assert_allclose(got[:, :, own], total / len(names), rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(sure[:, :, own], np.min([scores[:, :, at[name]] for name in names], 0))
+
+
+def test_both_kinect_orders_are_made_of_the_same_landmarks() -> None:
+    rows = {
+        to.name: dict(zip(to.joints, mapping(MEDIAPIPE_33, to).rows, strict=True)) for to in (KINECT_20, KINECT_20_UTD)
+    }
+    assert rows["kinect-20"] == rows["kinect-20-utd"]
+    at = MEDIAPIPE_33.joints.index
+    hips, shoulders = (at("left hip"), at("right hip")), (at("left shoulder"), at("right shoulder"))
+    assert rows["kinect-20"]["hip centre"] == hips
+    assert rows["kinect-20"]["shoulder centre"] == shoulders
+    assert rows["kinect-20"]["spine"] == (*hips, *shoulders)
+    assert rows["kinect-20"]["head"] == (at("left ear"), at("right ear"))
+    assert rows["kinect-20"]["left ankle"] == (at("left ankle"),)
 
 
 def test_a_missing_source_leaves_the_mean_missing() -> None:

@@ -41,7 +41,7 @@ def test_the_form_and_the_joints_are_those_of_the_weights(tmp_path):
         **{"frames": 16, "people": 2, "fit": "resample", "frame": "body"},
         **{"layout": "kinect-20", "segments": 1},
     }
-    assert recipe.preprocessing["trained_on"] == {"dataset": "utd", "classes": ["bow", "clap"]}
+    assert recipe.preprocessing["trained_on"] == {"dataset": "utd", "classes": ["bow", "clap"], "kept_back": False}
     assert (recipe.weights, recipe.probe) == ("digest", "")
     extractor.load("cpu")
     poses = checked(KINECT_20_UTD, body(0, layout=KINECT_20_UTD)[:, None])
@@ -66,7 +66,7 @@ def test_options_stand_in_the_place_of_what_the_weights_say(tmp_path):
 @pytest.mark.parametrize(("layout", "classes", "dataset"), [(NTU_25, 60, "ntu60"), (OPENPOSE_18, 400, "kinetics400")])
 def test_published_weights_tell_their_layout_and_what_they_have_seen(tmp_path, layout, classes, dataset):
     recipe = STGCN(published(tmp_path / "st_gcn.pt", layout, classes)).recipe("d", "")
-    assert recipe.preprocessing["trained_on"] == {"dataset": dataset, "classes": []}
+    assert recipe.preprocessing["trained_on"] == {"dataset": dataset, "classes": [], "kept_back": False}
     assert recipe.sampling == {
         **{"frames": 300, "people": 2, "fit": "pad", "frame": "raw"},
         **{"layout": layout.name, "segments": 1},

@@ -425,7 +425,7 @@ def test_other_layout_lists_what_lacks_what_is_unknown_and_what_differs(tmp_path
 def test_planning_imports_no_torch() -> None:
     code = (
         "import sys, extractors\n"
-        "for name in set(extractors.EXTRACTORS) - {'encoder'}:\n"  # which has no architecture of its own
+        "for name in set(extractors.EXTRACTORS) - {'encoder', 'mediapipe'}:\n"  # no architecture, no random weights
         "    extractors.find(name)('random:0').recipe('digest', 'probe').key\n"
         "print('torch' in sys.modules, 'extractors.weights' in sys.modules)"
     )

@@ -25,8 +25,10 @@ from pipelines.errors import Stopped, UsageError
 from pipelines.extract import extract
 from pipelines.finetune import FinetuneReport, finetune
 from pipelines.fit import fit
+from pipelines.groups import fifths
 from pipelines.listing import failures
 from pipelines.pose_training import PoseSet, augmented, read
+from pipelines.study import Study
 from pipelines.texts import add
 from stores.errors import NotInStore
 from stores.features import FeatureStore
@@ -105,6 +107,41 @@ def test_no_unseen_class_is_trained_on(root, tmp_path, monkeypatch):
         finetune(asked, other)
 
 
+def test_what_gzsl_keeps_back_is_not_trained_on_and_fit_asks_for_it(root, tmp_path, monkeypatch):
+    """A backbone that saw the videos that judge would flatter every head on top of it."""
+    dataset(root, tmp_path, each=9)
+    asked = config(protocol=protocol(tmp_path, ("bow",)), gzsl=True, epochs=1)
+    clean = finetune(asked, root)
+    found = read("p", root, "", FORM)
+    kept = fifths(found.ids, found.keys) == 0
+    other = Root(tmp_path / "other")
+    index(other, tmp_path / "many.npz")
+
+    def poisoned(*args: object) -> PoseSet:
+        given = read(*args)  # type: ignore[arg-type]
+        for values in (given.drawn, given.whole):
+            values[kept] = np.nan
+        return given
+
+    monkeypatch.setattr(stage, "read", poisoned)
+    assert same(weights(finetune(asked, other)), weights(clean))
+    with pytest.raises(Stopped, match="no longer finite"):
+        finetune(dataclasses.replace(asked, gzsl=False), other)
+    monkeypatch.undo()
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "p"), root)
+    judged = FitConfig("eszsl", "p", "stgcn_small", asked.protocol, encoder="glove_50d", gzsl=True)
+    for report, fits in ((clean, True), (finetune(dataclasses.replace(asked, gzsl=False), root), False)):
+        given = (f"stgcn_small={report.weights[0]}",)
+        feature = extract(ExtractConfig(("stgcn_small",), "p", given, workers=1, device="cpu"), root).features[0].name
+        told = dataclasses.replace(judged, feature=feature)
+        if not fits:
+            with pytest.raises(UsageError, match=r"Seen videos to judge on were trained on.*finetune --gzsl"):
+                Study(told, root)
+        else:
+            assert (Study(told, root).kept_back == kept).all()
+
+
 def test_the_weights_say_what_they_were_trained_on_and_the_extractor_takes_their_form(root, tmp_path):
     dataset(root, tmp_path, each=2, layout="auto")
     report = finetune(config(protocol=protocol(tmp_path, ("bow",)), epochs=1, people=2), root)
@@ -117,7 +154,7 @@ def test_the_weights_say_what_they_were_trained_on_and_the_extractor_takes_their
     assert (done.extracted, done.failed) == (8, 0)
     feature_set = FeatureStore(root).find("stgcn_small")
     assert feature_set.recipe["sampling"] | {"frames": 8, "people": 2} == feature_set.recipe["sampling"]
-    seen = {"dataset": "p", "classes": ["clap", "dive", "fence"]}
+    seen = {"dataset": "p", "classes": ["clap", "dive", "fence"], "kept_back": False}
     assert feature_set.recipe["preprocessing"]["trained_on"] == seen
 
 
@@ -204,18 +241,23 @@ def test_killed_after_an_epoch_and_run_again_ends_in_the_same_bits(root, tmp_pat
 def test_another_seed_or_length_is_another_run(root, tmp_path):
     dataset(root, tmp_path, each=2)
     poses = read("p", root, "", FORM)
+
+    def name(asked: FinetuneConfig) -> str:
+        return stage.run_name(asked, poses, stage._named(asked, poses, root))
+
     names = {
-        stage.run_name(asked, poses)
+        name(asked)
         for asked in (
             config(),
             config(seed=1),
             config(epochs=4),
             config(train=("subject=1",)),
             config(precision="bf16"),
+            config(gzsl=True),
         )
     }
-    assert len(names) == 5
-    assert stage.run_name(config(threads=2, splits="0"), poses) == stage.run_name(config(), poses)
+    assert len(names) == 6
+    assert name(config(threads=2, splits="0")) == name(config())
 
 
 def test_bf16_is_computed_when_asked(root, tmp_path):
@@ -238,7 +280,7 @@ def test_bf16_is_computed_when_asked(root, tmp_path):
         ({"train": ("subject",)}, "chosen by NAME=VALUE,VALUE"),
         ({"layout": "ntu"}, "No layout of joints is called 'ntu'"),
         ({"layout": "ntu-25"}, "none can be learned from: 0 have no label, 8 cannot be used.*cannot be turned into"),
-        ({"protocol": "ntu-nearest"}, "chooses by the vectors of class texts"),
+        ({"protocol": "ntu-nearest"}, "No set of classes is called 'p'"),
         ({"protocol": "utd-mhad-22/5"}, "does not fit the 4 classes of the data set"),
         ({"protocol": "nonsense"}, "No protocol is called 'nonsense'"),
         ({"weights": "gone.safetensors"}, "No weights file at gone.safetensors"),
@@ -246,7 +288,7 @@ def test_bf16_is_computed_when_asked(root, tmp_path):
 )
 def test_a_mistake_is_refused_before_anything_is_trained(root, tmp_path, more, message):
     dataset(root, tmp_path, each=2)
-    with pytest.raises((UsageError, ExtractorError), match=message):
+    with pytest.raises((UsageError, ExtractorError, NotInStore), match=message):
         finetune(config(**more), root)
 
 
