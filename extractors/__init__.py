@@ -29,6 +29,8 @@ EXTRACTORS = {
     "glove_50d": "extractors.word_vectors:GloVe50d",
     "word_vectors": "extractors.word_vectors:WordVectors",
     "sent2vec": "extractors.sent2vec:Sent2Vec",
+    "random_vectors": "extractors.random_vectors:RandomVectors",
+    "raw_joints": "extractors.raw_joints:RawJoints",
     "mediapipe": "extractors.mediapipe_pose:MediaPipePose",
     "stgcn": "extractors.stgcn:STGCN",
     "stgcn_small": "extractors.stgcn:STGCNSmall",

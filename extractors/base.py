@@ -105,8 +105,10 @@ class Extractor(abc.ABC):
         """What is done to it before the model; for the recipe."""
 
     @abc.abstractmethod
-    def weights_path(self) -> Path:
+    def weights_path(self) -> Path | None:
         """The weights file this extractor will load, fetched from the hub if need be (torch is not imported).
+
+        None of an extractor that has no weights.
 
         Raises
         ------

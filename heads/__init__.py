@@ -6,6 +6,8 @@ HEADS = {
     "jigsaw": "heads.jigsaw:JigsawNet:JigsawOptions",
     "coco": "heads.coco:CoCo:CoCoOptions",
     "pseudo": "heads.pseudo:Pseudo:PseudoOptions",
+    "conse": "heads.conse:ConSE:ConseOptions",
+    "ridge": "heads.ridge:Ridge:RidgeOptions",
     "devise": "heads.devise:DeViSE:BilinearOptions",
     "ale": "heads.ale:ALE:BilinearOptions",
     "sje": "heads.sje:SJE:BilinearOptions",

@@ -11,8 +11,9 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,9 +31,6 @@ from stores.features import FeatureStore
 from stores.keys import KEY_BYTES, key_array, key_words, stream_key
 from stores.root import Root
 from stores.stat_cache import StatCache
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +83,6 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
     NotInStore
         The data set was never indexed.
     """
-    import duckdb
-
     asked = recipes(config, root)
     kinds = {extractor.kind for extractor, _ in asked}
     if len(kinds) != 1:
@@ -143,10 +139,12 @@ def recipes(config: ExtractConfig, root: Root) -> list[tuple[Extractor, Recipe]]
 
 
 def weights_digest(extractor: Extractor, cache: StatCache) -> str:
-    """Digest of the weights an extractor will load: of the file, or `random:SEED` itself."""
+    """Digest of the weights an extractor will load: of the file, or `random:SEED` itself; `none` without any."""
     if extractor.weights and extractor.weights.startswith("random:"):
         return extractor.weights
     path = extractor.weights_path()
+    if path is None:
+        return "none"
     try:
         stat = os.stat(path)
         remembered = (str(path.absolute()), stat.st_size, stat.st_mtime_ns)
@@ -161,7 +159,7 @@ def weights_digest(extractor: Extractor, cache: StatCache) -> str:
 
 
 def _lacking(
-    connection: "duckdb.DuckDBPyConnection", stored: np.ndarray, root: Root, recipe: Recipe, retry_failed: bool
+    connection: duckdb.DuckDBPyConnection, stored: np.ndarray, root: Root, recipe: Recipe, retry_failed: bool
 ) -> tuple[np.ndarray, int]:
     """Manifest rows of the contents to compute (the first row of each), and how many more are quarantined."""
     connection.register("stored", _key_table(stored))

@@ -38,6 +38,8 @@ _LINEAR = Training(lr=1e-4, batch=128, epochs=30, schedule="cosine", warmup_step
 #: how each paper trains its head; ours where nothing is published
 PUBLISHED = {
     "nearest": Training(epochs=0),
+    "conse": Training(epochs=0),
+    "ridge": Training(epochs=0),
     "er": Training(
         lr=1e-4, weight_decay=1e-4, batch=128, schedule="cosine", warmup_steps=1700, cosine_steps=17000, clip=10.0
     ),

@@ -8,6 +8,7 @@ import torch
 from heads.ale import ALE
 from heads.bilinear import BilinearOptions
 from heads.coco import TEXTS, CoCo, CoCoOptions
+from heads.conse import ConSE, ConseOptions
 from heads.dem import DEM, DemOptions
 from heads.devise import DeViSE
 from heads.e2e import E2E, E2eOptions
@@ -18,6 +19,7 @@ from heads.jigsaw import CONSISTENCIES, EXCITATIONS, TARGETS, JigsawNet, JigsawO
 from heads.nearest import Nearest, NearestOptions
 from heads.pseudo import Pseudo, PseudoOptions
 from heads.relation import RelationNet, RelationOptions
+from heads.ridge import Ridge, RidgeOptions
 from heads.sje import SJE
 from tests.heads import made
 from tests.heads.head_contract import HeadContract
@@ -34,6 +36,10 @@ _JIGSAW = {
     if consistency != "none" or target == "predicted"
 }
 VARIANTS = {
+    "conse": (ConSE, ConseOptions()),
+    "conse, two nearest": (ConSE, ConseOptions(texts="class+definition", nearest=2)),
+    "ridge": (Ridge, RidgeOptions()),
+    "ridge, two components": (Ridge, RidgeOptions(texts="class+definition", components=2, unit_videos=True)),
     "er": (ER, ErOptions(joint=6, dropout=0)),
     "er, joint as the texts": (ER, ErOptions(joint=0, dropout=0)),
     "er residual": (ER, ErOptions(residual=True, dropout=0)),

@@ -1,0 +1,81 @@
+"""Raw joints as a feature: where they are and how they move, without any network.
+
+    (3, T, V, M) as `poses.prepared` gives it ─▶ [x ; x_{t+1} - x_t] ─▶ features (3 V M (2 T - 1),) float16
+
+What learned features of poses have to beat: nothing is trained, so no class was seen by it. Options: `frames` T and
+`people` M of the form, and the `layout` whose joints they are.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from extractors import joints
+from extractors.backbone import as_stored
+from extractors.base import Output, PoseExtractor
+from extractors.errors import ExtractorError
+from extractors.joints import KINECT_20, Layout
+from extractors.pose_weights import check
+from extractors.poses import Form, Poses, prepared
+
+
+class RawJoints(PoseExtractor):
+    """Positions and their differences from frame to frame, in the frame of the body."""
+
+    name = "raw_joints"
+    version = 1
+    precisions = ("fp32",)
+    default_options: ClassVar[dict[str, Any]] = {"frames": 32, "people": 1, "layout": KINECT_20.name}
+    batch_units: ClassVar[dict[str, int]] = {"cpu": 64, "cuda": 64}
+
+    @property
+    def form(self) -> Form:
+        """What a sequence is put into."""
+        form = Form(self.options["frames"], self.options["people"])
+        check(form, self.name)
+        return form
+
+    @property
+    def layout(self) -> Layout:
+        """Of the joints."""
+        return joints.layout(self.options["layout"])
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        """As `Extractor.outputs`."""
+        width = 3 * len(self.layout.joints) * self.form.people * (2 * self.form.frames - 1)
+        return {"features": Output((width,), "float16")}
+
+    def sampled(self) -> dict[str, Any]:
+        """As `Extractor.sampled`."""
+        return dict(self.options)
+
+    def preprocessed(self) -> dict[str, Any]:
+        """As `Extractor.preprocessed`."""
+        return {"poses": "mapped, prepared, differences"}
+
+    def weights_path(self) -> None:
+        """None: there is nothing to load."""
+        if self.weights is not None:
+            raise ExtractorError(f"{self.name} has no weights, got {self.weights!r}. Drop --weights.")
+
+    def load(self, device: str) -> None:
+        """As `Extractor.load`: nothing; a GPU would not help."""
+
+    def unit(self, poses: Poses) -> np.ndarray:
+        """As `PoseExtractor.unit`."""
+        return prepared(poses if poses.layout is self.layout else poses.mapped(self.layout), self.form)
+
+    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
+        """As `Extractor.__call__`."""
+        moved = np.diff(units, axis=2)
+        return {"features": np.concatenate([x.reshape(len(x), -1) for x in (units, moved)], 1)}
+
+    def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One row a sequence."""
+        return as_stored({"features": units["features"][None]}, self.outputs)
+
+    def columns(self) -> dict[str, list[str]]:
+        """None has a name."""
+        return {}

@@ -1,0 +1,110 @@
+"""Ridge regression from videos to the vectors of their classes: the plainest map that can be learned.
+
+    X = (V - mean V) P   (N, c),  P (D, c) the first principal components of the videos trained on
+    W = (X'X + a s I)^-1 X'(T - m)   (c, A),  T (N, A) the unit vector of each video's class, m its mean,
+                                              s the mean over the components of their sum of squares
+    f(v) = m + W'P'(v - mean V)   (A,);      score = cos(f(v), t)
+
+Solved when training begins, in float64; buffers hold it, and no epoch is run.
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from heads.base import ClassTexts, PrototypeHead, Videos
+from heads.projection import unit
+from heads.vectors import class_vectors, kinds, moments, video_vectors
+
+_NOTHING = 1e-12  # a component smaller than this share of the first is rounding
+
+
+@dataclasses.dataclass(frozen=True)
+class RidgeOptions:
+    """Settings of `Ridge`.
+
+    Attributes
+    ----------
+    texts : kinds of text a class is told by, joined with +
+    components : c, at most as many as there are dimensions or videos; 0: all
+    penalty : a
+    unit_videos : unit vectors of the videos
+    """
+
+    texts: str = "class"
+    components: int = 0
+    penalty: float = 0.1
+    unit_videos: bool = False
+
+    def __post_init__(self) -> None:
+        if self.components < 0:
+            raise ValueError(f"components is 0 or more, got {self.components}.")
+        if not self.penalty > 0:
+            raise ValueError(f"penalty must be above 0, got {self.penalty}: there may be nothing to invert.")
+
+
+class Ridge(PrototypeHead):
+    """The ridge head.
+
+    Parameters
+    ----------
+    width, text_width : D and A
+    options : RidgeOptions
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, width: int, text_width: int, options: RidgeOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.register_buffer("weight", torch.zeros(width, text_width))
+        self.register_buffer("bias", torch.zeros(text_width))
+
+    @classmethod
+    def reads(cls, options: RidgeOptions) -> tuple[str, ...]:
+        """As `Head.reads`: what the options say."""
+        return kinds(options.texts)
+
+    def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
+        """As `Head.begin`: all that is learned is learned here."""
+        assert videos.labels is not None
+        told = class_vectors(seen, self.options.texts).double()
+        squares, sums = moments(videos, len(seen), self.options.unit_videos)
+        counts = torch.bincount(videos.labels, minlength=len(seen)).double()
+        middle, meant = sums.sum(1) / counts.sum(), (counts @ told) / counts.sum()
+        sizes, axes = _components(videos, middle, squares, self.options)
+        products = sums @ told - counts.sum() * middle[:, None] * meant  # (V - mean)'(T - m)
+        weight = axes @ ((axes.T @ products) / (sizes + self.options.penalty * sizes.mean())[:, None])
+        self.weight = weight.to(self.weight.dtype)
+        self.bias = (meant - middle @ weight).to(self.bias.dtype)
+
+    def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
+        """Nothing is left to learn."""
+        return {}
+
+    def embedded(self, videos: Videos) -> Tensor:
+        """As `PrototypeHead.embedded`."""
+        return unit(video_vectors(videos, self.options.unit_videos) @ self.weight + self.bias)
+
+    def prototypes(self, classes: ClassTexts) -> Tensor:
+        """As `PrototypeHead.prototypes`."""
+        return class_vectors(classes, self.options.texts)
+
+
+def _components(videos: Videos, middle: Tensor, squares: Tensor, options: RidgeOptions) -> tuple[Tensor, Tensor]:
+    """(c,) sums of squares along the components, largest first, and (D, c) the components."""
+    count, width = len(videos), len(middle)
+    if count <= width:  # few videos of many numbers, as raw joints are: nothing D x D is decomposed
+        centred = video_vectors(videos, options.unit_videos).double() - middle
+        _, values, axes = torch.linalg.svd(centred, full_matrices=False)
+        sizes, axes = values.square(), axes.T
+    else:
+        sizes, axes = torch.linalg.eigh(squares - count * torch.outer(middle, middle))
+        sizes, axes = sizes.flip(0), axes.flip(1)
+    kept = int((sizes > _NOTHING * sizes[0]).sum())
+    kept = min(options.components or kept, kept)
+    return sizes[:kept], axes[:, :kept]
