@@ -19,7 +19,8 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
+from typing import Any
 
 from extractors.errors import ExtractorError
 
@@ -252,7 +253,7 @@ def _shorter(word: str) -> str:
     return word[:-1] if unknown and re.search(r"\w\w[^aiosu]s$", word) else shorter
 
 
-def _dictionary() -> ModuleType:
+def _dictionary() -> Any:
     """simplemma, when a lemma is asked for: reading names needs none of it."""
     import simplemma
 

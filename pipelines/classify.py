@@ -2,7 +2,7 @@
 
 Run    `zsar classify clip.mp4 --classes "juggling, kneading dough, welding"`
 Takes  a clip; class names; I3D, EfficientNet-Lite0, MiniLM and GloVe of the offline pack
-Gives  a probability a class and where it comes from; 10 s on 2 cores the first time, under 2 s from the cache
+Gives  a probability a class and where it comes from; 25 s on 2 busy cores the first time, 2.3 s from the cache
 
     classifier   the class is one of Kinetics-400: I3D's own logit
     map          it is not: the logit of a row told from its name, by a map learned from those rows (`heads.class_map`)

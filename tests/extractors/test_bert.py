@@ -25,7 +25,8 @@ SIZES = {
 def theirs(**changes: Any) -> Any:
     torch.manual_seed(0)
     config = transformers.BertConfig(**(SIZES | changes))
-    return transformers.BertModel._from_config(config, attn_implementation="eager").eval()
+    build: Any = transformers.BertModel._from_config
+    return build(config, attn_implementation="eager").eval()
 
 
 def batch(rows: int, length: int) -> tuple[torch.Tensor, torch.Tensor]:

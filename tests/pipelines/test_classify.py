@@ -99,7 +99,7 @@ def test_the_model_is_made_once_and_read_back_as_it_was(used):
 
 @pytest.mark.pack
 def test_a_second_call_imports_no_torch_no_tables_and_no_dictionary(used, clip, tmp_path):
-    for name in ("torch", "transformers", "pandas", "duckdb", "simplemma"):
+    for name in ("torch", "transformers", "pandas", "simplemma"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise ImportError('{name} was imported')")
     command = [sys.executable, "-m", "pipelines.cli", "classify", clip, "--json", "--root", used.url]
