@@ -1,36 +1,45 @@
-"""How much slower sequences of poses go through a run than through the network alone, and how long a training takes.
+"""How much slower poses go through a run than through the network alone, and how long a training takes.
 
-Run: `python -m benchmarks.poses` (three minutes; one core).
+Run: `python -m benchmarks.poses` (four minutes; one core).
 
 A run reads each sequence from a file of many, checks it, maps and prepares it, and batches it, while a thread computes;
 the network alone is given the same batches, made before. Reading and computing share the one core here, as on a machine
 whose cores are all taken. Times are CPU seconds, the best of the rounds, because noise only ever adds time. Weights are
 random: speed does not depend on them. The sequences are drawn: 20 joints, 67 frames, as UTD-MHAD has.
 
+MediaPipe alone is given the frames of a real clip of the offline pack, made smaller, decoded before; a run also decodes
+them and makes rows of what is found.
+
 The training is that of `zsar finetune stgcn_small` on UTD-MHAD's largest split: 703 sequences of 22 classes for 60
 epochs; a part of an epoch is timed and the whole taken in proportion, for two cores at the speed of one each.
 """
 
 import contextlib
+import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
+import cv2
 import numpy as np
 import torch
 
 from benchmarks.bars import Bar, run
-from extractors import stgcn_network
+from extractors import clips, mediapipe_graph, stgcn_network
 from extractors.allocator import keep_freed_memory
 from extractors.base import PoseExtractor
 from extractors.joints import KINECT_20
+from extractors.mediapipe_pose import MediaPipePose
 from extractors.poses import Form, checked
 from extractors.stgcn import STGCN, STGCNSmall
 from pipelines.items import Item
 from pipelines.pose_places import Place, PoseReader, array_key
 from pipelines.pose_runner import PoseRunner
 from pipelines.pose_training import PoseSet, PoseTask
+from pipelines.track_runner import TrackRunner
+from stores.features import ItemRows
 
 _FRAMES = 67
 _COUNTS = {"stgcn": 64, "stgcn_small": 320}
@@ -40,16 +49,18 @@ _ROUNDS = 3
 _EPOCHS, _SEQUENCES, _CLASSES, _BATCH = 60, 703, 22, 16
 _STEPS = 12  # of an epoch, timed
 _ALLOWED_S = 20 * 60
+_SPAN_S = (3.0, 5.0)  # of the clip for MediaPipe; somebody is in it
 
 
 def bars() -> Iterator[Bar]:
-    """A run over its network, for both sizes; a training."""
+    """A run over its network, for both sizes and for MediaPipe; a training."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     keep_freed_memory()
     try:
         for extractor in (STGCN("random:0", options=_OPTIONS["stgcn"]), STGCNSmall("random:0")):
             yield _run(extractor)
+        yield _tracking()
         yield _training()
     finally:
         torch.set_num_threads(threads)
@@ -87,6 +98,46 @@ def _run(extractor: PoseExtractor) -> Bar:
     return (
         Bar.measured(title, taken / rest, detail) if bound is None else Bar.at_most(title, taken / rest, bound, detail)
     )
+
+
+def _tracking() -> Bar:
+    title, bound = "mediapipe-run-over-forward", 1.2
+    packs = [importlib.util.find_spec(name) for name in ("mediapipe", "Sports2D")]
+    places = [next(iter(spec.submodule_search_locations or ())) for spec in packs if spec]
+    if len(places) < 2:
+        return Bar.skipped(title, f"<= {bound:g}", "the offline pack is not installed")
+    extractor = MediaPipePose()
+    extractor.load("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        path = _smaller(Path(places[1]) / "Demo" / "demo.mp4", Path(folder) / "clip.mp4")
+        frames = list(clips.stream(str(path), extractor.wanted)[1])
+
+        def alone() -> None:
+            graph = mediapipe_graph.Graph(0.5, 0.5)
+            for frame in frames:
+                graph(frame)
+            graph.close()
+
+        def whole() -> None:
+            item = Item(bytes(32), ((str(path), None),), None, "", ("mediapipe",))
+            (result,) = filter(None, TrackRunner({"mediapipe": extractor}, 1).results([item]))
+            assert isinstance(result.outcome, ItemRows)
+
+        rest, taken, count = _best(alone), _best(whole), len(frames)
+    detail = f"{count / taken:.1f} of {count / rest:.1f} frames/s of CPU time; {count} frames of 456 x 256"
+    return Bar.at_most(title, taken / rest, bound, detail)
+
+
+def _smaller(source: Path, target: Path) -> Path:
+    """Two seconds of a clip at the size in which Kinetics is passed on."""
+    frames = clips.stream(str(source), lambda times: np.arange(len(times)), _SPAN_S)[1]
+    with av.open(str(target), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 456, 256, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(cv2.resize(frame, (456, 256)), format="rgb24")))
+        container.mux(stream.encode(None))
+    return target
 
 
 def _training() -> Bar:

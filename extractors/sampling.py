@@ -133,8 +133,8 @@ def every(times: np.ndarray, stride: int = 1, fps: float = 0.0) -> np.ndarray:
     if not fps:
         return np.arange(0, len(times), stride)
     shown = times - times[0]
-    period = shown[-1] / max(len(shown) - 1, 1)
-    return np.unique(_frame_at(shown, np.arange(0, shown[-1] + period / 2, stride / fps) + period / 2))
+    grace = float(np.median(np.diff(shown))) / 2 if len(shown) > 1 else 0.02  # absorbs rounded time stamps
+    return np.unique(_frame_at(shown, np.arange(0, float(shown[-1]) + grace, stride / fps) + grace))
 
 
 def _frame_at(shown: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -73,7 +73,8 @@ class PoseReader:
             return pose_files.read(content, Path(place.path).name, _layout(place.layout))
         collection = self._collection(place)
         if place.number >= len(collection):
-            raise Unreachable(f"there are {len(collection)} sequences now; index the data set again")
+            what = "feature set" if place.feature_set else "file"
+            raise Unreachable(f"the {what} has {len(collection)} sequences now; index the data set again")
         _refuse_changed(array_key(place.layout, collection.array(place.number)), key)
         return collection.poses(place.number)
 

@@ -59,6 +59,43 @@ def test_skipping_packets_gives_the_frames_of_a_full_decode(tmp_path, name, code
         assert np.array_equal(frames_of(found[name]), np.array(expected))
 
 
+@pytest.mark.parametrize("name", ["b.mp4", "b.avi"])
+@pytest.mark.parametrize("span", [None, (0.4, 1.2)])
+def test_a_stream_gives_the_chosen_frames_of_a_full_decode_in_their_order(tmp_path, name, span):
+    codec = "mpeg4" if name.endswith("avi") else "libx264"
+    path = make_video(tmp_path / name, frames=40, codec=codec, options={"bf": "2", "g": "9"})
+    plain, asked = decode_all(path), []
+
+    def choose(times):
+        asked.append(times)
+        return np.arange(0, len(times), 3)
+
+    times, frames = clips.stream(str(path), choose, span)
+    first, count = (10, 20) if span else (0, 40)
+    assert len(asked[0]) == count
+    got = list(frames)
+    assert len(got) == len(times) == -(-count // 3)
+    for number, frame in enumerate(got):
+        assert np.array_equal(frame, plain[first + 3 * number])
+    assert np.array_equal(times[1:, 0], times[:-1, 1]), "each stands until the next"
+    if name == "b.mp4":  # AVI's own stamps of its last frames are odd
+        np.testing.assert_allclose(times[:, 0], np.arange(0, count, 3) / 25, atol=1e-6)
+        np.testing.assert_allclose(times[-1, 1], count / 25, atol=1e-6)
+
+
+def test_a_stream_names_a_broken_video_before_or_while_its_frames_are_taken(tmp_path, monkeypatch):
+    path = make_video(tmp_path / "v.mp4")
+    for content, fault in ((b"no video", NotAVideo), (path.read_bytes()[:1500], InputFault)):
+        (tmp_path / "broken.mp4").write_bytes(content)
+        with pytest.raises(fault):
+            clips.stream(str(tmp_path / "broken.mp4"), lambda times: np.arange(len(times)))
+    real = clips._decoded
+    monkeypatch.setattr(clips, "_decoded", lambda *a: list(real(*a))[:7])
+    _, frames = clips.stream(str(path), lambda times: np.arange(len(times)))
+    with pytest.raises(Corrupt, match="13 of the 20 frames needed"):
+        list(frames)
+
+
 def test_one_decode_serves_several_views(tmp_path, monkeypatch):
     path = make_video(tmp_path / "v.mp4", frames=40)
     decoded = []

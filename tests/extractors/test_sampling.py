@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extractors.errors import ExtractorError, TooShort
-from extractors.sampling import Geometry, Sampling
+from extractors.sampling import Geometry, Sampling, every
 
 
 def at_rate(n: int, fps: float) -> np.ndarray:
@@ -143,3 +143,14 @@ def test_resize_is_torch_bilinear_without_antialiasing():
 def test_the_shorter_side_is_resized_whatever_the_orientation(size, expected):
     frame = np.zeros((*size, 3), np.uint8)
     assert Geometry(128, expected)(frame).shape == (*expected, 3)
+
+
+def test_a_whole_video_is_taken_every_so_many_frames_or_ticks_each_frame_once():
+    assert every(at_rate(7, 25)).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert every(at_rate(7, 25), stride=3).tolist() == [0, 3, 6]
+    assert every(at_rate(60, 30), fps=10).tolist() == list(range(0, 60, 3))
+    assert every(at_rate(60, 30), stride=2, fps=10).tolist() == list(range(0, 60, 6))
+    assert every(at_rate(5, 25), fps=100).tolist() == [0, 1, 2, 3, 4], "a frame that stands for four ticks is one"
+    assert every(np.zeros(1), fps=10).tolist() == [0]
+    held = np.array([0, 0.04, 0.08, 1.08, 1.12])  # the third frame is shown for a second
+    assert every(held, fps=5).tolist() == [0, 2]

@@ -9,7 +9,8 @@ import pytest
 from pipelines import fit as fitting
 from pipelines import reproduce as reproducing
 from pipelines.errors import UsageError
-from pipelines.reproduce import reproduce, tables
+from pipelines.reproduce import reproduce
+from pipelines.table_files import tables
 from stores.root import Root
 from stores.runs import Runs
 from tests.pipelines import studies
@@ -130,7 +131,7 @@ def test_the_tables_that_come_with_the_code_can_be_read():
         names = [row.name for row in own.rows]
         assert len(names) == len(set(names))
         assert not own.reference or own.reference in names
-        assert {row.config.dataset for row in own.rows} == {"ucf101"}
+        assert {config.dataset for row in own.rows for config in row.configs} == {"ucf101"}
 
 
 ROW = 'head = "er", dataset = "d", feature = "f", protocol = "p"'

@@ -134,6 +134,18 @@ def test_rows_that_are_not_finite_are_damage(root):
     assert [(d.key, d.reason) for d in feature_set.damage()] == [(bad.key, "not finite")]
 
 
+def test_nan_is_no_damage_where_the_recipe_says_that_there_may_be_gaps(root):
+    outputs = {"places": ((3,), "float16"), "sizes": ((3,), "float16")}
+    recipe = {"outputs": {"places": {"gaps": True}, "sizes": {}}}
+    feature_set = FeatureStore(root).create("g@0", recipe, "0", outputs)
+    whole, gap = np.ones((2, 3), np.float16), np.full((2, 3), np.nan, np.float16)
+    for number, (places, sizes) in enumerate([(gap, whole), (whole, gap), (whole, whole)]):
+        item = ItemRows(bytes([number]) * 32, {"places": places, "sizes": sizes})
+        feature_set.append([item])
+    feature_set.append([ItemRows(b"i" * 32, {"places": np.full((1, 3), np.inf, np.float16), "sizes": whole[:1]})])
+    assert [(d.item, d.reason) for d in FeatureStore(root).find("g").damage()] == [(1, "not finite"), (3, "not finite")]
+
+
 def test_collecting_frees_what_old_snapshots_hold_and_nothing_else(root):
     feature_set = make(root)
     items = [rows_of(i) for i in range(30)]
