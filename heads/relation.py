@@ -9,12 +9,14 @@ paper), of seen classes only (`"seen"`), or of the batch's own classes (`"batch"
 as R_v v + R_z z, which is the same and never makes the N x K pairs of width 2D.
 
 Unpublished and fixed here: hidden widths 1024 and 400, those of Sung et al.'s code for AwA1, whose learning rate, step
-and batch the skeleton paper has too. The skeleton paper's vectors are of unit length, on both sides.
+and batch the skeleton paper has too. The skeleton paper's vectors are of unit length, on both sides. The last bias begins at the log-odds of
+a match, 1 in the K classes compared with: from a sigmoid of a half the way down leaves no hidden unit alive.
 
 Papers: Sung et al., Learning to Compare, CVPR 2018; skeleton ZSAR, section 3.4; METHODS section 7.
 """
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import torch
@@ -81,6 +83,8 @@ class RelationNet(Head):
         """As `Head.begin`: the class vectors compared with."""
         compared = seen.joined(unseen) if unseen is not None and self.uses_unseen_texts else seen
         self._told = class_vectors(compared, self.options.texts)
+        with torch.no_grad():
+            self.relation.bias.fill_(-math.log(max(len(compared) - 1, 1)))
 
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
         """As `Head.loss`: `relation`."""

@@ -67,3 +67,12 @@ def test_scores_are_the_same_a_few_pairs_at_a_time(monkeypatch):
         monkeypatch.setattr("heads.relation._AT_ONCE", at_once)
         assert torch.allclose(head.scores(batch, made.seen()), whole, atol=1e-14)
     assert head.scores(batch.take(torch.tensor([], dtype=torch.int64)), made.seen()).shape == (0, 4)
+
+
+def test_it_begins_at_the_share_of_pairs_that_match():
+    """From scores of a half the way down to 1 in K leaves no hidden unit alive, and nothing is learned after."""
+    head = RelationNet(made.D, made.A, RelationOptions(others="seen")).double()
+    with torch.no_grad():
+        head.relation.weight.zero_()
+    head.begin(made.videos("none"), made.seen())
+    assert made.close(head.scores(made.videos("none"), made.seen()), [[1 / 4] * 4] * made.N)
