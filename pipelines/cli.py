@@ -524,10 +524,30 @@ def list_command(
         print(json.dumps({what: rows}))
     elif rows and what == "results":
         _print_results(rows)
+    elif rows and what == "runs":
+        _print_runs(rows)
     elif rows:
         print_table(what.capitalize(), rows)
     else:
         print(f"No {what} in {root}.")
+
+
+def _print_runs(rows: list[dict[str, Any]]) -> None:
+    """Runs as a table: of a head the features it was fitted on, of a network the data set."""
+    shown = [
+        {
+            "run": row["run"],
+            "trained": row["head"] or f"{row['network']} (a network)",
+            "on": row["feature"] or row["dataset"],
+            "protocol": row["protocol"],
+            "splits": row["fitted"],
+            "top-1": "" if row["top1"] is None else _percent("top1", row["top1"]),
+            "state": row["state"] if row["judged"] or row["network"] else f"{row['state']}, not judged",
+            "made": row["made"],
+        }
+        for row in rows
+    ]
+    print_table("Runs", shown)
 
 
 def _print_results(rows: list[dict[str, Any]]) -> None:
@@ -573,7 +593,8 @@ def show_command(
     """Say where a feature set or a run comes from; picture a run as a page.
 
     JSON: of a feature set name, key, recipe, outputs, items, rows, bytes, commits; of a run run, about, state, results;
-    with --html run and page (URL).
+    of one that trained a network run, about, state, top1, splits (with classes and weights); with --html run and page
+    (URL).
     """
     from pipelines import listing
     from pipelines.errors import UsageError
@@ -606,6 +627,9 @@ def _show_run(name: str, html: bool, split: int | None, root: "Root", as_json: b
         print(json.dumps({"run": Path(page).stem.removeprefix("run-"), "page": page}) if as_json else f"Look at {page}")
         return
     shown = listing.run(root, name)
+    if "splits" in shown:
+        _show_network(shown, split, as_json)
+        return
     if split is not None:
         shown["results"] = [row for row in shown["results"] if row["split"] == split]
         if not shown["results"]:
@@ -627,6 +651,40 @@ def _show_run(name: str, html: bool, split: int | None, root: "Root", as_json: b
         print_table("Results", rows)
     else:
         print(f"Not judged: `zsar evaluate {shown['run']}`.")
+
+
+def _show_network(shown: dict[str, Any], split: int | None, as_json: bool) -> None:
+    """A network that `zsar finetune` trained: what it depends on, and a row a split."""
+    from pipelines.errors import UsageError
+    from pipelines.networks import DONE
+
+    about, there = shown["about"], ", ".join(str(row["number"]) for row in shown["splits"])
+    if split is not None:
+        shown["splits"] = [row for row in shown["splits"] if row["number"] == split]
+        if not shown["splits"]:
+            raise UsageError(f"{shown['run']} was not trained on split {split}; it was on {there or 'none'}.")
+    if as_json:
+        print(json.dumps(shown))
+        return
+    config = about["config"]
+    fields = {"network": config["model"], "data set": config["dataset"], "protocol": config["protocol"]}
+    fields |= {"state": shown["state"], "sequences": about["sequences"]}
+    fields |= {name: about[name] for name in ("failed", "layout", "command", "made") if about.get(name)}
+    fields["settings"] = {k: v for k, v in config.items() if k not in ("model", "dataset", "protocol") and v}
+    if len(shown["splits"]) == 1:
+        fields |= {name: shown["splits"][0][name] for name in ("classes", "unseen") if shown["splits"][0][name]}
+    print_table(shown["run"], [{"field": k, "value": _flat(v)} for k, v in fields.items()], lines=True)
+    rows = []
+    for row in shown["splits"]:
+        top1 = None if row["top1"] is None else _percent("top1", row["top1"])
+        told = {"split": row["number"], "state": row["state"], "classes": len(row["classes"]) or None}
+        told |= {"sequences": row["trained_on"], "tested on": row["tested_on"] or None, "top-1": top1}
+        seconds = None if row["seconds"] is None else f"{row['seconds']:.1f}"
+        told |= {"epochs": row["epochs"], "seconds": seconds, "weights": row["weights"]}
+        rows.append({name: "" if value is None else value for name, value in told.items()})
+    print_table("Splits", rows)
+    if shown["state"] != DONE and about.get("command"):
+        print(f"If nothing works on it, this goes on: `{about['command']}`.")
 
 
 def _flat(value: Any) -> str:
@@ -822,15 +880,18 @@ def texts_add_command(
     Spellings need not agree: `ApplyEyeMakeup`, `apply_eye_makeup` and `Applying eye makeup` are one class. What cannot
     be linked or read is reported with its name or its line, and the rest is kept.
 
-    JSON: read, new, duplicate, unlinked; texts (new ones to encode), classes (that got new ones); bad, problems and
-    unlinked_names where there are any.
+    A record without a text of its own tells parts: {"class": ..., "head": ..., "start": ...}. What stands beside a
+    description is taken to be about that, and left out.
+
+    JSON: read, new, duplicate, unlinked; texts (new ones to encode), classes (that got new ones); bad, problems,
+    unlinked_names and left_out (fields) where there are any.
     """
     from pipelines.config import TextsConfig
     from pipelines.texts import add
 
     with Bar("Reading") as advance:
         report = add(_settings(TextsConfig, locals()), _open_root(root), lambda read: advance(read, 0))
-    fields = _without_zeros(dataclasses.asdict(report), "bad", "unlinked_names", "problems")
+    fields = _without_zeros(dataclasses.asdict(report), "bad", "unlinked_names", "problems", "left_out")
     if as_json:
         print(json.dumps(fields))
         return
@@ -841,6 +902,9 @@ def texts_add_command(
     if report.problems:
         rows = [{"file": file, "line": line, "problem": why} for file, line, why in report.problems[:_SHOWN]]
         print_table(f"Not read ({report.bad})", rows)
+    if report.left_out:
+        named = ", ".join(f"{field} ({count})" for field, count in report.left_out.items())
+        say(f"Left out, as they stand beside a description: {named}. Give parts of a class in a file of their own.")
 
 
 @texts_app.command("link")

@@ -4,6 +4,7 @@ Their fields are the flow parameters and the command's options alike; `--config 
 """
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -401,3 +402,17 @@ class FinetuneConfig:
         for name in ("dropout", "smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is a share from 0 to below 1, got {getattr(self, name)}.")
+
+
+def command_line(stage: str, config: FitConfig | FinetuneConfig) -> str:
+    """The command line of a stage's settings: the first of them is its argument, the others options."""
+    argument, *fields = dataclasses.fields(config)
+    words = ["zsar", stage, getattr(config, argument.name)]
+    for field in fields:
+        value = getattr(config, field.name)
+        if field.default is not dataclasses.MISSING and value == field.default:
+            continue
+        option = {"options": "option"}.get(field.name, field.name).replace("_", "-")
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [f"--{option}"] if each is True else [f"--{option}", str(each)]
+    return shlex.join(words)

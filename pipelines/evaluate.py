@@ -26,7 +26,7 @@ from heads.prototypes import nearest, standardised
 from pipelines.config import EvaluateConfig
 from pipelines.errors import UsageError
 from pipelines.fit import command, config_of, run_name, split_folder
-from pipelines.pretraining import met_before
+from pipelines.pretraining import met_before, seen_before
 from pipelines.protocols import chosen
 from pipelines.splits import Split
 from pipelines.study import Study, scores, spread
@@ -200,7 +200,8 @@ def _split(
 
 def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, stored: dict[str, Any]) -> dict[str, Any]:
     videos, texts = about["videos"], about["texts"]
-    among = met_before(split.unseen, videos["pretraining"])
+    pretraining = seen_before(study.videos)
+    among = met_before(split.unseen, pretraining, study.videos.told, study.videos.dataset)
     held_out = list(stored["held_out"].values())
     return {
         "run": name,
@@ -212,7 +213,7 @@ def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, st
         "feature": videos["feature"],
         "recipe": videos["recipe"],
         "snapshot": videos["snapshot"],
-        "pretraining": ", ".join(videos["pretraining"]),
+        "pretraining": ", ".join(pretraining),
         "overlap": sorted({o.test for o in among if o.how == "name"}),
         "near": sorted({f"{o.test} ~ {o.pretraining}" for o in among if o.how == "distance"}),
         "texts": texts["feature"],

@@ -22,6 +22,7 @@ SHADES = (
 _LONGEST = 26
 _TOOLTIPS = 1000  # cells that say what they count, the largest; they are what makes a page large
 _APART = 130  # so far from its square a circle has a name of its own
+_KEY, _SHADE = 150, 34  # where the key of the shades begins, and how wide one is
 _CHARACTER = 0.56  # of the font's size: how wide a letter is, about
 
 
@@ -72,7 +73,8 @@ def heat_map(counts: np.ndarray, names: Sequence[str]) -> Markup:
     size = min(11.0, max(cell - 1.5, 5))
     margin = min(_LONGEST, max(map(len, names), default=1)) * size * _CHARACTER + 14
     left, top = round(margin + 16), round(margin * 0.87 + 24)  # whole numbers are short
-    svg = Svg(left + k * cell + margin * 0.5 + 10, top + k * cell + 54, "confusion matrix")
+    width = max(k * cell + margin * 0.5 + 10, _KEY + _SHADE * len(SHADES) + 92)
+    svg = Svg(left + width, top + k * cell + 54, "confusion matrix")
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     svg.add("rect", x=left, y=top, width=k * cell, height=k * cell, fill="#fff", stroke="#c9d1da")
     _cells(svg, counts, shares, names, left, top, cell)
@@ -111,11 +113,11 @@ def _cells(
 
 def _shades_key(svg: Svg, left: float, y: float) -> None:
     svg.text(left, y + 11, "share of a class's videos", 11)
-    x = left + 150
+    x = left + _KEY
     for least, colour in SHADES:
-        svg.add("rect", x=x, y=y, width=34, height=14, fill=colour, stroke="#c9d1da")
+        svg.add("rect", x=x, y=y, width=_SHADE, height=14, fill=colour, stroke="#c9d1da")
         svg.text(x, y + 27, f"{100 * least:.0f} %" if least else "> 0", 10, text_anchor="middle")
-        x += 34
+        x += _SHADE
     svg.text(x, y + 27, "100 %", 10, text_anchor="middle")
     svg.add("rect", x=x + 40, y=y + 1, width=12, height=12, fill="none", stroke=ORANGE)
     svg.text(x + 58, y + 11, "right", 11)

@@ -22,6 +22,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from extractors.poses import Form
 from extractors.weights import at_path
 from pipelines import head_texts
 from pipelines.compute import device_of
-from pipelines.config import FinetuneConfig
+from pipelines.config import FinetuneConfig, command_line
 from pipelines.errors import UsageError
 from pipelines.groups import fifths
 from pipelines.pose_training import PoseSet, PoseTask, read, top1
@@ -120,7 +121,7 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     name = run_name(config, poses, named)
     runs = Runs(root)
     runs.folder(name).mkdir(parents=True, exist_ok=True)
-    told = {"config": dataclasses.asdict(config), "sequences": len(poses.ids), "digest": poses.digest()}
+    told = _about(config, poses, parts, runs.told(name, "finetune.json") or {})
     root.write_text(json.dumps(told, indent=1, sort_keys=True), "runs", name, "finetune.json")
     todo = [part for part in parts if not (_folder(runs, name, part.number) / _ABOUT).exists()]
     for before, part in enumerate(todo):
@@ -141,6 +142,20 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
         seconds=time.monotonic() - started,
         notes=tuple(notes),
     )
+
+
+def _about(config: FinetuneConfig, poses: PoseSet, parts: list[_Part], before: dict[str, Any]) -> dict[str, Any]:
+    """What a run depends on, as it is stored; splits that were asked for `before` stay asked for."""
+    return {
+        "config": dataclasses.asdict(config),
+        "command": command_line("finetune", config),
+        "splits": sorted({*before.get("splits", ()), *(part.number for part in parts)}),
+        "layout": poses.layout.name,
+        "sequences": len(poses.ids),
+        "failed": len(poses.faults),
+        "digest": poses.digest(),
+        "made": before.get("made", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,6 +218,7 @@ def training(config: FinetuneConfig, samples: int) -> Training:
 
 
 def _train(config: FinetuneConfig, poses: PoseSet, part: _Part, folder: Path, told: Callable[..., None]) -> None:
+    started, whole = time.monotonic(), not folder.exists()
     device = device_of(config.device)
     before = torch.get_num_threads()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -229,8 +245,11 @@ def _train(config: FinetuneConfig, poses: PoseSet, part: _Part, folder: Path, to
         "twins": part.twins,
         "epochs": len(history.epochs),
         "top1": tested,
+        "seconds": round(time.monotonic() - started, 1) if whole else None,  # of one that was killed it is not known
     }
-    (folder / _ABOUT).write_text(json.dumps(told_of, indent=1))
+    beside = folder / f"{_ABOUT}.{os.getpid()}.part"
+    beside.write_text(json.dumps(told_of, indent=1))
+    os.replace(beside, folder / _ABOUT)  # a split is trained where this file is, so it is there whole or not at all
 
 
 def _begin_with(task: PoseTask, config: FinetuneConfig, poses: PoseSet, part: _Part) -> None:

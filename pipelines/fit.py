@@ -15,7 +15,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import shlex
 import shutil
 import signal
 import time
@@ -30,8 +29,8 @@ import torch
 
 from heads import metrics
 from pipelines.compute import device_of
-from pipelines.config import FitConfig
-from pipelines.pretraining import trained_on
+from pipelines.config import FitConfig, command_line
+from pipelines.pretraining import seen_before
 from pipelines.protocols import chosen
 from pipelines.splits import Split, folds, hold_out
 from pipelines.study import HeadTask, Study, Trial, spread, trained_in
@@ -121,15 +120,7 @@ def config_of(about: dict[str, Any]) -> FitConfig:
 
 def command(config: FitConfig) -> str:
     """The command line of a configuration."""
-    words = ["zsar", "fit", config.head]
-    for field in dataclasses.fields(FitConfig):
-        value = getattr(config, field.name)
-        if field.name == "head" or (field.default is not dataclasses.MISSING and value == field.default):
-            continue
-        option = {"options": "option"}.get(field.name, field.name).replace("_", "-")
-        for each in value if isinstance(value, tuple) else (value,):
-            words += [f"--{option}"] if each is True else [f"--{option}", str(each)]
-    return shlex.join(words)
+    return command_line("fit", config)
 
 
 def _about(study: Study) -> dict[str, Any]:
@@ -158,7 +149,7 @@ def _about(study: Study) -> dict[str, Any]:
             "resampled": videos.resampled,
             "unlabelled": videos.unlabelled,
             "captions": videos.of_captions,
-            "pretraining": list(trained_on(videos.feature)) if not videos.of_captions else ["captioners, unknown"],
+            "pretraining": list(seen_before(videos)),
         },
         "texts": {
             "set": texts.set,

@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.networks import DONE, network, state_of
 from pipelines.results import results
 from stores.classes import Classes
 from stores.errors import Damaged, NotInStore
@@ -134,7 +135,7 @@ def kind_of(root: Root, name: str) -> str:
         FeatureStore(root).resolve(name)
         return "feature set"
     except NotInStore as error:
-        there = Runs(root).names()
+        there = sorted({*Runs(root).names(), *Runs(root).networks()})
         if not any(run.startswith(name) for run in there):
             raise NotInStore(
                 f"{error} No run is called so either; there are: {', '.join(there) or 'none yet'}."
@@ -143,9 +144,15 @@ def kind_of(root: Root, name: str) -> str:
 
 
 def run(root: Root, name: str) -> dict[str, Any]:
-    """What a run depends on, as `run.json` has it, its state, and its results, a row a split and setting."""
+    """What a run depends on, its state, and what came of it.
+
+    Of a head: about (as `run.json` has it), state, results, a row a split and setting. Of a network: as
+    `networks.network`.
+    """
     store = Runs(root)
-    full = store.find(name)
+    full = store.find_any(name)
+    if full not in store.names():
+        return network(root, full)
     table = store.read(full, "results")
     states = [row["state"] for row in results(root) if row["run"] == full]
     return {
@@ -176,24 +183,47 @@ def texts(root: Root) -> list[dict[str, Any]]:
 
 
 def runs(root: Root) -> list[dict[str, Any]]:
-    """Every run: what was fitted, on what, when, and whether it has been judged."""
+    """Every run: the head or the network that was trained, on what, when, whether it is done, and top-1 if judged."""
     store = Runs(root)
-    rows = []
-    for name in store.names():
-        about = store.about(name)
-        fitted = [folder for folder in root.names_in(f"runs/{name}") if folder.startswith("split-")]
-        rows.append(
-            {
-                "run": name,
-                "head": about["config"]["head"],
-                "feature": about["videos"]["feature"],
-                "protocol": about["protocol"]["name"],
-                "fitted": len(fitted),
-                "judged": store.read(name, "results") is not None,
-                "made": about["made"],
-            }
-        )
-    return rows
+    heads = [_head(store, name) for name in store.names()]
+    return sorted([*heads, *(_network(root, name) for name in store.networks())], key=lambda row: row["run"])
+
+
+def _head(store: Runs, name: str) -> dict[str, Any]:
+    about, table, begun = store.about(name), store.read(name, "results"), store.splits(name)
+    done = sum(store.told(name, f"split-{number:03d}", "split.json") is not None for number in begun)
+    judged = [] if table is None else [row["top1"] for row in table.to_pylist() if row["setting"] == "zsl"]
+    return {
+        "run": name,
+        "head": about["config"]["head"],
+        "network": "",
+        "dataset": about["videos"]["dataset"],
+        "feature": about["videos"]["feature"],
+        "protocol": about["protocol"]["name"],
+        "fitted": done,
+        "judged": table is not None,
+        "top1": sum(judged) / len(judged) if judged else None,
+        "state": state_of(done, len(begun)),
+        "made": about["made"],
+    }
+
+
+def _network(root: Root, name: str) -> dict[str, Any]:
+    found = network(root, name)
+    about = found["about"]
+    return {
+        "run": name,
+        "head": "",
+        "network": about["config"]["model"],
+        "dataset": about["config"]["dataset"],
+        "feature": "",
+        "protocol": about["config"]["protocol"],
+        "fitted": sum(row["state"] == DONE for row in found["splits"]),
+        "judged": found["top1"] is not None,
+        "top1": found["top1"],
+        "state": found["state"],
+        "made": about.get("made", ""),
+    }
 
 
 LISTS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {

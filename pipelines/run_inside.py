@@ -4,7 +4,9 @@ Takes  a run whose features and texts are as they were, the number of a split
 Gives  `Trained`: study, head and split; and what can be read from it:
        joint_space   class means of videos and class texts in the space they are compared in; `flattened` by t-SNE
        attention     the way back of CoCo's invariance: the five seen classes that tell each seen class (figure 12)
-       winners       JigsawNet's best phrase of each segment (figure 4)
+       winners       JigsawNet's best phrase of each segment (figure 4); `winners_of` several classes
+       nearest_texts what stands for each unseen class, with its similarity to one video
+       examples      some of the judged videos, as many right as wrong ones
        distances     of unseen classes' texts to the nearest seen ones' (E2E, figure 7)
 
 References: ActionHub (Zhou et al. 2024), figures 11 and 12; JigsawNet (Qian et al. 2022), figure 4; E2E (Brattoli et
@@ -15,6 +17,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +37,7 @@ from stores.runs import Runs
 
 NEAREST = 10
 _AT_ONCE = 4096
+_EACH = 3  # videos shown that were judged right, and as many that were not
 _SEED = 0
 
 
@@ -78,6 +82,32 @@ class Attention:
     name: str
     top: tuple[tuple[str, float], ...]
     others: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Phrase:
+    """A text of a class: what it says, which part of the class's texts it is of, if any; and a cosine similarity."""
+
+    text: str
+    part: str
+    similarity: float
+
+
+def examples(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Some of the judged videos, evenly over them: at most three that are right, then three that are not.
+
+    Which are taken depends on nothing but their order, so that none is picked for its looks.
+    """
+    found = []
+    for right in (True, False):
+        own = [row for row in judged if (row["best"][0] == row["label"]) == right]
+        found += [own[at] for at in sorted(set(evenly(len(own), _EACH)))]
+    return found
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """Numbers of `wanted` rows out of `count`, as `videos.read` picks them; none out of none."""
+    return [int((i + 0.5) * count / wanted) for i in range(wanted)] if count else []
 
 
 def trained(run: str, number: int, root: Root) -> Trained:
@@ -195,15 +225,70 @@ def winners(of: Trained, row: int, class_name: str) -> list[tuple[str, float]] |
     row : number of the video in `study.videos`
     class_name : whose phrases may win
     """
+    found = winners_of(of, row, np.array([of.study.classes.index(class_name)]))
+    return None if found is None else [(phrase.text, phrase.similarity) for phrase in found[0]]
+
+
+def winners_of(of: Trained, row: int, classes: np.ndarray) -> list[list[Phrase]] | None:
+    """For each of some classes its best phrase for each segment of one video; None where no groups are aligned."""
     head = of.head
     if not isinstance(head, JigsawNet) or not head.options.groups:
         return None
-    texts = of.study.texts
-    chosen = torch.tensor([of.study.classes.index(class_name)])
+    said = _said(of)
     with torch.no_grad():
-        phrases, similar = head.winners(of.study.batch(np.array([row])), texts.tensors, chosen)
-    said = texts.said[head.reads(head.options)[0]]
-    return [(said[phrase], value) for phrase, value in zip(phrases[0].tolist(), similar[0].tolist(), strict=True)]
+        video = of.study.batch(np.full(len(classes), row))
+        phrases, similar = head.winners(video, of.study.texts.tensors, torch.from_numpy(classes))
+    return [
+        [Phrase(said[at][0], said[at][1], value) for at, value in zip(own, values, strict=True)]
+        for own, values in zip(phrases.tolist(), similar.tolist(), strict=True)
+    ]
+
+
+def aligns_groups(of: Trained) -> bool:
+    """Whether segments have phrases of their own."""
+    return isinstance(of.head, JigsawNet) and of.head.options.groups
+
+
+def nearest_texts(of: Trained, row: int) -> list[Phrase]:
+    """What is compared of each unseen class with one video as a whole, in the order of `of.unseen`.
+
+    With JigsawNet on one segment, the class's best phrase; else the first of its texts, which are told by one vector.
+    Nothing for a head that compares in no space of one vector a class.
+    """
+    study = of.study
+    if aligns_groups(of) and study.videos.segments.shape[1] == 1:
+        return [own[0] for own in winners_of(of, row, of.unseen) or []]
+    with torch.no_grad():
+        prototypes = _class_vectors(of.head, study.told(of.unseen))
+        if prototypes is None:
+            return []
+        video = _video_vectors(of.head, study.batch(np.array([row])))
+        similar = functional.cosine_similarity(video, prototypes).tolist()
+    told = [_first_text(of, k) for k in of.unseen.tolist()]
+    return [Phrase(text, part, value) for (text, part), value in zip(told, similar, strict=True)]
+
+
+def _said(of: Trained) -> list[tuple[str, str]]:
+    """Text and part of each row of what the head reads, a kind after another as it joins them."""
+    kinds = of.head.reads(of.head.options)
+    return [(text, _part(kind, len(kinds))) for kind in kinds for text in of.study.texts.said[kind]]
+
+
+def _first_text(of: Trained, k: int) -> tuple[str, str]:
+    """The first text of a class, and how many more there are."""
+    own: list[str] = []
+    for kind, texts in of.study.texts.tensors.kinds.items():
+        own += [of.study.texts.said[kind][row] for row in texts.text[texts.owner == k].tolist()]
+    return own[0], f"first of {len(own)} texts" if len(own) > 1 else ""
+
+
+def _part(kind: str, kinds: int) -> str:
+    """What tells texts of this kind from those of others.
+
+    >>> _part("definition/start", 3)
+    'start'
+    """
+    return "" if kinds == 1 else kind.partition("/")[2].rstrip("?") or kind
 
 
 # -- how far unseen classes are ---------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Takes  a judged run; its features and texts, where they are as they were when it
 Gives  `reports/run-NAME.html` below the root, and its URL; one file, with drawings inside and no script
 
 A run whose features or texts have changed since keeps what was judged; what needs the head is left out, and the page
-says why. Videos are shown as their captions where captions stand for them, else as one frame a segment.
+says why. Videos are shown as their captions where captions stand for them, else as one frame a segment; sequences of
+poses as stick figures, see `run_poses`.
 """
 
 import base64
@@ -22,7 +23,7 @@ from extractors import clips
 from extractors.errors import ExtractorError, InputFault, MachineFault
 from extractors.sampling import Geometry, Sampling, View
 from heads import metrics
-from pipelines import figures, run_inside
+from pipelines import figures, run_inside, run_poses, stick_figures
 from pipelines.errors import UsageError
 from pipelines.results import results
 from pipelines.run_inside import Trained
@@ -33,7 +34,6 @@ from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
 
-_EACH = 3  # videos shown that were judged right, and as many that were not
 _MOST_SEGMENTS = 8
 _MOST_ATTENTION = 100
 _FRAME, _QUALITY = 84, 72
@@ -186,7 +186,11 @@ def _inside(
     told = run_inside.attention(of)
     if told:
         found |= {"attention": told[:_MOST_ATTENTION], "attended": len(told)}
-    found["videos"] = shown_videos(of, judged, root)
+    gallery = run_poses.gallery(of, judged, root)
+    if gallery:
+        found |= {"gallery": gallery, "left_colour": stick_figures.LEFT, "right_colour": stick_figures.RIGHT}
+    else:
+        found["videos"] = shown_videos(of, judged, root)
     return found | _by_distance(of, scores), ""
 
 
@@ -225,20 +229,14 @@ def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
 
 
 def shown_videos(of: Trained, judged: list[dict[str, Any]], root: Root) -> list[ShownVideo]:
-    """Some videos with the phrases that won: as many right as wrong ones, evenly over the judged; none but JigsawNet's.
-
-    Which are shown depends on nothing but their order, so that none is picked for its looks.
-    """
+    """Some videos with the phrases that won, see `run_inside.examples`; none but JigsawNet's."""
     found = []
     row_of = {video_id: row for row, video_id in enumerate(of.study.videos.ids)}
-    for right in (True, False):
-        own = [row for row in judged if (row["best"][0] == row["label"]) == right]
-        for at in sorted({int((i + 0.5) * len(own) / _EACH) for i in range(_EACH)} if own else ()):
-            video = own[at]
-            shown = _shown(of, row_of[video["video_id"]], video["label"], video["best"][0], root)
-            if shown is None:
-                return []
-            found.append(shown)
+    for video in run_inside.examples(judged):
+        shown = _shown(of, row_of[video["video_id"]], video["label"], video["best"][0], root)
+        if shown is None:
+            return []
+        found.append(shown)
     return found
 
 
@@ -252,14 +250,9 @@ def _shown(of: Trained, row: int, label: str, best: str, root: Root) -> ShownVid
         captions = _captions(of, row, m, root)
     else:
         frames = _frames(of, row, m, root)
-    kept = _evenly(m, min(m, _MOST_SEGMENTS))
+    kept = run_inside.evenly(m, min(m, _MOST_SEGMENTS))
     segments = tuple(Segment(captions[i], frames[i], *taken[i], *own[i]) for i in kept)
     return ShownVideo(of.study.videos.ids[row], label, best, segments, m)
-
-
-def _evenly(count: int, wanted: int) -> list[int]:
-    """Numbers of `wanted` rows out of `count`, as `videos.read` picks them."""
-    return [int((i + 0.5) * count / wanted) for i in range(wanted)]
 
 
 def _captions(of: Trained, row: int, m: int, root: Root) -> list[str]:
@@ -267,7 +260,7 @@ def _captions(of: Trained, row: int, m: int, root: Root) -> list[str]:
     table = Captions(root).read(of.study.videos.dataset, ["group", "place", "text"])
     own = table.filter(pc.equal(table["group"], of.study.videos.keys[row].tobytes())).sort_by("place")
     texts = own["text"].to_pylist()
-    return [texts[i] for i in _evenly(len(texts), m)]
+    return [texts[i] for i in run_inside.evenly(len(texts), m)]
 
 
 def _frames(of: Trained, row: int, m: int, root: Root) -> list[str]:
@@ -285,7 +278,7 @@ def _frames(of: Trained, row: int, m: int, root: Root) -> list[str]:
             continue
         if not isinstance(found, InputFault):
             pixels = found.pixels.reshape(-1, *found.pixels.shape[2:])
-            return [_jpeg(pixels[i]) for i in _evenly(len(pixels), m)]
+            return [_jpeg(pixels[i]) for i in run_inside.evenly(len(pixels), m)]
     return [""] * m
 
 

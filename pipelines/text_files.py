@@ -5,8 +5,9 @@
     CSV, TSV      class, text; with or without a line of column names
     plain text    a class a line, numbered or not; or `class: text`
 
-A field other than the class and the text is a part of what is told (head, hands, start, ...). What is wrong with a
-record is a `Problem` with its line; the rest is read.
+A field other than the class and the text is a part of what is told (head, hands, start, ...); one that stands beside a
+text says so, as it may be about the text and not about its class. What is wrong with a record is a `Problem` with its
+line; the rest is read.
 """
 
 import contextlib
@@ -46,12 +47,19 @@ _COLON = re.compile(r"[^\d\s,:][^,:]{0,80}:\s*\S")  # `class: text`; not AVA's `
 
 
 class Record(NamedTuple):
-    """One text about a class; `text` is empty in a list of classes."""
+    """One text about a class; `text` is empty in a list of classes.
+
+    Attributes
+    ----------
+    name, text, part, line : class, text, the field that tells it where that is a part of the class, place in the file
+    beside : whether that field stands beside a field of text, such as a description
+    """
 
     name: str
     text: str
     part: str
     line: int
+    beside: bool = False
 
 
 class Problem(NamedTuple):
@@ -232,6 +240,7 @@ def _from_fields(fields: Any, number: int) -> Iterator[Record | Problem]:
         yield Problem(number, f"names no class: a field {' or '.join(map(repr, _CLASS_FIELDS[:2]))} is needed")
         return
     told = False
+    has_text = any(field in fields for field in (*_TEXT_FIELDS, *_LIST_FIELDS))
     for field, value in fields.items():
         if field == given or field in _OTHER_FIELDS or value is None:
             continue
@@ -239,7 +248,7 @@ def _from_fields(fields: Any, number: int) -> Iterator[Record | Problem]:
         for text in value if isinstance(value, list) else [value]:
             told = True
             if isinstance(text, str):
-                yield Record(name, text, part, number)
+                yield Record(name, text, part, number, bool(part) and has_text)
             elif field in (*_TEXT_FIELDS, *_LIST_FIELDS):
                 yield Problem(number, f"{field!r} should be text, got {type(text).__name__}")
     if not told:
@@ -323,4 +332,4 @@ def _checked(records: Iterator[Record | Problem]) -> Iterator[Record | Problem]:
         elif not name:
             yield Problem(record.line, "names no class")
         else:
-            yield Record(name, text, record.part, record.line)
+            yield record._replace(name=name, text=text)

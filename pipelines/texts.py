@@ -44,6 +44,7 @@ class TextsReport:
     bad : records that could not be read
     unlinked_names : the classes they name, with how often
     problems : file, line and reason of the first 1,000 records that could not be read
+    left_out : fields beside a description, with how often: they are taken to be about it and not about its class
     """
 
     read: int
@@ -55,6 +56,7 @@ class TextsReport:
     bad: int
     unlinked_names: dict[str, int]
     problems: tuple[tuple[str, int, str], ...]
+    left_out: dict[str, int]
 
 
 class Linker:
@@ -142,6 +144,7 @@ def _add_all(config: TextsConfig, root: Root, advance: Callable[[int], None]) ->
         records.bad,
         dict(unlinked),
         tuple(records.problems),
+        dict(records.left_out),
     )
 
 
@@ -152,6 +155,7 @@ class _Records:
         self._config = config
         self.bad = 0
         self.problems: list[tuple[str, int, str]] = []
+        self.left_out: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
         for path in itertools.chain.from_iterable(map(text_files.files_of, self._config.files)):
@@ -163,10 +167,12 @@ class _Records:
                     last = record.line
                 elif isinstance(record, Problem):
                     self._refuse(path, *record)
+                elif self._config.kind == "description" and record.beside:
+                    self.left_out[record.part] += 1
                 elif not record.text:
                     self._refuse(path, record.line, f"holds no text for {record.name!r}")
-                elif self._config.kind != "description" or not record.part:
-                    yield path, record  # of a description's other fields none is about its class
+                else:
+                    yield path, record
 
     def _refuse(self, path: str, line: int, why: str) -> None:
         self.bad += 1

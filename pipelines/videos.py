@@ -8,7 +8,7 @@ such videos is kept). A video without features is missing: it is counted and nam
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,7 @@ class VideoFeatures:
     of_captions : whether captions stand for the videos
     trained_on : classes that the feature's own weights were trained on, as far as its recipe says; none is unseen
     kept_back : whether every fifth group of videos, which GZSL judges on, was kept from that training
+    told : what the recipe says that those weights were trained on: dataset, classes, kept_back; empty where nothing
     """
 
     dataset: str
@@ -63,6 +64,7 @@ class VideoFeatures:
     of_captions: bool
     trained_on: tuple[str, ...] = ()
     kept_back: bool = False
+    told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def of(self, classes: np.ndarray) -> np.ndarray:
         """Numbers of the videos of some classes."""
@@ -121,6 +123,7 @@ def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) 
         of_captions=found.of_captions,
         trained_on=_trained_on(told, texts, dataset, root),
         kept_back=bool(told) and (told["dataset"] != dataset or told.get("kept_back", False)),
+        told=told,
     )
 
 

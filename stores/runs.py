@@ -5,10 +5,12 @@
     results.parquet      a row a split and setting, once judged
     judged.parquet       a row a judged video: its class and the five best
 
-A run's name holds a hash of all that it depends on, so that the same command finds the same run.
+A run that trained a network (`zsar finetune`) has `finetune.json` in place of `run.json`, and nothing judged. A run's
+name holds a hash of all that it depends on, so that the same command finds the same run.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +29,38 @@ class Runs:
         self._root = root
 
     def names(self) -> list[str]:
-        """Names of the runs, sorted."""
-        return [name for name in self._root.names_in(_FOLDER) if self._root.exists(_FOLDER, name, "run.json")]
+        """Names of the runs of heads, sorted."""
+        return self._with("run.json")
+
+    def networks(self) -> list[str]:
+        """Names of the runs that trained a network, sorted."""
+        return self._with("finetune.json")
+
+    def _with(self, file: str) -> list[str]:
+        return [name for name in self._root.names_in(_FOLDER) if self._root.exists(_FOLDER, name, file)]
 
     def find(self, name: str) -> str:
-        """The full name of the run that begins so.
+        """The full name of the run of a head that begins so.
 
         Raises
         ------
         NotInStore, Ambiguous
-            None or several; the message lists them.
+            None or several; the message lists them. A run that trained a network: it says what to do instead.
         """
         there = self.names()
-        found = [run for run in there if run == name] or [run for run in there if run.startswith(name)]
+        if not _beginning(name, there) and (trained := _beginning(name, self.networks())):
+            raise NotInStore(
+                f"{trained[0]} trained a network, which is not judged and has no page. `zsar show {trained[0]}` says "
+                "where its weights are: give them to `zsar extract`, fit a head on the features, and name that run."
+            )
+        return self._one(name, there)
+
+    def find_any(self, name: str) -> str:
+        """The full name of the run that begins so, of a head or of a network; raises as `find`."""
+        return self._one(name, sorted({*self.names(), *self.networks()}))
+
+    def _one(self, name: str, there: list[str]) -> str:
+        found = _beginning(name, there)
         if not found:
             known = ", ".join(there) or "none yet"
             raise NotInStore(f"No run is called {name!r} in {self._root.url}; there are: {known}. Run `zsar fit`.")
@@ -68,9 +89,21 @@ class Runs:
 
     def about(self, name: str) -> dict[str, Any]:
         """What a run depends on."""
-        with self._root.fs.open(self._root.path(_FOLDER, name, "run.json")) as file:
-            about: dict[str, Any] = json.load(file)
-        return about
+        return self._json(name, "run.json")
+
+    def told(self, name: str, *parts: str) -> dict[str, Any] | None:
+        """What a JSON file of a run says, or None where there is none yet."""
+        return self._json(name, *parts) if self._root.exists(_FOLDER, name, *parts) else None
+
+    def _json(self, *parts: str) -> dict[str, Any]:
+        with self._root.fs.open(self._root.path(_FOLDER, *parts)) as file:
+            told: dict[str, Any] = json.load(file)
+        return told
+
+    def splits(self, name: str) -> list[int]:
+        """Numbers of the splits that were begun, sorted."""
+        found = (re.fullmatch(r"split-(\d+)", folder) for folder in self._root.names_in(f"{_FOLDER}/{name}"))
+        return sorted(int(number[1]) for number in found if number)
 
     def write(self, name: str, what: str, table: pa.Table) -> None:
         """Replace one table of a run: `results` or `judged`."""
@@ -81,3 +114,8 @@ class Runs:
         if not self._root.exists(_FOLDER, name, f"{what}.parquet"):
             return None
         return self._root.read_table(_FOLDER, name, f"{what}.parquet")
+
+
+def _beginning(name: str, runs: list[str]) -> list[str]:
+    """The run of this name, else those that begin so."""
+    return [run for run in runs if run == name] or [run for run in runs if run.startswith(name)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from extractors.joints import NTU_25
 from pipelines.captions import index_captions
 from pipelines.config import ExtractConfig, IndexConfig, TextsConfig
 from pipelines.extract import extract
@@ -27,6 +29,8 @@ from pipelines.texts import add
 from stores.features import FeatureStore
 from stores.root import Root
 from tests.conftest import contents, make_video
+from tests.extractors.test_pose_files import skeleton
+from tests.pipelines.skeletons import body
 
 pytest.importorskip("prefect")
 pytestmark = pytest.mark.heavy
@@ -55,6 +59,8 @@ class Prefect:
             "KINETICS": str(kinetics),
             "ACTIONHUB": str(home / "actionhub"),
             "ACTIONHUB_CLASSES": str(home / "classes.txt"),
+            "NTU": str(home / "ntu"),
+            "NTU_CLASSES": str(home / "ntu_classes.txt"),
         }
         self._log = (home / "script.log").open("w+")
         self.process = subprocess.Popen(
@@ -240,6 +246,43 @@ def test_deployment_fits_a_head_and_judges_it_and_again_fits_nothing(prefect: Pr
     before = weights.stat().st_mtime_ns
     assert prefect.zsar("fit-coco", *given(asked))["state"] == "Completed"
     assert weights.stat().st_mtime_ns == before
+
+
+@pytest.mark.pack
+def test_deployments_train_stgcn_extract_with_its_weights_and_fit_heads_on_that(prefect: Prefect) -> None:
+    root, folder = Root(prefect.env["ZSAR_ROOT"]), Path(prefect.env["NTU"])
+    names = ["drink water", "brush teeth", "pick up", "throw", "sit down", "clapping", "reading", "writing", "hopping"]
+    names.append("jump up")
+    Path(prefect.env["NTU_CLASSES"]).write_text("\n".join(names))
+    folder.mkdir()
+    for k, seed in itertools.product(range(len(names)), range(2)):
+        moving = body(k % 4, seed + 2 * k, frames=8, layout=NTU_25)
+        file = folder / f"S001C001P{seed + 1:03d}R001A{k + 1:03d}.skeleton"
+        file.write_text(skeleton([{1: frame} for frame in moving]))
+    add(TextsConfig((prefect.env["NTU_CLASSES"],), "class", "ntu60"), root)
+    asked = {"frames": 8, "people": 1, "epochs": 1, "batch": 8}
+    ran = prefect.zsar("finetune-stgcn", *given(asked))
+    assert (ran["state"], ran["status"]) == ("Completed", 0), ran
+    (trained,) = (row for row in runs(root) if row["network"])
+    assert (trained["network"], trained["fitted"], trained["state"]) == ("stgcn", 1, "done")
+    kind, rows = prefect.artifacts()["finetune-ntu60"]
+    (row,) = json.loads(rows)
+    assert (kind, row["split"]) == ("table", 0)
+    weights = Path(row["weights"])
+    assert weights == Path(root.path("runs", trained["run"], "split-000", "weights.safetensors"))
+    ran = prefect.zsar("extract-ntu", *given({"weights": [f"stgcn={weights}"]}))
+    assert (ran["state"], ran["status"]) == ("Completed", 0), ran
+    (counts,) = json.loads(prefect.artifacts()["extract-results-ntu60"][1])
+    assert counts.items() >= {"planned": 20, "extracted": 20, "failed": 0}.items()
+    asked = {"dataset": "ntu60", "set": "ntu60", "feature": "stgcn", "encoder": "glove_50d", "objects": "", "k": 0}
+    asked |= {"protocol": "ntu-random", "splits": "0"}
+    for head, options in (("eszsl", []), ("relation", ["epochs=1"])):
+        ran = prefect.zsar("fit-er", *given(asked, head=head, options=options))
+        assert (ran["state"], ran["status"]) == ("Completed", 0), ran
+        (judged,) = (row for row in results(root) if row["system"] == head)
+        assert (judged["splits"], judged["n"], judged["missing"]) == (1, 10, 0)
+        assert judged["pretraining"].partition(";")[0] == "ntu60 (5 classes)"
+        assert "TEST CLASSES" not in judged["pretraining"]
 
 
 def lines_of(shared_data: Path, delivery: int) -> list[str]:

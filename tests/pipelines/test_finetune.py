@@ -5,6 +5,7 @@ import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,14 +21,16 @@ from extractors.poses import Form
 from pipelines import finetune as stage
 from pipelines import pose_training, training, videos
 from pipelines.cli import app
-from pipelines.config import ExtractConfig, FinetuneConfig, FitConfig, TextsConfig
+from pipelines.config import EvaluateConfig, ExtractConfig, FinetuneConfig, FitConfig, TextsConfig
 from pipelines.errors import Stopped, UsageError
+from pipelines.evaluate import evaluate
 from pipelines.extract import extract
 from pipelines.finetune import FinetuneReport, finetune
 from pipelines.fit import fit
 from pipelines.groups import fifths
-from pipelines.listing import failures
+from pipelines.listing import failures, kind_of, runs
 from pipelines.pose_training import PoseSet, augmented, read
+from pipelines.results import results
 from pipelines.study import Study
 from pipelines.texts import add
 from stores.errors import NotInStore
@@ -171,6 +174,10 @@ def test_features_of_trained_weights_feed_a_head(root, tmp_path, fake):
         FitConfig("er", "p", name, asked, encoder="fake_text", options=options, k=0, workers=1, device="cpu"), root
     )
     assert (fitted.splits, fitted.fitted) == (1, 1)
+    judged = evaluate(EvaluateConfig(fitted.run), root)
+    assert (judged.overlap, judged.near) == ((), ())
+    (row,) = results(root)
+    assert (row["pretraining"], row["n"]) == ("p (2 classes)", 6)
     found = videos.read("p", name, "p", root)
     assert found.trained_on == ("clap", "fence")
     videos.refuse_trained_on(found, ("bow", "dive"), "Split 0")
@@ -423,6 +430,92 @@ def test_the_command_prints_one_object(root, tmp_path):
     done = CliRunner().invoke(app, [*asked[:-6], "--protocol", splits, "--root", root.url, "--json"])
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert sorted(found["weights"]) == ["0", "1"]
+
+
+def call(root: Root, *arguments: str) -> Any:
+    """What a command prints, or the object of its last line."""
+    done = CliRunner().invoke(app, [*arguments, "--root", root.url])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout.strip().splitlines()[-1]) if "--json" in arguments else done.stdout
+
+
+def test_a_training_is_listed_and_shown_with_what_it_was_of(root, tmp_path):
+    dataset(root, tmp_path, each=3)
+    asked = config(protocol=protocol(tmp_path, ("bow",), ("clap",)), train=("subject=1,2",), test=("subject=3",))
+    report = finetune(dataclasses.replace(asked, epochs=1, splits="1"), root)
+    assert finetune(dataclasses.replace(asked, epochs=1, splits="0"), root).run == report.run
+    (row,) = call(root, "list", "runs", "--json")["runs"]
+    assert row.pop("made").endswith("Z")
+    shown = call(root, "show", "stgcn", "--json")
+    assert row == {
+        "run": report.run, "head": "", "network": "stgcn_small", "dataset": "p", "feature": "",
+        "protocol": asked.protocol, "fitted": 2, "judged": True, "top1": shown["top1"], "state": "done",
+    }  # fmt: skip
+    assert (shown["run"], shown["state"], shown["about"]["sequences"]) == (report.run, "done", 12)
+    assert shown["about"]["command"].startswith("zsar finetune stgcn_small --dataset p --protocol ")
+    one, other = shown["splits"]
+    assert [own["unseen"] for own in (one, other)] == [["bow"], ["clap"]]
+    assert one["classes"] == ["clap", "dive", "fence"]
+    assert (one["number"], one["trained_on"], one["tested_on"], one["twins"], one["epochs"]) == (0, 6, 3, 0, 1)
+    assert one["seconds"] >= 0
+    assert (other["weights"], Path(one["weights"]).is_file()) == (report.weights[1], True)
+    assert shown["top1"] == pytest.approx((one["top1"] + other["top1"]) / 2)
+    told = call(root, "list", "runs")
+    assert "stgcn_small (a network)" in told
+    assert f"{100 * shown['top1']:.2f} %" in told
+    told = call(root, "show", report.run, "--split", "1")
+    assert "bow; dive; fence" in told
+    assert "goes on" not in told
+
+
+def test_what_was_killed_says_so_and_what_goes_on(root, tmp_path):
+    dataset(root, tmp_path, each=2)
+    asked = config(protocol=protocol(tmp_path, ("bow",), ("clap",), ("dive",)))
+
+    def killed(done: int, total: int) -> None:
+        if done == 4:  # in the second split
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(asked, root, killed)
+    (row,) = runs(root)
+    state = "1 of 3 splits: in progress, or killed"
+    assert (row["fitted"], row["judged"], row["top1"], row["state"]) == (1, False, None, state)
+    shown = call(root, "show", row["run"], "--json")
+    assert [split["state"] for split in shown["splits"]] == ["done", "in progress, or killed", "not begun"]
+    assert (shown["state"], shown["splits"][1]["weights"], shown["splits"][1]["classes"]) == (state, None, [])
+    assert "this goes on: `zsar finetune stgcn_small" in call(root, "show", row["run"])
+    finetune(asked, root)
+    (row,) = runs(root)
+    assert (row["fitted"], row["state"]) == (3, "done")
+    seconds = [split["seconds"] for split in call(root, "show", row["run"], "--json")["splits"]]
+    assert [value is None for value in seconds] == [False, True, False]  # of what was killed it is not known
+
+
+def test_a_training_of_before_says_what_is_known_of_it(root, tmp_path):
+    dataset(root, tmp_path, each=2)
+    report = finetune(config(epochs=1), root)
+    folder = Path(report.weights[0]).parent
+    for path, kept in ((folder.parent / "finetune.json", ("config", "sequences", "digest")), (folder / "split.json", ("classes", "number", "epochs", "top1"))):  # fmt: skip # noqa: E501
+        path.write_text(json.dumps({name: json.loads(path.read_text())[name] for name in kept}))
+    (row,) = runs(root)
+    assert (row["fitted"], row["state"], row["made"]) == (1, "done", "")
+    assert call(root, "show", report.run, "--json")["splits"][0]["seconds"] is None
+    assert "clap; dive" in call(root, "show", report.run)
+
+
+def test_a_training_is_not_judged_and_has_no_page(root, tmp_path):
+    dataset(root, tmp_path, each=2)
+    run = finetune(config(epochs=1), root).run
+    for command in (["evaluate", run[:9]], ["show", run, "--html"]):
+        done = CliRunner().invoke(app, [*command, "--root", root.url])
+        assert done.exit_code == 1
+        (line,) = done.stderr.strip().splitlines()
+        assert line.startswith(f"zsar: {run} trained a network, which is not judged and has no page. `zsar show {run}`")
+    done = CliRunner().invoke(app, ["show", run, "--split", "3", "--root", root.url])
+    assert "was not trained on split 3; it was on 0." in done.stderr
+    with pytest.raises(NotInStore, match=rf"No run .* there are: {run}"):
+        kind_of(root, "nope")
 
 
 # -- on real motion capture -------------------------------------------------------------------------------------------

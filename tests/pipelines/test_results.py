@@ -5,17 +5,21 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from pipelines import results as listing
 from pipelines.captions import index_captions
+from pipelines.cli import app
 from pipelines.config import EvaluateConfig, ExtractConfig, FitConfig, IndexConfig
 from pipelines.evaluate import evaluate
 from pipelines.extract import extract
 from pipelines.fit import fit
+from pipelines.listing import runs
 from pipelines.protocols import protocol
 from pipelines.results import results
 from stores.features import FeatureStore
 from stores.root import Root
+from stores.runs import Runs
 from tests.pipelines import studies
 
 pytestmark = pytest.mark.usefixtures("fake")
@@ -39,6 +43,19 @@ def test_without_runs_there_is_nothing(root):
 def test_a_run_that_is_fitted_and_not_judged_is_no_result(data, tmp_path):
     fit(studies.config(tmp_path, "nearest", (), splits="0"), data)
     assert results(data) == []
+
+
+def test_runs_are_listed_with_what_is_done_of_them_and_top1_once_judged(data, tmp_path):
+    run = fit(studies.config(tmp_path, "nearest", ("texts=definition",), splits="0-1"), data).run
+    (row,) = runs(data)
+    assert (row["run"], row["head"], row["network"], row["dataset"]) == (run, "nearest", "", "d")
+    assert (row["fitted"], row["judged"], row["top1"], row["state"]) == (2, False, None, "done")
+    report = evaluate(EvaluateConfig(run), data)
+    Runs(data).folder(run, "split-002").mkdir()
+    (row,) = runs(data)
+    assert row["top1"] == pytest.approx(report.zsl["top1"][0])
+    assert (row["fitted"], row["judged"], row["state"]) == (2, True, "2 of 3 splits: in progress, or killed")
+    assert "nearest" in CliRunner().invoke(app, ["list", "runs", "--root", data.url]).stdout
 
 
 def test_a_row_is_the_mean_over_its_splits(data, tmp_path):

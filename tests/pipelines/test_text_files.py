@@ -52,6 +52,16 @@ def test_fields_that_are_neither_class_nor_text_are_parts(tmp_path: Path) -> Non
     assert found == [Record("Swipe left", "Remain steady.", "head", 1), Record("Swipe left", "position it", "start", 1)]
 
 
+@pytest.mark.parametrize("text", ["one", ["one"], None, 7])
+def test_a_part_says_whether_it_stands_beside_a_text(tmp_path: Path, text: object) -> None:
+    entry = {"action": "zumba", "title": "all about it", "description": text}
+    found = records(tmp_path / "a.jsonl", json.dumps(entry))
+    assert [(r.part, r.beside) for r in found if isinstance(r, Record) and r.part] == [("title", True)]
+    assert not any(r.beside for r in found if isinstance(r, Record) and not r.part)
+    found = records(tmp_path / "a.csv", "class,description,title\nzumba,a dance,all about it\n")
+    assert found == [Record("zumba", "a dance", "", 2), Record("zumba", "all about it", "title", 2, True)]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from extractors import options
 from pipelines import class_texts
+from pipelines.cli import app
 from pipelines.config import ExtractConfig, TextsConfig, VerifyConfig
 from pipelines.errors import UsageError
 from pipelines.extract import extract
@@ -91,6 +93,35 @@ def test_definitions_bring_classes_where_there_are_none(root, tmp_path):
     assert (listed.read, listed.new, listed.duplicate) == (3, 1, 2)
     assert Classes(root).read("s")["name"].to_pylist() == ["archery", "surfing"]
     assert sorted(Texts(root, "s").read(["kind"])["kind"].to_pylist()) == ["class", "class", "definition"]
+
+
+@pytest.mark.parametrize("kind", ["definition", "description", "phrase"])
+def test_parts_of_a_class_are_kept_whatever_kind_they_are(root, classes, tmp_path, kind):
+    entries = [
+        {"class": "Archery", "head": "looks ahead", "start": "lifts the bow"},
+        {"class": "Apply eye makeup", "head": "keeps still"},
+    ]
+    (tmp_path / "parts.json").write_text(json.dumps(entries))
+    report = add(TextsConfig((str(tmp_path / "parts.json"),), kind, "s"), root)
+    assert (report.read, report.new, report.bad, report.left_out) == (3, 3, 0, {})
+    rows = Texts(root, "s").read(["class", "part", "text"], (kind,)).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        ("Archery", "head", "looks ahead"),
+        ("Archery", "start", "lifts the bow"),
+        ("ApplyEyeMakeup", "head", "keeps still"),
+    ]
+
+
+def test_what_stands_beside_a_description_is_left_out_and_named(root, classes, tmp_path):
+    rows = [{"action": "archery", "description": "a bow", "title": "my holiday", "by": ""}] * 2
+    path = write(tmp_path / "1.jsonl", [*rows, *told("Archery", "an arrow")])
+    report = add(TextsConfig((path,), "description", "s"), root)
+    assert (report.read, report.new, report.bad, report.left_out) == (3, 2, 0, {"title": 2, "by": 2})
+    asked = ["texts", "add", path, "--kind", "description", "--set", "s", "--root", root.url]
+    done = CliRunner().invoke(app, asked)
+    assert "Left out, as they stand beside a description: title (2), by (2). Give parts" in done.stderr
+    assert json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout)["left_out"] == {"title": 2, "by": 2}
+    assert add(TextsConfig((path,), "phrase", "s"), root).left_out == {}
 
 
 def test_sets_are_listed_with_what_they_hold(root, classes, tmp_path):
