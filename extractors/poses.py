@@ -13,10 +13,12 @@ T frames, M people, V joints. A joint that was not seen is NaN with confidence 0
     size        the median length of their spine becomes 1
     time        resampled to `frames`, or padded with zeros
 
+In the `hip` frame gaps are filled too, the main person's hips are the origin in each frame, and nothing is turned or
+scaled. In the `raw` frame, which the published weights take, nothing is filled either, and a joint not seen is zero:
+positions in space are metres from the camera; those in an image are shares of the picture less .5, with their score.
+
 A person who is not there is zero, as in the published code; so are frames after a padded sequence's end. In a layout of
-two axes the third channel is the confidence. In the `raw` frame, which the published weights take, nothing is filled or
-turned and a joint not seen is zero: positions in space are metres from the camera; those in an image are shares of the
-picture less .5, with their score.
+two axes the third channel is the confidence.
 
 Faults are of one sequence: they quarantine it, and their class is the reason in the tables.
 
@@ -123,14 +125,14 @@ class Form:
         Size of what `prepared` gives.
     fit : "resample" or "pad"
         Stretch the sequence to `frames`, or put zeros behind it; one longer than `frames` is resampled in both.
-    frame : "body" or "raw"
+    frame : "body", "hip" or "raw"
         Of reference, see this file's first lines.
     """
 
     frames: int = 64
     people: int = 2
     fit: Literal["resample", "pad"] = "resample"
-    frame: Literal["body", "raw"] = "body"
+    frame: Literal["body", "hip", "raw"] = "body"
 
 
 def checked(layout: Layout, coordinates: np.ndarray, confidence: np.ndarray | None = None) -> Poses:
@@ -225,7 +227,7 @@ def prepared(poses: Poses, form: Form) -> np.ndarray:
         )
     whole = slice(frames[0], frames[-1] + 1)
     cut = Poses(poses.layout, moving.coordinates[whole], moving.confidence[whole])
-    places, there = _raw(cut) if form.frame == "raw" else _in_body(cut)
+    places, there = {"raw": _raw, "hip": _from_hips, "body": _in_body}[form.frame](cut)
     if poses.layout.axes == 2:
         places[..., 2] = cut.confidence
     found = np.zeros((form.frames, form.people, *places.shape[2:]), np.float32)
@@ -248,8 +250,31 @@ def _raw(poses: Poses) -> tuple[np.ndarray, np.ndarray]:
     return places, poses.there
 
 
+def _from_hips(poses: Poses) -> tuple[np.ndarray, np.ndarray]:
+    """(T, M, V, 3) from the main person's hips in each frame, and (T, M) True where somebody is."""
+    places, there = _whole(poses)
+    return places - places[:, :1, list(poses.layout.hips)].mean(2, keepdims=True), there
+
+
 def _in_body(poses: Poses) -> tuple[np.ndarray, np.ndarray]:
     """(T, M, V, 3) in the main person's own frame, and (T, M) True where somebody is."""
+    layout = poses.layout
+    places, there = _whole(poses)
+    lower = places[:, 0, list(layout.hips)].mean(1)
+    spine = places[:, 0, list(layout.neck)].mean(1) - lower
+    length = float(np.median(np.linalg.norm(spine, axis=-1)))
+    start = float(np.linalg.norm(spine[0]))
+    if not min(length, start) > 1e-6:
+        raise NoSpine(
+            f"Poses are scaled by the spine of {layout.name}, whose length is {length:.3g} here and {start:.3g} in the "
+            "first frame. Its hips and neck lie in one place: leave the sequence out, or track it again."
+        )
+    left, right = (places[0, 0, joint] for joint in layout.shoulders)
+    return (places - lower[0]) @ _axes(spine[0], right - left, layout.axes).T / length, there
+
+
+def _whole(poses: Poses) -> tuple[np.ndarray, np.ndarray]:
+    """(T, M, V, 3) without gaps, and (T, M) True where somebody is."""
     layout = poses.layout
     places = np.zeros_like(poses.coordinates, np.float64)
     there = np.zeros(places.shape[:2], bool)
@@ -264,17 +289,7 @@ def _in_body(poses: Poses) -> tuple[np.ndarray, np.ndarray]:
             frames = np.flatnonzero(poses.there[:, person])
             there[frames[0] : frames[-1] + 1, person] = True
             places[:, person] = _filled(poses, person)
-    lower = places[:, 0, list(layout.hips)].mean(1)
-    spine = places[:, 0, list(layout.neck)].mean(1) - lower
-    length = float(np.median(np.linalg.norm(spine, axis=-1)))
-    start = float(np.linalg.norm(spine[0]))
-    if not min(length, start) > 1e-6:
-        raise NoSpine(
-            f"Poses are scaled by the spine of {layout.name}, whose length is {length:.3g} here and {start:.3g} in the "
-            "first frame. Its hips and neck lie in one place: leave the sequence out, or track it again."
-        )
-    left, right = (places[0, 0, joint] for joint in layout.shoulders)
-    return (places - lower[0]) @ _axes(spine[0], right - left, layout.axes).T / length, there
+    return places, there
 
 
 def _axes(spine: np.ndarray, across: np.ndarray, axes: int) -> np.ndarray:

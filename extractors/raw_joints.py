@@ -3,7 +3,7 @@
     (3, T, V, M) as `poses.prepared` gives it ─▶ [x ; x_{t+1} - x_t] ─▶ features (3 V M (2 T - 1),) float16
 
 What learned features of poses have to beat: nothing is trained, so no class was seen by it. Options: `frames` T and
-`people` M of the form, and the `layout` whose joints they are.
+`people` M and the `frame` of reference of the form, and the `layout` whose joints they are.
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,16 @@ class RawJoints(PoseExtractor):
     name = "raw_joints"
     version = 1
     precisions = ("fp32",)
-    default_options: ClassVar[dict[str, Any]] = {"frames": 32, "people": 1, "layout": KINECT_20.name}
+    default_options: ClassVar[dict[str, Any]] = {
+        **{"frames": 32, "people": 1, "frame": "body"},
+        "layout": KINECT_20.name,
+    }
     batch_units: ClassVar[dict[str, int]] = {"cpu": 64, "cuda": 64}
 
     @property
     def form(self) -> Form:
         """What a sequence is put into."""
-        form = Form(self.options["frames"], self.options["people"])
+        form = Form(self.options["frames"], self.options["people"], frame=self.options["frame"])
         check(form, self.name)
         return form
 

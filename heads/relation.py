@@ -9,8 +9,9 @@ paper), of seen classes only (`"seen"`), or of the batch's own classes (`"batch"
 as R_v v + R_z z, which is the same and never makes the N x K pairs of width 2D.
 
 Unpublished and fixed here: hidden widths 1024 and 400, those of Sung et al.'s code for AwA1, whose learning rate, step
-and batch the skeleton paper has too. The skeleton paper's vectors are of unit length, on both sides. The last bias begins at the log-odds of
-a match, 1 in the K classes compared with: from a sigmoid of a half the way down leaves no hidden unit alive.
+and batch the skeleton paper has too. The skeleton paper's vectors are of unit length, on both sides. The last bias
+begins at the log-odds of a match, 1 in the K classes compared with: from a sigmoid of a half the way down leaves no
+hidden unit alive.
 
 Papers: Sung et al., Learning to Compare, CVPR 2018; skeleton ZSAR, section 3.4; METHODS section 7.
 """

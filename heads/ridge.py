@@ -3,9 +3,10 @@
     X = (V - mean V) P   (N, c),  P (D, c) the first principal components of the videos trained on
     W = (X'X + a s I)^-1 X'(T - m)   (c, A),  T (N, A) the unit vector of each video's class, m its mean,
                                               s the mean over the components of their sum of squares
-    f(v) = m + W'P'(v - mean V)   (A,);      score = cos(f(v), t)
+    score = cos(W'P'(v - mean V), t - m)
 
-Solved when training begins, in float64; buffers hold it, and no epoch is run.
+A class is told from the mean of the seen ones: of few classes a ridge predicts little else than that mean, which all
+classes are near to. Solved when training begins, in float64; buffers hold it, and no epoch is run.
 """
 
 import dataclasses
@@ -57,12 +58,14 @@ class Ridge(PrototypeHead):
     kinds: ClassVar[tuple[str, ...]] = ("class",)
     weight: Tensor
     bias: Tensor
+    middle: Tensor
 
     def __init__(self, width: int, text_width: int, options: RidgeOptions) -> None:
         super().__init__()
         self.options = options
         self.register_buffer("weight", torch.zeros(width, text_width))
         self.register_buffer("bias", torch.zeros(text_width))
+        self.register_buffer("middle", torch.zeros(text_width))
 
     @classmethod
     def reads(cls, options: RidgeOptions) -> tuple[str, ...]:
@@ -80,7 +83,8 @@ class Ridge(PrototypeHead):
         products = sums @ told - counts.sum() * middle[:, None] * meant  # (V - mean)'(T - m)
         weight = axes @ ((axes.T @ products) / (sizes + self.options.penalty * sizes.mean())[:, None])
         self.weight = weight.to(self.weight.dtype)
-        self.bias = (meant - middle @ weight).to(self.bias.dtype)
+        self.bias = (-middle @ weight).to(self.bias.dtype)
+        self.middle = meant.to(self.middle.dtype)
 
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
         """Nothing is left to learn."""
@@ -92,7 +96,7 @@ class Ridge(PrototypeHead):
 
     def prototypes(self, classes: ClassTexts) -> Tensor:
         """As `PrototypeHead.prototypes`."""
-        return class_vectors(classes, self.options.texts)
+        return unit(class_vectors(classes, self.options.texts) - self.middle)
 
 
 def _components(videos: Videos, middle: Tensor, squares: Tensor, options: RidgeOptions) -> tuple[Tensor, Tensor]:
@@ -100,11 +104,10 @@ def _components(videos: Videos, middle: Tensor, squares: Tensor, options: RidgeO
     count, width = len(videos), len(middle)
     if count <= width:  # few videos of many numbers, as raw joints are: nothing D x D is decomposed
         centred = video_vectors(videos, options.unit_videos).double() - middle
-        _, values, axes = torch.linalg.svd(centred, full_matrices=False)
-        sizes, axes = values.square(), axes.T
+        sizes, own = torch.linalg.eigh(centred @ centred.T)
+        axes = centred.T @ own / sizes.clamp(min=_NOTHING * float(sizes[-1])).sqrt()
     else:
         sizes, axes = torch.linalg.eigh(squares - count * torch.outer(middle, middle))
-        sizes, axes = sizes.flip(0), axes.flip(1)
-    kept = int((sizes > _NOTHING * sizes[0]).sum())
+    kept = int((sizes > _NOTHING * sizes[-1]).sum())
     kept = min(options.components or kept, kept)
-    return sizes[:kept], axes[:, :kept]
+    return sizes.flip(0)[:kept], axes.flip(1)[:, :kept]

@@ -69,7 +69,7 @@ def reproduce(
         for row in table.rows:
             rows.append(_run(row, root))
             measure = _main(table)
-            values = [r[measure] for r in rows[-1].found[_settings(table)[-1]]]
+            values = [r[measure] for r in rows[-1].found[_settings(table)[0]]]
             told(f"  {row.name}: {_spread(values)} ({rows[-1].runs[0]})")
         blocks.append(_markdown(table, rows))
     if not blocks:

@@ -58,12 +58,15 @@ def test_more_videos_than_dimensions_are_solved_by_their_moments_and_give_the_sa
     assert torch.allclose(begun(many, penalty=0.2).weight, begun(few, penalty=0.2).weight, atol=1e-10)
 
 
-def test_a_score_is_the_cosine_with_the_predicted_vector():
+def test_a_score_is_the_cosine_of_what_is_predicted_and_a_class_both_from_the_mean():
     head = begun()
     for video, row in zip(vectors(made.videos("none")), head.scores(made.videos("none"), made.unseen()), strict=True):
         predicted = [dot(video, column) + float(b) for column, b in zip(head.weight.T.tolist(), head.bias, strict=True)]
         length = math.sqrt(dot(predicted, predicted))
-        wanted = [dot(predicted, t) / length for t in told(made.unseen())]
+        learned = [told(made.seen())[label] for label in made.LABELS.tolist()]
+        mean = [sum(column) / made.N for column in zip(*learned, strict=True)]
+        apart = [[a - b for a, b in zip(t, mean, strict=True)] for t in told(made.unseen())]
+        wanted = [dot(predicted, t) / length / math.sqrt(dot(t, t)) for t in apart]
         assert made.close(row, wanted)
 
 
