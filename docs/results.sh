@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Makes docs/results.md: UCF101 told by machine captions, indexed, encoded, every table fitted and judged.
+# Makes docs/results.md: UCF101 told by machine captions, and skeletons; indexed, encoded, every table fitted and judged.
 # Reads $CAPTIONS/{captions.jsonl.gz,web_sentences.jsonl.gz}, $CLASSES/definitions_ucf101.json and
-# $CLASSES/motion_descriptions/*.csv, $CLASSES/definitions_kinetics620.json, $DESCRIPTIONS/delivery?.jsonl.gz; what is in $ZSAR_ROOT already is not computed again.
+# $CLASSES/motion_descriptions/*.csv, $CLASSES/definitions_kinetics620.json, $DESCRIPTIONS/delivery?.jsonl.gz, $SKELETONS/{utd_mhad,nw_ucla}.npz and
+# $CLASSES/part_phase_texts_*.json; what is in $ZSAR_ROOT already is not computed again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${DATA:-data}
 CAPTIONS=${CAPTIONS:-$data/ucf101} CLASSES=${CLASSES:-$data/classes} DESCRIPTIONS=${DESCRIPTIONS:-$data/actionhub_standin}
+SKELETONS=${SKELETONS:-$data/skeleton}
 export ZSAR_ROOT=${ZSAR_ROOT:-./results-data}
 test -f "$CAPTIONS/captions.jsonl.gz" || { echo "No captions in $CAPTIONS; set CAPTIONS and CLASSES (docs/results.sh)."; exit 1; }
+test -f "$SKELETONS/utd_mhad.npz" || { echo "No utd_mhad.npz in $SKELETONS; set SKELETONS (docs/results.sh)."; exit 1; }
 zsar index "$CAPTIONS/captions.jsonl.gz" --kind captions --dataset ucf101
 zsar texts add "$CLASSES/definitions_ucf101.json" --kind definition --set ucf101
 zsar texts add "$CLASSES"/motion_descriptions/u*.csv --kind definition --set ucf101
@@ -24,5 +27,16 @@ zsar texts add "$DESCRIPTIONS"/delivery?.jsonl.gz --kind description --part acti
 zsar extract minilm --dataset ucf101
 zsar extract minilm --set ucf101
 zsar extract minilm --set ucf101-parts
-{ cat docs/results-head.md; zsar reproduce ucf101-captions; } > docs/results.md.new
+for name in utd_mhad nw_ucla; do
+  layout=kinect-20; test $name = utd_mhad && layout=kinect-20-utd
+  zsar index "$SKELETONS/$name.npz" --kind poses --dataset ${name/_/-} --layout $layout
+  zsar texts add "$CLASSES/part_phase_texts_$name.json" --kind definition --set ${name/_/-}
+  zsar extract minilm --set ${name/_/-}
+done
+{
+  cat docs/results-head.md
+  zsar reproduce ucf101-captions
+  cat docs/results-skeleton.md
+  zsar reproduce skeleton
+} > docs/results.md.new
 mv docs/results.md.new docs/results.md

@@ -129,6 +129,29 @@ class Extractor(abc.ABC):
         """Names of the columns of outputs that have any (a classifier's classes); stored beside the features."""
 
 
+class WithOptions(Extractor):
+    """An extractor that is set by named options.
+
+    Parameters
+    ----------
+    weights, precision : as Extractor
+    options : mapping, optional
+        In place of `default_options`, of their names and types; part of the recipe.
+    """
+
+    default_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self, weights: str | None = None, precision: str = "fp32", options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(weights, precision)
+        self.options = {**self.default_options, **(options or {})}
+
+    def sampled(self) -> dict[str, Any]:
+        """As `Extractor.sampled`: the options, all of them."""
+        return dict(self.options)
+
+
 class VideoExtractor(Extractor):
     """An extractor of video features.
 
@@ -190,24 +213,10 @@ class VideoExtractor(Extractor):
         """The rows of one item from the per-unit arrays of its n units, in the dtypes of `outputs`."""
 
 
-class Tracker(Extractor):
-    """An extractor that goes through a whole video frame by frame and remembers the one before; a row a frame.
-
-    Parameters
-    ----------
-    weights, precision : as Extractor
-    options : mapping, optional
-        In place of `default_options`, of their names and types; part of the recipe.
-    """
+class Tracker(WithOptions):
+    """An extractor that goes through a whole video frame by frame and remembers the one before; a row a frame."""
 
     kind = "video"
-    default_options: ClassVar[dict[str, Any]] = {}
-
-    def __init__(
-        self, weights: str | None = None, precision: str = "fp32", options: Mapping[str, Any] | None = None
-    ) -> None:
-        super().__init__(weights, precision)
-        self.options = {**self.default_options, **(options or {})}
 
     @abc.abstractmethod
     def wanted(self, times: np.ndarray) -> np.ndarray:
@@ -232,28 +241,10 @@ class Tracker(Extractor):
         """
 
 
-class TextExtractor(Extractor):
-    """An extractor of text features.
-
-    Parameters
-    ----------
-    weights, precision : as Extractor
-    options : mapping, optional
-        In place of `default_options`, of their names and types; part of the recipe.
-    """
+class TextExtractor(WithOptions):
+    """An extractor of text features."""
 
     kind = "text"
-    default_options: ClassVar[dict[str, Any]] = {}
-
-    def __init__(
-        self, weights: str | None = None, precision: str = "fp32", options: Mapping[str, Any] | None = None
-    ) -> None:
-        super().__init__(weights, precision)
-        self.options = {**self.default_options, **(options or {})}
-
-    def sampled(self) -> dict[str, Any]:
-        """As `Extractor.sampled`: the options, all of them."""
-        return dict(self.options)
 
     @abc.abstractmethod
     def tokens(self, texts: list[str]) -> list[np.ndarray | InputFault]:
@@ -284,26 +275,12 @@ class TextExtractor(Extractor):
         """The rows of one text of `length` tokens from its arrays (...), in the dtypes of `outputs`."""
 
 
-class PoseExtractor(Extractor):
-    """An extractor of features of pose sequences.
-
-    Parameters
-    ----------
-    weights, precision : as Extractor
-    options : mapping, optional
-        In place of `default_options`, of their names and types; part of the recipe.
-    """
+class PoseExtractor(WithOptions):
+    """An extractor of features of pose sequences."""
 
     kind = "pose"
-    default_options: ClassVar[dict[str, Any]] = {}
     #: sequences a batch, by device type; constant, because a row's last bits depend on it
     batch_units: ClassVar[dict[str, int]]
-
-    def __init__(
-        self, weights: str | None = None, precision: str = "fp32", options: Mapping[str, Any] | None = None
-    ) -> None:
-        super().__init__(weights, precision)
-        self.options = {**self.default_options, **(options or {})}
 
     @abc.abstractmethod
     def unit(self, poses: Poses) -> np.ndarray:

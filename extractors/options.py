@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import extractors
-from extractors.base import Extractor, PoseExtractor, TextExtractor, Tracker, VideoExtractor
+from extractors.base import Extractor, VideoExtractor, WithOptions
 from extractors.errors import ExtractorError
 from extractors.sampling import Geometry, Sampling
 
@@ -33,7 +33,7 @@ def asked(spec: str, weights: str | None, precision: str) -> Extractor:
         pixels = {name: changes.pop(name) for name in _PIXELS if name in changes}
         sampling = dataclasses.replace(kind.default_sampling, **changes)
         return kind(weights, precision, sampling, dataclasses.replace(kind.default_geometry, **pixels))
-    if issubclass(kind, TextExtractor | PoseExtractor | Tracker):
+    if issubclass(kind, WithOptions):
         types = {option: type(value) for option, value in kind.default_options.items()}
         return kind(weights, precision, _typed(given, types, spec))
     raise ExtractorError(f"{name} is an extractor of {kind.kind} items, which nothing reads yet.")
@@ -43,7 +43,7 @@ def of_recipe(recipe: Mapping[str, Any], weights: str | None) -> Extractor:
     """The extractor that makes a feature set of this recipe, with weights that are to be found again."""
     kind = extractors.find(recipe["extractor"])
     weights = recipe["weights"] if recipe["weights"].startswith("random:") else weights
-    if issubclass(kind, TextExtractor | PoseExtractor | Tracker):
+    if issubclass(kind, WithOptions):
         options = {name: recipe["sampling"][name] for name in kind.default_options}
         return kind(weights, recipe["precision"], options)
     if issubclass(kind, VideoExtractor):

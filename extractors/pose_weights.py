@@ -115,7 +115,8 @@ def check(form: Form, where: str) -> None:
     for name in ("fit", "frame"):
         known = typing.get_args(hints[name])
         if getattr(form, name) not in known:
-            raise ExtractorError(f"{where}: {name} is {' or '.join(known)}, got {getattr(form, name)!r}.")
+            told = f"{', '.join(known[:-1])} or {known[-1]}"
+            raise ExtractorError(f"{where}: {name} is {told}, got {getattr(form, name)!r}.")
     if form.frames < 2 or form.people < 1:
         raise ExtractorError(
             f"{where}: a sequence needs 2 frames and 1 person at least, got {form.frames} and {form.people}."

@@ -38,7 +38,8 @@ class RandomVectors(TextExtractor):
         return {"features": Output((self.options["width"],), "float32")}
 
     def preprocessed(self) -> dict[str, Any]:
-        """As `Extractor.preprocessed`."""
+        """As `Extractor.preprocessed`; weights of one's own are refused, random ones too."""
+        self.weights_path()
         return {"vectors": "normal, unit length"}
 
     def weights_path(self) -> None:

@@ -50,12 +50,9 @@ class RawJoints(PoseExtractor):
         width = 3 * len(self.layout.joints) * self.form.people * (2 * self.form.frames - 1)
         return {"features": Output((width,), "float16")}
 
-    def sampled(self) -> dict[str, Any]:
-        """As `Extractor.sampled`."""
-        return dict(self.options)
-
     def preprocessed(self) -> dict[str, Any]:
-        """As `Extractor.preprocessed`."""
+        """As `Extractor.preprocessed`; weights of one's own are refused, random ones too."""
+        self.weights_path()
         return {"poses": "mapped, prepared, differences"}
 
     def weights_path(self) -> None:

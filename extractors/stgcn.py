@@ -3,8 +3,9 @@
     poses ─mapped to the weights' joints, prepared─▶ (3, T, V, M) ─16 a batch on a CPU─▶ (T', 256) ─means─▶ (m, 256)
 
 Options: `segments`, m rows of equal parts of time, 1 by default; `frames`, `people`, `fit` (resample or pad), `frame`
-(body or raw) and `layout` are those the weights were trained with, if nothing is given. Weights of our own training
-say it themselves; the published `st_gcn.*.pt` take 300 frames, padded, of 2 people, raw, in the layout of their graph.
+(body, hip or raw) and `layout` are those the weights were trained with, if nothing is given. Weights of our own
+training say it themselves; the published `st_gcn.*.pt` take 300 frames, padded, of 2 people, raw, in the layout of
+their graph.
 
 Neither network's weights are on a hub: `zsar finetune` makes them, or a path is given.
 

@@ -80,9 +80,9 @@ def reproduce(
 def _run(row: Row, root: Root) -> _Judged:
     """Fit and judge what is missing of a row."""
     runs, found = [], {setting: list[dict[str, Any]]() for setting in _MEASURES}
-    feature = _extracted(row.backbone, row.configs[0].feature, root) if row.backbone else ""
+    feature = _feature(row, root)
     for config in row.configs:
-        config = dataclasses.replace(config, feature=feature or config.feature)
+        config = dataclasses.replace(config, feature=feature)
         run = fit(config, root).run
         if not _is_judged(run, config, root):
             evaluate(EvaluateConfig(run), root)
@@ -92,17 +92,33 @@ def _run(row: Row, root: Root) -> _Judged:
     return _Judged(row, tuple(runs), found)
 
 
-def _extracted(backbone: FinetuneConfig, feature: str, root: Root) -> str:
-    """Full name of a feature of the weights of a backbone, which are trained where they are not there yet."""
+def _feature(row: Row, root: Root) -> str:
+    """Name of the feature set of a row: one that is there, or one that is made as its options and its backbone say."""
+    asked, dataset, device = (getattr(row.configs[0], name) for name in ("feature", "dataset", "device"))
+    if row.backbone is None and ":" not in asked:
+        return str(asked)
+    given = (
+        ()
+        if row.backbone is None
+        else (f"{row.backbone.model}={_trained(row.backbone, row.configs[0].encoder, root)}",)
+    )
+    return extract(ExtractConfig((asked,), dataset, given, device=device), root).features[0].name
+
+
+def _trained(backbone: FinetuneConfig, encoder: str, root: Root) -> str:
+    """Path of the weights of a backbone, which is trained where it is not there yet.
+
+    Where class vectors draw the split, they are those of the row's encoder: another would draw other unseen classes.
+    """
+    if encoder and protocol(backbone.protocol).needs_vectors:
+        backbone = dataclasses.replace(backbone, encoder=encoder)
     if len(chosen(backbone.splits, protocol(backbone.protocol).count)) > 1:
         raise UsageError(
             f"Each split of {backbone.protocol!r} needs a backbone of its own, and a row has one feature. Give a table "
             'a split: splits = "0".'
         )
     (weights,) = finetune(backbone, root).weights.values()
-    given = (f"{backbone.model}={weights}",)
-    config = ExtractConfig((feature,), backbone.dataset, given, device=backbone.device)
-    return extract(config, root).features[0].name
+    return weights
 
 
 def _settings(table: Table) -> list[str]:

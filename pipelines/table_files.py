@@ -7,8 +7,8 @@ tables/NAME.toml ─tables─▶ Table: title, Row: FitConfig a seed, and the ba
                      `feature` is of that network reads the features of those weights
 [[table]]            title, about, reference (a row's name), setting, all (as above)
 each = [{...}, ...]  the table once for each of these settings; `title` may name them: "{protocol}"
-row = [{...}, ...]   name, published, note, seeds (so many runs, of seeds 0, 1, ...); any field of `FitConfig`, in
-                     whose texts {seed} is the seed
+row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by default, and those after it); any
+                     field of `FitConfig`, in whose texts {seed} is the seed; a `feature` with options is extracted
 """
 
 import dataclasses
@@ -124,14 +124,17 @@ def _check(path: Path, table: Table) -> None:
 def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_hand: Mapping[str, Any]) -> Row:
     where = f"{path}: row {row.get('name', '?')!r}"
     given = {k: v for k, v in (dict(shared) | dict(row)).items() if k not in (*_ROW_FIELDS, "backbone")}
-    given["options"] = [*shared.get("options", []), *row.get("options", [])]
+    given["options"] = []
+    for options in (shared.get("options", []), row.get("options", [])):
+        if not isinstance(options, list):
+            raise UsageError(f"{where}: options should be a list of texts, got {options!r}.")
+        given["options"] += options
     given |= set_by_hand
-    seeds = row.get("seeds", shared.get("seeds", 1))
-    if not isinstance(seeds, int) or seeds < 1:
-        raise UsageError(f"{where}: seeds should be a whole number from 1 on, got {seeds!r}.")
-    configs = [
-        _config(where, FitConfig, _seeded(given, seed) | {"seed": given.get("seed", 0) + seed}) for seed in range(seeds)
-    ]
+    seeds, first = row.get("seeds", shared.get("seeds", 1)), given.pop("seed", 0)
+    for name, value, least in (("seeds", seeds, 1), ("seed", first, 0)):
+        if type(value) is not int or value < least:
+            raise UsageError(f"{where}: {name} should be a whole number from {least} on, got {value!r}.")
+    configs = [_config(where, FitConfig, _seeded(given, seed)) for seed in range(first, first + seeds)]
     return Row(
         row.get("name", ""),
         row.get("published", ""),
@@ -144,18 +147,26 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
 def _backbone(where: str, shared: Mapping[str, Any], config: FitConfig) -> FinetuneConfig | None:
     """The training that a row's feature asks for: where the feature is of the backbone's network."""
     given = shared.get("backbone")
-    if given is None or config.feature.partition(":")[0] != given.get("model"):
+    if given is None:
         return None
+    if not isinstance(given, dict) or "model" not in given:
+        raise UsageError(f'{where}: backbone should say its model, {{ model = "stgcn_small" }}, got {given!r}.')
     own = {name: getattr(config, name) for name in ("dataset", "protocol", "splits", "set", "gzsl", "device")}
     if own["set"] == config.dataset:
         own["set"] = ""
-    found: FinetuneConfig = _config(f"{where}: backbone", FinetuneConfig, own | dict(given))
-    return found
+    found: FinetuneConfig = _config(f"{where}: backbone", FinetuneConfig, own | given)
+    return found if config.feature.partition(":")[0] == found.model else None
 
 
 def _seeded(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The settings with {seed} filled in."""
-    return {k: v.replace("{seed}", str(seed)) if isinstance(v, str) else v for k, v in given.items()}
+    """The settings with this seed, and {seed} filled in."""
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
+
+    return {name: filled(value) for name, value in given.items()} | {"seed": seed}
 
 
 def _config(where: str, kind: Any, given: Mapping[str, Any]) -> Any:
@@ -169,6 +180,9 @@ def _config(where: str, kind: Any, given: Mapping[str, Any]) -> Any:
     typed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     for field, value in typed.items():
         wanted = typing.get_origin(fields[field]) or fields[field]
-        if not isinstance(value, (int, float) if wanted is float else wanted):
+        known = (int, float) if wanted is float else (wanted,)
+        if not isinstance(value, known) or (isinstance(value, bool) and wanted is not bool):
             raise UsageError(f"{where}: {field} should be {wanted.__name__}, got {value!r}.")
+        if isinstance(value, tuple) and (strange := [each for each in value if not isinstance(each, str)]):
+            raise UsageError(f"{where}: {field} should be texts, got {strange[0]!r}.")
     return kind(**typed)

@@ -211,6 +211,57 @@ def test_the_raw_frame_of_a_body_in_space_is_the_published_one() -> None:
     assert not x[..., 1].any()
 
 
+@pytest.mark.parametrize("layout", [NTU_25, KINECT_20, COCO_17, MEDIAPIPE_33], ids=lambda each: each.name)
+def test_the_hip_frame_moves_the_hips_to_the_origin_in_each_frame_and_nothing_else(layout: Layout) -> None:
+    places = body(layout, 7)
+    x = prepared(checked(layout, places), Form(frames=7, people=1, frame="hip"))
+    for t in range(7):
+        for axis in range(layout.axes):
+            hips = sum(float(places[t, 0, joint, axis]) for joint in layout.hips) / len(layout.hips)
+            for joint in range(len(layout.joints)):
+                assert x[axis, t, joint, 0] == pytest.approx(places[t, 0, joint, axis] - hips, abs=1e-5)
+    np.testing.assert_allclose(x[: layout.axes, :, list(layout.hips), 0].mean(2), 0, atol=1e-6)
+    if layout.axes == 2:
+        np.testing.assert_array_equal(x[2], 1)  # the score
+
+
+def test_the_hip_frame_scales_and_turns_nothing() -> None:
+    places, form = body(KINECT_20), dataclasses.replace(ONE, frame="hip")
+    x = prepared(checked(KINECT_20, places), form)
+    twice = prepared(checked(KINECT_20, 2 * places), form)
+    np.testing.assert_allclose(twice, 2 * x, atol=1e-5)
+    turn = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]], np.float32)
+    across = prepared(checked(KINECT_20, places @ turn.T), form)
+    np.testing.assert_allclose(across, np.einsum("ab,btvm->atvm", turn, x), atol=1e-5)
+    drifting = places + np.linspace(0, 9, len(places), dtype=np.float32)[:, None, None, None]
+    np.testing.assert_allclose(prepared(checked(KINECT_20, drifting), form), x, atol=1e-5)
+
+
+def test_the_hip_frame_fills_gaps_and_the_second_stands_where_the_first_sees_them() -> None:
+    first, second = body(KINECT_20, 9, 0, 0.2), body(KINECT_20, 9, 1, 0.05)
+    holed = first.copy()
+    holed[3, 0, 6] = holed[4, 0, KINECT_20.hips[0]] = 0
+    mended = first.copy()
+    mended[3, 0, 6] = first[[2, 4], 0, 6].mean(0)
+    mended[4, 0, KINECT_20.hips[0]] = first[[3, 5], 0, KINECT_20.hips[0]].mean(0)
+    second[:4] = 0
+    form = Form(frames=9, people=2, frame="hip")
+    x = prepared(checked(KINECT_20, np.concatenate([holed, second], 1)), form)
+    hips = mended[:, 0, list(KINECT_20.hips)].mean(1)
+    np.testing.assert_allclose(x[..., 0], (mended[:, 0] - hips[:, None]).transpose(2, 0, 1), atol=1e-5)
+    assert not x[:, :4, :, 1].any()
+    np.testing.assert_allclose(x[:, 4:, :, 1], (second[4:, 0] - hips[4:, None]).transpose(2, 0, 1), atol=1e-5)
+
+
+def test_the_hip_frame_needs_the_inner_joints_but_no_length_of_the_spine() -> None:
+    places, form = body(KINECT_20), dataclasses.replace(ONE, frame="hip")
+    places[:, :, KINECT_20.neck[0]] = places[:, :, KINECT_20.hips[0]]
+    assert np.isfinite(prepared(checked(KINECT_20, places), form)).all()
+    places[:, :, 5] = 0
+    with pytest.raises(JointNeverSeen, match="never seen: left elbow"):
+        prepared(checked(KINECT_20, places), form)
+
+
 def test_mapped_poses_keep_what_was_seen_and_an_unstated_pair_is_a_layout_mismatch() -> None:
     places = body(MEDIAPIPE_33)
     places[2, 0, MEDIAPIPE_33.joints.index("left hip")] = 0

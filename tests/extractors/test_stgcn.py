@@ -88,7 +88,7 @@ def test_random_weights_take_the_layout_asked_for_and_have_seen_nothing():
         ("stgcn_small:layout=ntu-25", "was asked for joints of ntu-25, and its weights .* take kinect-20"),
         ("stgcn_small:layout=ntu", "was asked for joints of ntu, and its weights .* take kinect-20"),
         ("stgcn_small:fit=cut", "fit is resample or pad, got 'cut'"),
-        ("stgcn_small:frame=mine", "frame is body or raw, got 'mine'"),
+        ("stgcn_small:frame=mine", "frame is body, hip or raw, got 'mine'"),
         ("stgcn_small:frames=1", "2 frames and 1 person at least, got 1 and 2"),
         ("stgcn_small:segments=0", "segments must be at least 1, got 0"),
         ("stgcn_small:steps=3", "no option is called 'steps'; there are: frames, people, fit"),

@@ -13,7 +13,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from extractors import stgcn_network
+from extractors import options, stgcn_network
+from extractors.base import TextExtractor
 from extractors.errors import ExtractorError
 from extractors.joints import KINECT_20, NTU_25
 from extractors.pose_weights import About, about
@@ -31,6 +32,7 @@ from pipelines.groups import fifths
 from pipelines.listing import failures, kind_of, runs
 from pipelines.pose_training import PoseSet, augmented, read
 from pipelines.results import results
+from pipelines.splits import furthest, nearest
 from pipelines.study import Study
 from pipelines.texts import add
 from stores.errors import NotInStore
@@ -216,6 +218,78 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_trained_on(root, tmp_path)
     assert (report.sequences, report.failed) == (6, 2)
     found = {Path(row["file"]).name: row["error"] for row in failures(root) if row["stage"] == "finetune"}
     assert found == {"m.npz#6,kinect-20": "JointNeverSeen", "k.json#openpose-18": "LayoutMismatch"}
+
+
+# -- drawn by class vectors -------------------------------------------------------------------------------------------
+
+MANY = tuple(f"{limb} {how}" for limb in ("arm", "hand", "leg", "foot") for how in ("up", "down", "round"))
+LABELS = tuple(name.replace(" ", "_") for name in MANY)  # the data set spells them otherwise than the set of texts
+
+
+def many_classes(root: Root, folder: Path) -> None:
+    """The data set `p` of 12 classes of 2 sequences, and the set `p` with names, and a definition a class."""
+    sequences = [body(k % 4, seed=2 * k + i) for k in range(12) for i in range(2)]
+    (folder / "many.npz").write_bytes(many(sequences, [k for k in range(12) for _ in range(2)], names=LABELS))
+    index(root, folder / "many.npz")
+    (folder / "classes.txt").write_text("\n".join(reversed(MANY)))
+    add(TextsConfig((str(folder / "classes.txt"),), "class", "p"), root)
+    told = [{"class": name, "definition": f"what {name} means"} for name in MANY]
+    (folder / "told.json").write_text(json.dumps(told))
+    add(TextsConfig((str(folder / "told.json"),), "definition", "p"), root)
+
+
+def drawn_by(encoder: str, texts: list[str]) -> tuple[str, ...]:
+    """The classes that are drawn where each is told by one of these texts."""
+    extractor = options.asked(encoder, None, "fp32")
+    assert isinstance(extractor, TextExtractor)
+    units = np.array(extractor.tokens(texts))
+    return nearest(MANY, extractor(units)["features"])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_backbone_has_not_seen_the_classes_that_fit_draws(root, tmp_path, seed):
+    many_classes(root, tmp_path)
+    encoder = f"random_vectors:seed={seed}"
+    report = finetune(config(protocol="ntu-nearest", encoder=encoder, epochs=1), root)
+    told = json.loads(Path(report.weights[0]).with_name("split.json").read_text())
+    drawn = drawn_by(encoder, list(MANY))
+    assert sorted(told["unseen"]) == sorted(name.replace(" ", "_") for name in drawn)
+    assert sorted(told["classes"]) == sorted(set(LABELS) - set(told["unseen"]))
+    given = (f"stgcn_small={report.weights[0]}",)
+    feature = extract(ExtractConfig(("stgcn_small",), "p", given, workers=1, device="cpu"), root).features[0].name
+    for texts in ("class", "definition"):
+        asked = FitConfig("eszsl", "p", feature, "ntu-nearest", encoder=encoder, options=(f"texts={texts}",))
+        split = Study(asked, root).split(0)
+        assert split.unseen == drawn
+        assert set(split.seen) == set(MANY) - set(drawn)
+    other = f"random_vectors:seed={seed + 7}"
+    assert drawn_by(other, list(MANY)) != drawn
+    with pytest.raises(UsageError, match="has unseen classes that the weights of stgcn_small@.* were trained on"):
+        Study(dataclasses.replace(asked, encoder=other), root).split(0)
+    again = finetune(config(protocol="ntu-nearest", encoder=other, epochs=1), root)
+    assert again.run != report.run
+
+
+@pytest.mark.parametrize("protocol", ["ntu-nearest", "ntu-furthest"])
+def test_a_split_drawn_by_class_vectors_is_of_the_names_whatever_texts_a_head_reads(root, tmp_path, protocol):
+    many_classes(root, tmp_path)
+    extract(ExtractConfig(("raw_joints:frames=4",), "p", workers=1, device="cpu"), root)
+    draw = {"ntu-nearest": nearest, "ntu-furthest": furthest}[protocol]
+    splits, read = [], []
+    for texts in ("class", "definition", "class+definition"):
+        for head in ("eszsl", "ridge"):
+            asked = FitConfig(
+                head, "p", "raw_joints", protocol, encoder="random_vectors", options=(f"texts={texts}",), device="cpu"
+            )
+            study = Study(asked, root)
+            splits.append(study.split(0))
+            read.append(set(study.texts.tensors.kinds))
+    assert {split.unseen for split in splits} == {splits[0].unseen}
+    assert len(splits[0].unseen) == 5
+    assert read[0] == {"class"}
+    assert read[2] == {"definition"}
+    vectors = study.texts.tensors["definition"].mean(study.texts.tensors["definition"].features, 12).numpy()
+    assert draw(study.classes, vectors) != splits[0].unseen  # it would show if definitions had a say
 
 
 # -- killed -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from extractors import options
+from extractors.errors import ExtractorError
 from pipelines import class_texts
 from pipelines.cli import app
 from pipelines.config import ExtractConfig, TextsConfig, VerifyConfig
@@ -186,6 +187,31 @@ def test_text_sets_are_verified_and_recomputed(root, classes):
     extract(FEATURE, root)
     (report,) = verify(VerifyConfig(recompute=3), root)
     assert (report.items, report.recomputed, report.differing, report.damaged) == (3, 3, (), ())
+
+
+def test_random_vectors_are_stored_without_weights_verified_and_computed_again(root, classes):
+    asked = ("random_vectors", "random_vectors:seed=3")
+    reports = extract(ExtractConfig(asked, "s", workers=1, device="cpu"), root).features
+    assert [(each.extracted, each.failed) for each in reports] == [(3, 0)] * 2
+    store = FeatureStore(root)
+    keys = key_array(Texts(root, "s").read(["key"])["key"])
+    loaded = []
+    for name, seed in zip((each.name for each in reports), (0, 3), strict=True):
+        found = store.find(name)
+        assert (found.recipe["weights"], found.recipe["sampling"]) == ("none", {"seed": seed, "width": 384})
+        loaded.append(found.load(keys).values)
+        drawn = options.of_recipe(found.recipe, None)
+        said = Texts(root, "s").read(["text"])["text"].to_pylist()
+        np.testing.assert_array_equal(loaded[-1], drawn(np.stack(drawn.tokens(said)))["features"])
+    assert (loaded[0] != loaded[1]).any(1).all()
+    done = CliRunner().invoke(app, ["verify", "--recompute", "3", "--device", "cpu", "--root", root.url, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    assert [told[name] for name in ("features", "items", "recomputed", "damaged", "differing")] == [2, 6, 6, 0, 0]
+    for given in ("random:1", "gone.bin"):
+        asked_with = ExtractConfig(("random_vectors",), "s", (f"random_vectors={given}",))
+        with pytest.raises(ExtractorError, match=f"^random_vectors has no weights, got '{given}'"):
+            plan(asked_with, root)
 
 
 def test_labels_of_videos_find_their_classes(root, classes, videos, make_dataset):
