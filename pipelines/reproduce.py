@@ -152,7 +152,8 @@ def _markdown(table: Table, rows: list[_Judged]) -> str:
     head = ["", *(title for _, _, title in shown), "hubness"]
     head += [f"against {table.reference}"] if reference else []
     head += ["seeds x splits" if any(len(each.runs) > 1 for each in rows) else "splits"]
-    head += ["n (missing)", "published", "run"]
+    differs = any(each.row.differs for each in rows)
+    head += ["n (missing)", "published", *(["measured here with"] if differs else []), "run"]
     lines = [f"### {table.title}", "", *([table.about.strip(), ""] if table.about else [])]
     lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for each in rows:
@@ -165,6 +166,7 @@ def _markdown(table: Table, rows: list[_Judged]) -> str:
         seeds = len(each.runs)
         cells += [str(len(own)) if seeds == 1 else f"{seeds} x {len(own) // seeds}"]
         cells += [f"{sum(r['n'] for r in own)} ({sum(r['missing'] for r in own)})", row.published]
+        cells += ["; ".join(row.differs) or "what is published"] if differs else []
         cells.append(each.runs[0] + (f" and {seeds - 1} more" if seeds > 1 else ""))
         lines.append("| " + " | ".join(cells) + " |")
     sources = sorted({_source(r) for each in rows for setting in settings for r in each.found[setting]})
@@ -189,5 +191,7 @@ def _paired(own: list[dict[str, Any]], reference: list[dict[str, Any]], measure:
     differences = np.array([mine - other for mine, other in pairs if other is not None])
     if not len(differences):
         return ""
-    error = differences.std(ddof=1) / np.sqrt(len(differences)) if len(differences) > 1 else float("nan")
-    return f"{100 * differences.mean():+.1f} ± {100 * error:.1f}"
+    mean = f"{100 * differences.mean():+.1f}"
+    if len(differences) == 1:
+        return mean
+    return f"{mean} ± {100 * differences.std(ddof=1) / np.sqrt(len(differences)):.1f}"

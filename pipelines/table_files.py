@@ -35,6 +35,7 @@ class Row:
     name, published, note : as shown
     configs : of its runs, a seed each
     backbone : of the feature, where it has to be trained; else None
+    differs : what was set by hand in place of the file's
     """
 
     name: str
@@ -42,6 +43,7 @@ class Row:
     note: str
     configs: tuple[FitConfig, ...]
     backbone: FinetuneConfig | None
+    differs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +131,7 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
         if not isinstance(options, list):
             raise UsageError(f"{where}: options should be a list of texts, got {options!r}.")
         given["options"] += options
+    differs = [f"{k} {v or 'none'} for {given[k]}" for k, v in set_by_hand.items() if given.get(k, v) != v]
     given |= set_by_hand
     seeds, first = row.get("seeds", shared.get("seeds", 1)), given.pop("seed", 0)
     for name, value, least in (("seeds", seeds, 1), ("seed", first, 0)):
@@ -141,6 +144,7 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
         row.get("note", ""),
         tuple(configs),
         _backbone(where, shared, configs[0]),
+        tuple(differs),
     )
 
 

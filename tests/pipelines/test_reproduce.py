@@ -406,6 +406,15 @@ def test_the_table_of_skeletons_can_be_read():
                 assert all(getattr(row.backbone, name) == getattr(first, name) for name in same)
 
 
+def test_what_is_set_by_hand_stands_beside_what_is_published(data, tmp_path):
+    text = reproduce(table(tmp_path), data, "without", set_by_hand={"feature": "fake_text@", "splits": "1"})
+    assert "measured here with" not in reproduce(table(tmp_path), data, "without")
+    for name in ("names", "definitions (ours)"):
+        assert row_of(text, name)[-2] == "feature fake_text@ for fake_text"
+    assert row_of(text, "definitions (ours)")[5].startswith(("+", "-"))  # of one split: no error to tell
+    assert "±" not in row_of(text, "definitions (ours)")[5]
+
+
 def test_the_tables_that_come_with_the_code_can_be_read():
     found = tables("ucf101-captions")
     assert len(found) > 1
