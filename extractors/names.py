@@ -227,12 +227,16 @@ def _kept(name: str) -> Iterable[str]:
 
 
 def _camel(piece: str) -> list[str]:
-    """CamelCase into its words: a capital begins one after a small letter, or before one within capitals."""
+    """CamelCase into its words: a capital begins one after a small letter, or before one within capitals.
+
+    A capital without a small letter of its own (mathematical ones) begins none: it would again in lower case.
+    """
     starts = [0]
     for i in range(1, len(piece)):
         after_small = piece[i - 1].islower() or unicodedata.category(piece[i - 1])[0] == "M"
         before_small = i + 1 < len(piece) and piece[i + 1].islower()
-        if piece[i].isupper() and (after_small or (before_small and piece[i - 1].isupper())):
+        is_capital = piece[i].isupper() and piece[i].lower() != piece[i]
+        if is_capital and (after_small or (before_small and piece[i - 1].isupper())):
             starts.append(i)
     return [piece[start:end] for start, end in zip(starts, [*starts[1:], len(piece)], strict=True)]
 

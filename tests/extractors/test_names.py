@@ -4,7 +4,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from extractors.errors import ExtractorError
@@ -201,6 +201,7 @@ def test_neither_case_nor_separators_change_a_canonical_name(parts, data):
     assert canonical("".join(part.capitalize() for part in parts)) == canonical(plain)
 
 
+@example("A\U0001d468")  # a capital that has no small letter
 @given(st.text(max_size=40))
 def test_any_text_has_stable_lower_case_words_and_one_canonical_name(name):
     assert words(readable(name)) == words(name)
