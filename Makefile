@@ -14,7 +14,7 @@ help:
 	@echo 'make test-all  the same and the heavy lanes: kills, full disks, object store, memory'
 	@echo 'make prefect   a Prefect server, work pools, deployments and a worker; Ctrl-C ends them (docs/prefect.md)'
 	@echo 'make bench     one line a performance bar; exit status 1 where one falls short'
-	@echo 'make results   docs/results.md anew, from captions of UCF101 (docs/results.sh says which files)'
+	@echo 'make results   docs/results.md anew, from captions of UCF101 and skeletons (docs/results.sh says which files)'
 	@echo 'make clean     remove what make made'
 
 install: $(VENV)/installed
@@ -54,8 +54,7 @@ prefect: install
 bench: pack
 	@$(BIN)/python -m benchmarks
 
-# UCF101 told by captions: CAPTIONS is a folder with captions.jsonl.gz, web_sentences.jsonl.gz, definitions.json and
-# motion_*.csv; an hour and a half on two cores
+# UCF101 told by captions, and skeletons (docs/results.sh says which files it reads); hours on two cores
 results: pack
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./docs/results.sh
 
