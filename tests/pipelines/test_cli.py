@@ -205,6 +205,11 @@ def test_dropping_asks_once_and_takes_no_for_an_answer(zsar, films):
     assert zsar("list", "features", "--json").json["features"] == []
 
 
+def _interruptible() -> None:
+    """Ctrl-C is ignored by what a shell started in the background, and so by its children, these tests too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.heavy
 def test_a_stopped_run_commits_what_was_handed_over(zsar, tmp_path, films):
     for i in range(4, 80):
@@ -217,6 +222,7 @@ def test_a_stopped_run_commits_what_was_handed_over(zsar, tmp_path, films):
             env=os.environ | {"ZSAR_ROOT": str(tmp_path / "root"), "FAKE_SECONDS": "0.2", "FAKE_COUNT": str(count)},
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_interruptible,
         )
         end = time.monotonic() + 60
         while not count.exists() or count.stat().st_size < 4:  # in the middle of it, however slow the start was
