@@ -57,6 +57,8 @@ class Extractor(abc.ABC):
     trained_on: ClassVar[tuple[str, ...]] = ()
     #: what it can compute in; discrete outputs (labels) stay in fp32
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+    #: whether it computes with weights of one's own, where they are given; else it has none, or its package's alone
+    takes_weights: ClassVar[bool] = True
 
     def __init__(self, weights: str | None = None, precision: str = "fp32") -> None:
         if precision not in self.precisions:
@@ -64,6 +66,8 @@ class Extractor(abc.ABC):
                 f"{self.name} computes in {' or '.join(self.precisions)}, got precision {precision!r}. "
                 "Drop the option or choose one of these."
             )
+        if weights is not None and not self.takes_weights:
+            raise ExtractorError(f"{self.name} takes no weights, got {weights!r}. Drop --weights {self.name}=...")
         self.weights = weights
         self.precision = precision
 

@@ -42,6 +42,7 @@ class MediaPipePose(Tracker):
     name = "mediapipe"
     version = 1
     precisions = ("fp32",)
+    takes_weights = False
     outputs = {"features": Output((4 * _JOINTS,), "float16", gaps=True), "image": Output((66,), "float16", gaps=True)}
     default_options = {"stride": 1, "fps": 0.0, "detection": 0.5, "tracking": 0.5}
 
@@ -51,9 +52,8 @@ class MediaPipePose(Tracker):
         Raises
         ------
         ExtractorError
-            An option outside its range, or weights of one's own.
+            An option outside its range.
         """
-        self._refuse_weights()
         given = self.options
         if given["stride"] < 1 or not 0 <= given["fps"] < float("inf"):
             raise ExtractorError(
@@ -72,7 +72,6 @@ class MediaPipePose(Tracker):
 
     def weights_path(self) -> Path:
         """As `Extractor.weights_path`: a file of the package."""
-        self._refuse_weights()
         return mediapipe_graph.model()
 
     def load(self, device: str) -> None:
@@ -113,13 +112,6 @@ class MediaPipePose(Tracker):
         parts = {"features": ("x", "y", "z", "visibility"), "image": ("x", "y")}
         joints = MEDIAPIPE_33.joints
         return {name: [f"{joint} {part}" for joint in joints for part in own] for name, own in parts.items()}
-
-    def _refuse_weights(self) -> None:
-        if self.weights is not None:
-            raise ExtractorError(
-                f"{self.name} computes with the model of its package and no other, got weights {self.weights!r}. "
-                f"Drop --weights {self.name}=..."
-            )
 
 
 def _features(found: Sequence[Found | None]) -> np.ndarray:

@@ -25,6 +25,7 @@ class RandomVectors(TextExtractor):
     name = "random_vectors"
     version = 1
     precisions = ("fp32",)
+    takes_weights = False
     default_options: ClassVar[dict[str, Any]] = {"seed": 0, "width": 384}
 
     @property
@@ -38,14 +39,11 @@ class RandomVectors(TextExtractor):
         return {"features": Output((self.options["width"],), "float32")}
 
     def preprocessed(self) -> dict[str, Any]:
-        """As `Extractor.preprocessed`; weights of one's own are refused, random ones too."""
-        self.weights_path()
+        """As `Extractor.preprocessed`."""
         return {"vectors": "normal, unit length"}
 
     def weights_path(self) -> None:
         """None: there is nothing to load."""
-        if self.weights is not None:
-            raise ExtractorError(f"{self.name} has no weights, got {self.weights!r}. Give a seed: {self.name}:seed=1.")
 
     def load(self, device: str) -> None:
         """As `Extractor.load`: nothing."""

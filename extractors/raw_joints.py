@@ -14,7 +14,6 @@ import numpy as np
 from extractors import joints
 from extractors.backbone import as_stored
 from extractors.base import Output, PoseExtractor
-from extractors.errors import ExtractorError
 from extractors.joints import KINECT_20, Layout
 from extractors.pose_weights import check
 from extractors.poses import Form, Poses, prepared
@@ -26,6 +25,7 @@ class RawJoints(PoseExtractor):
     name = "raw_joints"
     version = 1
     precisions = ("fp32",)
+    takes_weights = False
     default_options: ClassVar[dict[str, Any]] = {
         **{"frames": 32, "people": 1, "frame": "body"},
         "layout": KINECT_20.name,
@@ -51,14 +51,11 @@ class RawJoints(PoseExtractor):
         return {"features": Output((width,), "float16")}
 
     def preprocessed(self) -> dict[str, Any]:
-        """As `Extractor.preprocessed`; weights of one's own are refused, random ones too."""
-        self.weights_path()
+        """As `Extractor.preprocessed`."""
         return {"poses": "mapped, prepared, differences"}
 
     def weights_path(self) -> None:
         """None: there is nothing to load."""
-        if self.weights is not None:
-            raise ExtractorError(f"{self.name} has no weights, got {self.weights!r}. Drop --weights.")
 
     def load(self, device: str) -> None:
         """As `Extractor.load`: nothing; a GPU would not help."""

@@ -193,6 +193,10 @@ def run_name(config: FinetuneConfig, poses: PoseSet, named: _Named) -> str:
     """Model, data set, protocol, and a hash of all that the weights depend on."""
     fields = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_IDENTITY}
     parts = [fields, poses.layout.name, poses.digest()]
+    if sorted(named.classes) != list(
+        poses.classes
+    ):  # what is drawn follows from the spelling of a set, which may change
+        parts.append(sorted(named.classes))
     if named.vectors is not None:
         parts += [named.classes, rows_digest(named.vectors.tobytes()).hex()]
     digest = hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=5).hexdigest()

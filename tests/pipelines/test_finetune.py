@@ -604,3 +604,15 @@ def test_real_sequences_are_learned_in_a_few_epochs(root, shared_data):
     assert (report.sequences, report.failed) == (861, 0)
     assert report.top1 is not None
     assert report.top1 > 0.12
+
+
+def test_a_split_that_is_drawn_from_other_names_is_another_run(root, tmp_path):
+    """Names that sort otherwise draw otherwise, and weights of the one split must not be found for the other."""
+    dataset(root, tmp_path, each=2)
+    poses = read("p", root, "", FORM)
+    drawn, names = config(protocol="ntu-random"), []
+    for spelled in (CLASSES, (*CLASSES, "a class more")):
+        (tmp_path / "classes.txt").write_text("\n".join(spelled))
+        add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "p"), root)
+        names.append(stage.run_name(drawn, poses, stage._named(drawn, poses, root)))
+    assert names[0] != names[1]

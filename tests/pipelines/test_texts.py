@@ -210,7 +210,7 @@ def test_random_vectors_are_stored_without_weights_verified_and_computed_again(r
     assert [told[name] for name in ("features", "items", "recomputed", "damaged", "differing")] == [2, 6, 6, 0, 0]
     for given in ("random:1", "gone.bin"):
         asked_with = ExtractConfig(("random_vectors",), "s", (f"random_vectors={given}",))
-        with pytest.raises(ExtractorError, match=f"^random_vectors has no weights, got '{given}'"):
+        with pytest.raises(ExtractorError, match=f"^random_vectors takes no weights, got '{given}'"):
             plan(asked_with, root)
 
 
