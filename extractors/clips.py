@@ -1,15 +1,15 @@
 """Decode and sample: a video in, the clips of every view out, from one decode.
 
-    video ──scan packets──▶ timeline ──samplings──▶ frames needed ──decode──▶ RGB ──geometries──▶ (m, T, H, W, 3) uint8
+    video ──timeline──▶ times ──samplings──▶ pictures needed ──decode──▶ RGB ──geometries──▶ (m, T, H, W, 3) uint8
 
-The packets are read once without decoding: that gives the time of every frame, shows a truncated file, and tells which
-packets a wanted frame depends on. Only those are decoded (skipping is exact: nothing is skipped that a decoded frame
-refers to). A frame several views want is converted to RGB once. One thread, one reused reformatter: workers run side by
-side, so threads inside would only compete.
+Where the packets prove which picture each gives (`timeline`), only those are decoded that a wanted picture depends on.
+Any other film is decoded whole and its pictures are counted as they come out: samplings are computed from what the
+packets let expect, and once more where it comes otherwise. A picture several views want is converted to RGB once. One
+thread, one reused reformatter: workers run side by side, so threads inside would only compete.
+
+What a view gets does not depend on the views asked for beside it: where anything goes wrong, each is read by itself.
 """
 
-import bisect
-import dataclasses
 import functools
 import hashlib
 from collections import defaultdict
@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
-import fsspec
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from extractors.errors import Corrupt, InputFault, MachineFault, NoDecoder, NotAVideo, TooShort, Truncated, Unreachable
+from extractors.display import upright
+from extractors.errors import Corrupt, InputFault, MachineFault, TooShort, TooSmall, Unreachable
+from extractors.films import Film
+from extractors.recipe import DECODER
 from extractors.sampling import Geometry, Sampling, View
+from extractors.timeline import Frames, Timeline, known, refuse_corrupt, scan
 
 _RGB24 = "rgb24"
-_NOT_FILM = {"tty", "bin", "xbin", "idf", "adf"}  # FFmpeg reads any text as a film of a terminal
 _PROBES = Path(__file__).parent / "probes"
 _PROBE_VIEW = View(Sampling(clips=2, frames=3, placement="linspace"), Geometry(resize=40, crop=32))
 
@@ -42,43 +43,6 @@ class Clips(NamedTuple):
 
     pixels: np.ndarray
     times: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Timeline:
-    """What the packets of a video stream say without being decoded.
-
-    Attributes
-    ----------
-    times : (n,) float64, seconds; when each frame is shown, increasing
-    pts : list of int or None
-        Time stamp of each frame in the same order; None where the container has none (AVI), then frames are told apart
-        by their number.
-    packets : list of (pts, is_keyframe, is_disposable), in decoding order
-    """
-
-    times: np.ndarray
-    pts: list[int] | None
-    packets: list[tuple[int | None, bool, bool]]
-
-    def needed(self, wanted: set[int]) -> list[bool] | None:
-        """Which packets must be decoded so that the frames with these time stamps come out right; None: all."""
-        if self.pts is None:
-            return None
-        keyframes = [i for i, (_, is_key, _) in enumerate(self.packets) if is_key]
-        until: dict[int, int] = {}  # first packet of a group of pictures -> last wanted packet in it
-        for i, (pts, _, _) in enumerate(self.packets):
-            if pts is None or pts not in wanted:
-                continue
-            group = bisect.bisect_right(keyframes, i) - 1
-            if group > 0 and pts < (self.packets[keyframes[group]][0] or 0):
-                group -= 1  # shown before its keyframe: it also refers to the group before
-            until[keyframes[group] if group >= 0 else 0] = i
-        needed = [False] * len(self.packets)
-        for start, end in until.items():
-            for i in range(start, end + 1):
-                needed[i] = not self.packets[i][2] or self.packets[i][0] in wanted
-        return needed
 
 
 def read(
@@ -107,7 +71,32 @@ def read(
     MachineFault
         FFmpeg here has no decoder for it.
     """
-    timeline = _scan(uri)
+    timeline = known(uri) if span_s else scan(uri)
+    try:
+        return _read(uri, timeline, views, key, span_s)
+    except _Otherwise as found:
+        return _read(uri, found.timeline, views, key, span_s)
+    except Unreachable:
+        raise
+    except InputFault:
+        if len(views) == 1 or timeline.packets is None:
+            raise
+    return {name: _alone(uri, view, key, span_s) for name, view in views.items()}
+
+
+def _alone(uri: str, view: View, key: bytes, span_s: tuple[float, float] | None) -> Clips | InputFault:
+    """What one view gets, or why it gets nothing: no frame of another's is decoded."""
+    try:
+        return read(uri, {"": view}, key, span_s)[""]
+    except Unreachable:
+        raise
+    except InputFault as fault:
+        return fault
+
+
+def _read(
+    uri: str, timeline: Timeline, views: Mapping[str, View], key: bytes, span_s: tuple[float, float] | None
+) -> dict[str, Clips | InputFault]:
     first, last = _span_of(timeline, span_s)
     out: dict[str, Clips | InputFault] = {}
     uses: dict[int, list[tuple[str, np.ndarray]]] = defaultdict(list)
@@ -122,15 +111,20 @@ def read(
         for frame in np.unique(indices):
             uses[int(frame) + first].append((name, np.argwhere(indices == frame)))
     missing = len(uses)
-    for frame, rgb in _frames(uri, timeline, set(uses)):
+    for frame, rgb in _pictures(uri, timeline, set(uses)):
         missing -= 1
         shaped: dict[Geometry, np.ndarray] = {}
         for name, places in uses[frame]:
-            geometry = views[name].geometry
-            if geometry not in shaped:
-                shaped[geometry] = geometry(rgb)
             clips = out[name]
-            assert isinstance(clips, Clips)
+            if isinstance(clips, InputFault):
+                continue
+            geometry = views[name].geometry
+            try:
+                if geometry not in shaped:
+                    shaped[geometry] = geometry(rgb)
+            except TooSmall as fault:
+                out[name] = fault
+                continue
             for clip, t in places:
                 clips.pixels[clip, t] = shaped[geometry]
     if missing:
@@ -162,7 +156,7 @@ def stream(
     InputFault, MachineFault
         As `read`; what only decoding shows, while the frames are taken.
     """
-    timeline = _scan(uri)
+    timeline = known(uri)
     first, last = _span_of(timeline, span_s)
     shown = timeline.times[first:last] - timeline.times[first]
     chosen = choose(timeline.times[first:last])
@@ -173,7 +167,7 @@ def stream(
 
 def _all_of(uri: str, timeline: Timeline, wanted: np.ndarray) -> Iterator[np.ndarray]:
     missing = len(wanted)
-    for _, rgb in _frames(uri, timeline, {int(frame) for frame in wanted}):
+    for _, rgb in _pictures(uri, timeline, {int(frame) for frame in wanted}):
         missing -= 1
         yield rgb
     if missing:
@@ -182,10 +176,10 @@ def _all_of(uri: str, timeline: Timeline, wanted: np.ndarray) -> Iterator[np.nda
 
 def thumbnails(uri: str, count: int, height: int) -> list[np.ndarray]:
     """`count` frames evenly over the video, (height, w, 3) uint8 RGB each, for people to look at."""
-    timeline = _scan(uri)
+    timeline = known(uri)
     wanted, _ = Sampling(clips=1, frames=count, placement="spread").frame_indices(timeline.times)
     frames = {}
-    for frame, rgb in _frames(uri, timeline, {int(i) for i in wanted[0]}):
+    for frame, rgb in _pictures(uri, timeline, {int(i) for i in wanted[0]}):
         width = max(1, round(rgb.shape[1] * height / rgb.shape[0]))
         frames[frame] = Geometry((height, width), (height, width))(rgb)
     return [frames[int(i)] for i in wanted[0] if int(i) in frames]
@@ -193,7 +187,7 @@ def thumbnails(uri: str, count: int, height: int) -> list[np.ndarray]:
 
 @functools.cache
 def probe_digest() -> str:
-    """Digest of what decoding the bundled probe clips gives on this machine: 32 hexadecimal digits.
+    """What decoding gives on this machine: `DECODER`, a dash, the digest of the bundled probe clips' frames.
 
     It stands in every video recipe: an FFmpeg that decodes otherwise makes another feature set, one that decodes the
     same (seen over five releases) keeps the cache.
@@ -206,7 +200,7 @@ def probe_digest() -> str:
         if isinstance(clips, InputFault):
             raise MachineFault(f"The bundled probe clip {path.name} does not decode here: {clips}.")
         digest.update(clips.pixels.tobytes())
-    return digest.hexdigest()
+    return f"{DECODER}-{digest.hexdigest()}"
 
 
 def _span_of(timeline: Timeline, span_s: tuple[float, float] | None) -> tuple[int, int]:
@@ -221,155 +215,74 @@ def _span_of(timeline: Timeline, span_s: tuple[float, float] | None) -> tuple[in
     return first, last
 
 
-class _Open:
-    """An opened container with its first video stream; turns FFmpeg's errors into ours."""
+class _Otherwise(Exception):
+    """A film that was decoded whole has other pictures than its packets let expect; carries its timeline."""
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-        self._file: Any = None
-        self._container: Any = None
-
-    def __enter__(self) -> tuple[Any, Any]:
-        try:
-            if "://" in self._uri and not self._uri.startswith("file://"):
-                self._file = fsspec.open(self._uri, "rb").open()
-            source = self._file or self._uri.removeprefix("file://")
-            self._container = av.open(source, metadata_errors="replace")
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
-        container = self._container
-        if container.format.name in _NOT_FILM or not container.streams.video:
-            kind = "no video stream" if container.streams.audio else f"the format {container.format.name}"
-            self._close()
-            raise NotAVideo(f"it has {kind}")
-        stream = container.streams.video[0]
-        if stream.codec_context is None:
-            self._close()
-            raise NoDecoder("FFmpeg here has no decoder for its video stream, or its codec tag is broken")
-        stream.codec_context.thread_count = 1
-        return container, stream
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._close()
-        if error is None or isinstance(error, (InputFault, MachineFault)):
-            return
-        if isinstance(error, av.error.DecoderNotFoundError):
-            raise MachineFault(f"FFmpeg here has no decoder for {self._uri}: {error.strerror}.") from error
-        if isinstance(error, (FileNotFoundError, IsADirectoryError)):
-            raise Unreachable("the file is not there (any more)") from error
-        if isinstance(error, PermissionError):
-            raise Unreachable("the file may not be read (permissions)") from error
-        if isinstance(error, MemoryError) and not _memory_is_left():
-            return  # it is this machine, not the file
-        if isinstance(error, av.error.FFmpegError):
-            if self._container is None:
-                raise NotAVideo(f"FFmpeg cannot open it: {error.strerror}") from error
-            raise Corrupt(f"FFmpeg cannot decode it: {error.strerror}") from error
-        if isinstance(error, OSError):
-            raise Unreachable(f"reading failed: {error.strerror or error}") from error
-
-    def _close(self) -> None:
-        if self._container is not None:
-            self._container.close()
-        if self._file is not None:
-            self._file.close()
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__(timeline)
+        self.timeline = timeline
 
 
-def _memory_is_left() -> bool:
-    """True if a decoder's wish for memory failed because of what a broken header says, not because memory is short."""
-    try:
-        bytearray(256 << 20)
-    except MemoryError:
-        return False
-    return True
+def _pictures(uri: str, timeline: Timeline, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """(number, RGB (h, w, 3) uint8, upright) of the wanted pictures, in the order shown.
 
-
-def _scan(uri: str) -> Timeline:
-    """The timeline of a video from its packets."""
-    with _Open(uri) as (container, stream):
-        packets: list[tuple[int | None, bool, bool]] = []
-        stamps: list[int] = []
-        has_stamps = True
-        end = 0  # when the last frame is no longer shown: it may be shown long
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            packets.append((packet.pts, packet.is_keyframe, packet.is_disposable))
-            if packet.is_discard:
-                continue  # decoded for others' sake, never shown
-            if packet.pts is None:
-                has_stamps = False
-            else:
-                stamps.append(packet.pts)
-                end = max(end, packet.pts + (packet.duration or 0))
-        if not packets:
-            raise NotAVideo("its video stream is empty")
-        if has_stamps and len(set(stamps)) == len(stamps):
-            stamps.sort()
-            times = np.array(stamps, np.float64) * float(stream.time_base)
-            timeline = Timeline(times, stamps, packets)
-        else:
-            rate = float(stream.average_rate or stream.guessed_rate or 25)
-            timeline = Timeline(np.arange(len(packets)) / rate, None, packets)
-        _refuse_truncated(container, stream, timeline.times, end * float(stream.time_base))
-        return timeline
-
-
-def _refuse_truncated(container: Any, stream: Any, times: np.ndarray, end_s: float) -> None:
-    """Compare how long a video the container announces with what it holds; FFmpeg itself hides the difference."""
-    if container.format.name == "avi" and stream.frames:  # FFmpeg cuts the duration of a short AVI to fit the file
-        announced = float(stream.frames * stream.time_base)
-    elif stream.duration:
-        announced = float(stream.duration * stream.time_base)
-    elif len(container.streams) == 1 and container.duration:
-        announced = container.duration / av.time_base
-    else:
+    Raises
+    ------
+    _Otherwise
+        The timeline was a guess that did not come true; what was given is of no use.
+    """
+    if timeline.is_certain and not wanted:
         return
-    held = max(float(times[-1] - times[0]) * len(times) / max(len(times) - 1, 1), end_s - float(times[0]))
-    if held < announced - max(0.5, 0.02 * announced):
-        raise Truncated(
-            f"the container announces {announced:.1f} s of video, the file holds {held:.1f} s, {len(times)} frames"
-        )
-
-
-def _frames(uri: str, timeline: Timeline, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame number, RGB (h, w, 3) uint8, upright) of the wanted frames, in the order shown."""
-    if not wanted:
-        return
-    by_stamp = {timeline.pts[i]: i for i in wanted} if timeline.pts is not None else None
-    needed = timeline.needed(set(by_stamp)) if by_stamp is not None else None
     reformatter = VideoReformatter()
-    with _Open(uri) as (container, stream):
-        for number, frame in enumerate(_decoded(container, stream, needed)):
-            index = by_stamp.get(frame.pts) if by_stamp is not None else number
-            if frame.is_corrupt:
-                raise Corrupt(f"the frame at {float(frame.time or 0):.2f} s decodes with errors")
-            if index is None or index not in wanted:
-                continue
-            rgb = reformatter.reformat(frame, format=_RGB24, threads=1).to_ndarray()
-            turns = round(frame.rotation / 90) % 4
-            yield index, np.rot90(rgb, turns) if turns else rgb
+    with Film(uri) as (container, stream):
+        numbered = _of_packets if timeline.packets is not None else _of_all
+        for number, frame in numbered(container, stream, timeline, wanted):
+            yield number, upright(frame, reformatter.reformat(frame, format=_RGB24, threads=1).to_ndarray())
 
 
-def _decoded(container: Any, stream: Any, needed: list[bool] | None) -> Iterator[Any]:
-    """Decode the packets that are needed; across a gap the decoder is emptied, so nothing leaks from before it."""
+def _of_all(container: Any, stream: Any, timeline: Timeline, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+    frames = Frames(container, stream)
+    for number, frame in enumerate(container.decode(stream)):
+        refuse_corrupt(frame)
+        frames.add(frame)
+        if number in wanted:
+            yield number, frame
+    if not timeline.is_certain:
+        counted = timeline.counted(frames)
+        if counted.times is not timeline.times:
+            raise _Otherwise(counted)
+
+
+def _of_packets(container: Any, stream: Any, timeline: Timeline, wanted: set[int]) -> Iterator[tuple[int, Any]]:
+    """Across a gap in the packets the decoder is emptied, so that nothing leaks from before it."""
+    assert timeline.pts is not None
+    by_stamp = {timeline.pts[number]: number for number in wanted}
+    needed = timeline.needed(set(by_stamp))
+    for frame in _decoded(container, stream, needed, set(by_stamp) if timeline.can_skip else None):
+        refuse_corrupt(frame)
+        if frame.pts in by_stamp:
+            yield by_stamp[frame.pts], frame
+
+
+def _decoded(container: Any, stream: Any, needed: list[bool], shown: set[int] | None) -> Iterator[Any]:
+    """The pictures of the needed packets; where `shown` is given, of those that others refer to and of these."""
     codec = stream.codec_context
-    last = len(needed) - 1 - needed[::-1].index(True) if needed else None
-    in_gap = False
-    position = -1
+    last = len(needed) - 1 - needed[::-1].index(True)
+    position, in_gap = -1, False
     for packet in container.demux(stream):
         if packet.size == 0:
             continue
         position += 1
-        if needed is not None and (position >= len(needed) or not needed[position]):
-            in_gap = in_gap or not packet.is_disposable
+        if position > last:
+            break
+        if not needed[position]:
+            in_gap = True
             continue
         if in_gap and position:
             yield from codec.decode(None)
             codec.flush_buffers()
         in_gap = False
+        if shown is not None:
+            codec.skip_frame = "DEFAULT" if packet.pts in shown else "NONREF"
         yield from codec.decode(packet)
-        if position == last:
-            break
     yield from codec.decode(None)

@@ -12,6 +12,7 @@ InputFault                 a fault of one item: quarantines it and nothing else;
 ├── Truncated              fewer frames than the container says
 ├── Corrupt                frames that do not decode, or decode with errors
 ├── TooShort               too few frames for what is asked
+├── TooSmall               pictures too narrow or too low for the crop that is asked
 ├── OutOfVocabulary        a text none of whose words has a vector
 └── NotFinite              a feature row with NaN or infinity
 """
@@ -63,6 +64,10 @@ class Corrupt(InputFault):
 
 class TooShort(InputFault):
     """Fewer frames than what is asked can be made of."""
+
+
+class TooSmall(InputFault):
+    """Pictures narrower or lower, once resized, than the crop that is asked."""
 
 
 class NotFinite(InputFault):

@@ -10,6 +10,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+#: Version of the decoder: raised when a film gives other pictures, or a sampling other frames. 2: pictures are counted
+#: as the decoder puts them out, mirrored films are mirrored, `spread` takes the frames in the middle of its parts.
+DECODER = 2
+
+
+def is_outdated(recipe: Mapping[str, Any]) -> bool:
+    """True if a recipe is of films as an earlier decoder took them, which may be other pictures."""
+    probe = str(recipe.get("probe") or "")
+    version, dash, _ = probe.partition("-")
+    return bool(probe) and (int(version) if dash else 1) < DECODER
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -30,7 +41,8 @@ class Recipe:
     precision : str
         Of the computation: `fp32` or `bf16`.
     probe : str
-        Digest of what decoding the bundled probe clips gives here: an FFmpeg that decodes otherwise is another recipe.
+        `DECODER` and the digest of what decoding the bundled probe clips gives here: a decoder that takes other
+        pictures, or an FFmpeg that decodes otherwise, is another recipe.
     source : str or None
         Key of the recipe of the feature set this one is derived from.
     """

@@ -11,9 +11,12 @@ import hashlib
 import cv2
 import numpy as np
 
-from extractors.errors import ExtractorError, TooShort
+from extractors.errors import ExtractorError, TooShort, TooSmall
 
 PLACEMENTS = ("centre", "linspace", "spread")
+_ROUNDING_S = 0.00051  # of a stamp in whole milliseconds
+_RATES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 12.5, 15, 16, 18, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)
+_INSTANT_S = 1e-7  # moments that differ by less are one: sums of floats are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,17 +82,16 @@ class Sampling:
         n = len(times)
         if n < self.min_frames:
             raise TooShort(f"it has {n} frame{'s' * (n != 1)}; at least {self.min_frames} are needed")
-        shown = times - times[0]
-        period = float(shown[-1] / (n - 1)) if n > 1 and shown[-1] > 0 else 1 / 25
+        shown, period = steady(times)
         length = float(shown[-1]) + period
-        grace = period / 2  # absorbs rounded time stamps: a frame is taken from half a period before it is shown
+        grace = period / 2  # a frame is taken from half a period before it is shown: the nearest at an even rate
         place = np.full((self.clips, self.frames if self.placement == "spread" else 1), 0.5)
         if self.jitter_seed is not None:
             seed = hashlib.blake2b(key + str(self.jitter_seed).encode(), digest_size=16).digest()
             place = np.random.default_rng(int.from_bytes(seed, "little")).random(place.shape)
 
         if self.placement == "spread":
-            wanted = (np.arange(self.frames) + place) * length / self.frames + grace
+            wanted = (np.arange(self.frames) + place) * length / self.frames
             spans = np.tile([0.0, length], (self.clips, 1))
         else:
             step = self.stride * (1 / self.fps if self.fps else period)
@@ -107,6 +109,46 @@ class Sampling:
             wanted = (starts[:, None] + np.arange(self.frames) * step + grace) % length  # past its end it begins again
             spans = np.stack([starts, np.minimum(starts + cover, length)], 1)
         return _frame_at(shown, wanted), spans.astype(np.float32)
+
+
+def steady(times: np.ndarray) -> tuple[np.ndarray, float]:
+    """When frames are shown, from the first one, without what rounding did to their stamps.
+
+    A film of an even rate has its frames at whole multiples of a period, which containers round to their own clock: to
+    1 ms in Matroska and FLV. Where all stamps are that near to such multiples, the multiples are taken, and a rate as
+    near to one in use, or to that by 1.001 where the film is long enough to tell, is taken for it; so a frame that
+    stands exactly at a wanted moment is found in every container.
+
+    Parameters
+    ----------
+    times : (n,) float64, seconds, increasing
+
+    Returns
+    -------
+    shown : (n,) float64, seconds; shown[0] is 0
+    period : float, seconds from one frame to the next, in the mean
+
+    Examples
+    --------
+    >>> shown, period = steady(np.array([1.0, 1.033, 1.067, 1.1]))
+    >>> bool(period == 1 / 30)
+    True
+    """
+    shown = times - times[0]
+    n = len(shown)
+    if n < 2 or shown[-1] <= 0:
+        return shown, 1 / 25
+    period = float(shown[-1] / (n - 1))
+    ends_s = 2 * _ROUNDING_S  # both ends may be rounded
+    if np.abs(shown - np.arange(n) * period).max() > ends_s:
+        return shown, period
+    whole = min(_RATES, key=lambda rate: abs((n - 1) / rate - shown[-1]))
+    ends = (n - 1) / whole, (n - 1) / whole * 1.001
+    off = [abs(end - shown[-1]) for end in ends]
+    if min(off) <= ends_s:
+        told_apart = ends[1] - ends[0] > 2 * ends_s
+        period = ends[off.index(min(off)) if told_apart else 0] / (n - 1)
+    return np.arange(n) * period, period
 
 
 def every(times: np.ndarray, stride: int = 1, fps: float = 0.0) -> np.ndarray:
@@ -132,14 +174,14 @@ def every(times: np.ndarray, stride: int = 1, fps: float = 0.0) -> np.ndarray:
     """
     if not fps:
         return np.arange(0, len(times), stride)
-    shown = times - times[0]
-    grace = float(np.median(np.diff(shown))) / 2 if len(shown) > 1 else 0.02  # absorbs rounded time stamps
+    shown, _ = steady(times)
+    grace = float(np.median(np.diff(shown))) / 2 if len(shown) > 1 else 0.02  # the nearest at an even rate
     return np.unique(_frame_at(shown, np.arange(0, float(shown[-1]) + grace, stride / fps) + grace))
 
 
 def _frame_at(shown: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Number of the frame on screen at each wanted time."""
-    return np.clip(np.searchsorted(shown, wanted, side="right") - 1, 0, len(shown) - 1)
+    """Number of the frame on screen at each wanted time; the one that begins then is."""
+    return np.clip(np.searchsorted(shown, wanted + _INSTANT_S, side="right") - 1, 0, len(shown) - 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +216,7 @@ class Geometry:
             rgb = cv2.resize(rgb, (target[1], target[0]), interpolation=cv2.INTER_LINEAR)
         crop_height, crop_width = self.size
         if crop_height > target[0] or crop_width > target[1]:
-            raise ExtractorError(f"A crop of {self.size} does not fit into frames of {target}; resize to more.")
+            raise TooSmall(f"a crop of {self.size} does not fit into its frames, resized to {target}; resize to more")
         top = round((target[0] - crop_height) / 2)
         left = round((target[1] - crop_width) / 2)
         return rgb[top : top + crop_height, left : left + crop_width]

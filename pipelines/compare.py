@@ -24,11 +24,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines import feature_sets
 from pipelines.config import CompareConfig
 from pipelines.errors import UsageError
 from pipelines.export import loaded
 from pipelines.imports import keys_of
-from stores.features import FeatureSet, FeatureStore, positions
+from stores.features import FeatureSet, positions
 from stores.foreign import Rows, is_feature_file, read_foreign
 from stores.manifest import Manifest
 from stores.ragged import put_in_place
@@ -186,11 +187,10 @@ def _names(config: CompareConfig, root: Root) -> dict[bytes, str]:
 
 @contextlib.contextmanager
 def _sides(config: CompareConfig, root: Root, names: dict[bytes, str]) -> Iterator[tuple[_Side, _Side, list[str]]]:
-    store = FeatureStore(root)
     with tempfile.TemporaryDirectory(prefix="zsar-") as scratch, contextlib.ExitStack() as stack:
 
         def of_set(name: str) -> _Side:
-            feature_set = store.find(name)
+            feature_set = feature_sets.find(root, name)
             keys = _wanted(feature_set, names)
             features = stack.enter_context(loaded(feature_set, keys, config.output, scratch))
             return _Side(feature_set.name, features.keys, features.values, features.offsets)

@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipelines import feature_sets
 from pipelines.config import ExportConfig
 from pipelines.errors import UsageError
 from stores.errors import WriteFailed
 from stores.failures import Failures
-from stores.features import Features, FeatureSet, FeatureStore, positions
+from stores.features import Features, FeatureSet, positions
 from stores.foreign import FORMATS, Foreign, Gathered, write_foreign
 from stores.keys import KEY_BYTES
 from stores.manifest import Manifest
@@ -64,7 +65,7 @@ def export(config: ExportConfig, root: Root) -> ExportReport:
         Nothing was written; what was there before is untouched.
     """
     _check(config)
-    feature_set = FeatureStore(root).find(config.feature)
+    feature_set = feature_sets.find(root, config.feature)
     feature_set.array(config.output)
     table = _rows_of(Manifest(root).read(config.dataset, columns=["video_id", "key", "kind"]), feature_set)
     keys = key_array(table["key"])

@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
+from extractors.recipe import is_outdated
 from pipelines.networks import DONE, network, state_of
 from pipelines.results import results
 from stores.classes import Classes
@@ -19,6 +20,8 @@ from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
 from stores.texts import KINDS, Texts
+
+_OUTDATED = "of an earlier decoder: extract it anew"
 
 
 def features(root: Root) -> list[dict[str, Any]]:
@@ -41,6 +44,7 @@ def _row_of(store: FeatureStore, name: str) -> dict[str, Any]:
         "bytes": feature_set.size_bytes(),
         "precision": recipe["precision"],
         "weights": recipe["weights"][:16],
+        "state": _OUTDATED if is_outdated(recipe) else "good",
     }
 
 

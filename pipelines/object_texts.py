@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from extractors import imagenet21k
+from pipelines import feature_sets
 from pipelines.config import ObjectTextsConfig
 from pipelines.errors import UsageError
-from stores.features import FeatureStore, positions
+from stores.features import positions
 from stores.keys import KEY_BYTES, key_array, text_key
 from stores.manifest import Manifest
 from stores.root import Root
@@ -44,7 +45,7 @@ def object_texts(config: ObjectTextsConfig, root: Root) -> ObjectTextsReport:
     UsageError
         A feature set without recognised objects.
     """
-    feature_set = FeatureStore(root).find(config.feature)
+    feature_set = feature_sets.find(root, config.feature)
     if "ids" not in feature_set.outputs or "ids" not in feature_set.columns:
         raise UsageError(f"{feature_set.name} holds no recognised objects; take bit_objects or another with `ids`.")
     keys = key_array(Manifest(root).read(config.dataset, ["key"])["key"].unique())

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from heads.base import Videos
-from pipelines import class_texts
+from pipelines import class_texts, feature_sets
 from pipelines.config import ObjectTextsConfig
 from pipelines.object_texts import gloss, joined, object_texts
 from pipelines.videos import VideoFeatures
-from stores.features import FeatureStore, positions
+from stores.features import positions
 from stores.keys import KEY_BYTES, text_key
 from stores.root import Root
 
@@ -46,7 +46,7 @@ class Objects:
             return None
         config = ObjectTextsConfig(feature, videos.dataset, texts)
         object_texts(config, root)
-        feature_set = FeatureStore(root).find(feature)
+        feature_set = feature_sets.find(root, feature)
         names = feature_set.columns["ids"]
         at = positions(feature_set.keys(), videos.keys)
         ids = np.full((len(at), config.top), -1, np.int64)

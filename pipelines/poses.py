@@ -35,6 +35,7 @@ import pyarrow.compute as pc
 from extractors import EXTRACTORS, joints, pose_files
 from extractors.errors import InputFault
 from extractors.joints import Layout
+from pipelines import feature_sets
 from pipelines.config import IndexConfig
 from pipelines.errors import UsageError
 from pipelines.files import exists, is_local, local_path
@@ -42,7 +43,7 @@ from pipelines.index import IndexReport
 from pipelines.pose_places import Place, array_key, content_of
 from pipelines.stored_poses import StoredPoses
 from stores.failures import Failure, Failures
-from stores.features import FeatureStore, positions
+from stores.features import positions
 from stores.keys import key_array, pose_key
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root, checked_name
@@ -94,7 +95,7 @@ def index_poses(config: IndexConfig, root: Root, progress: Progress | None = Non
     """
     checked_name(config.dataset)
     layout = None if config.layout == "auto" else joints.layout(config.layout)
-    sets = [StoredPoses(FeatureStore(root).find(path)) for path in config.paths if _is_feature(path)]
+    sets = [StoredPoses(feature_sets.find(root, path)) for path in config.paths if _is_feature(path)]
     paths = [path for path in config.paths if not _is_feature(path)]
     files = [file for path in paths for file in _files(path)]
     names = _class_names(config.labels)

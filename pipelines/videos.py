@@ -15,11 +15,12 @@ import numpy as np
 
 import extractors
 from extractors.errors import UnknownExtractor
+from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.texts import Linker, link
 from stores.captions import Captions
 from stores.classes import Classes
-from stores.features import FeatureSet, FeatureStore, positions
+from stores.features import FeatureSet, positions
 from stores.keys import key_array, rows_digest
 from stores.manifest import Manifest
 from stores.root import Root
@@ -176,7 +177,7 @@ class _Labelled(NamedTuple):
 
 
 def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
-    feature_set = FeatureStore(root).find(feature)
+    feature_set = feature_sets.find(root, feature)
     kind = _read_by(feature_set)
     of_captions = kind == "caption_group"
     table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label"])

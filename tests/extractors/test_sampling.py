@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extractors.errors import ExtractorError, TooShort
-from extractors.sampling import Geometry, Sampling, every
+from extractors.sampling import Geometry, Sampling, every, steady
 
 
 def at_rate(n: int, fps: float) -> np.ndarray:
@@ -36,6 +36,39 @@ def test_spread_takes_the_middle_of_each_equal_part():
     indices, spans = Sampling(clips=1, frames=8, placement="spread").frame_indices(at_rate(80, 25))
     assert indices[0].tolist() == [5 + 10 * i for i in range(8)]
     np.testing.assert_allclose(spans, [[0, 3.2]], atol=1e-6)
+    assert Sampling(1, 8, placement="spread").frame_indices(at_rate(24, 25))[0][0].tolist() == [*range(1, 24, 3)]
+
+
+@pytest.mark.parametrize("parts", [3, 8, 16])
+def test_spread_takes_the_frames_that_tsm_takes(parts):
+    for n in range(parts, 400):
+        tick = n / parts  # its test-time sampling, of one frame a part
+        theirs = [int(tick / 2 + tick * part + 1e-9) for part in range(parts)]
+        ours, _ = Sampling(1, parts, placement="spread").frame_indices(at_rate(n, 29.97))
+        assert ours[0].tolist() == theirs, n
+
+
+@given(
+    n=st.integers(1, 500),
+    rate=st.sampled_from([10, 15, 24 / 1.001, 24, 25, 30 / 1.001, 30, 50, 60 / 1.001, 60, 120]),
+    start=st.floats(0, 100),
+    placement=st.sampled_from(["centre", "linspace", "spread"]),
+    fps=st.sampled_from([None, 5.0, 12.5, 25.0, 30.0]),
+    clips=st.integers(1, 10),
+)
+def test_a_stamp_rounded_to_a_millisecond_changes_no_frame(n, rate, start, placement, fps, clips):
+    sampling = Sampling(clips, 8, 2, fps, placement)
+    exact, _ = sampling.frame_indices(at_rate(n, rate))
+    rounded, _ = sampling.frame_indices(np.round(start + at_rate(n, rate), 3))
+    assert np.array_equal(exact, rounded)
+    assert np.array_equal(every(at_rate(n, rate), 2, fps or 0.0), every(np.round(at_rate(n, rate), 3), 2, fps or 0.0))
+
+
+def test_uneven_stamps_are_taken_as_they_are():
+    uneven = np.array([0, 0.04, 0.08, 0.2, 0.24])
+    shown, period = steady(3 + uneven)
+    np.testing.assert_allclose(shown, uneven)
+    assert period == pytest.approx(0.06)
 
 
 def test_stride_counts_frames_of_the_video_and_fps_counts_time():
