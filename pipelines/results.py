@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from extractors.recipe import is_outdated
 from pipelines import class_texts, videos
 from pipelines.errors import UsageError
 from stores.errors import StoreError
+from stores.features import FeatureStore
 from stores.root import Root
 from stores.runs import Runs
 
@@ -105,10 +107,13 @@ def _state(about: dict[str, Any], root: Root) -> str:
     except (StoreError, UsageError, pa.ArrowException):
         return f"stale: its features or texts are gone; they were {read['feature']} and the set {told['set']}"
     changed = [name for name, same in (("texts", same_texts), ("features", same_features)) if not same]
-    if not changed:
+    why = f"{' and '.join(changed)} changed" if changed else ""
+    if is_outdated(FeatureStore(root).find(read["feature"]).recipe):
+        why = "its features are of an earlier decoder"
+    if not why:
         return "good"
     splits = f" --splits {config['splits']}" if config["splits"] else ""
-    return f"stale: {' and '.join(changed)} changed; run `{about['command'].replace(splits, '')}{splits}`"
+    return f"stale: {why}; run `{about['command'].replace(splits, '')}{splits}`"
 
 
 def _published() -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from extractors import options
 from extractors.base import Extractor
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, InputFault
+from extractors.recipe import is_outdated
 from pipelines.compute import device_of, runner_of
 from pipelines.config import VerifyConfig
 from pipelines.errors import UsageError
@@ -177,6 +178,11 @@ def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> 
     if recipe["extractor"] not in extractors.EXTRACTORS:
         raise UsageError(
             f"{feature_set.name} was made elsewhere ({recipe['weights'][:20]}...); it cannot be recomputed."
+        )
+    if is_outdated(recipe):
+        raise UsageError(
+            f"{feature_set.name} is of an earlier decoder: its rows can be read and checked, not computed again. "
+            f"Extract anew (`zsar extract {recipe['extractor']} --dataset NAME`), then `zsar drop {feature_set.name}`."
         )
     given = dict(options.pair(weights) for weights in config.weights).get(recipe["extractor"])
     extractor = options.of_recipe(recipe, given)

@@ -4,13 +4,14 @@ import pytest
 
 from extractors.recipe import DECODER, Recipe, is_outdated
 from pipelines import feature_sets
-from pipelines.config import ExportConfig, ExtractConfig
+from pipelines.config import ExportConfig, ExtractConfig, VerifyConfig
 from pipelines.errors import UsageError
 from pipelines.export import export
 from pipelines.extract import extract
 from pipelines.listing import features
+from pipelines.verify import verify
 from stores.errors import Ambiguous, NotInStore
-from stores.features import FeatureStore
+from stores.features import FeatureStore, ItemRows
 from stores.root import Root
 
 
@@ -54,6 +55,19 @@ def test_where_only_an_earlier_decoder_made_it_a_short_name_says_what_to_do(root
         export(ExportConfig(feature="fake", out=str(tmp_path / "f.h5"), dataset="d", format="hdf5"), root)
     assert feature_sets.find(root, before).name == before
     assert feature_sets.find(root, now(root)).name == feature_sets.find(root, "fake").name, "the advice works"
+
+
+def test_a_set_of_an_earlier_decoder_is_checked_but_not_computed_again(root, fake, videos):
+    store = FeatureStore(root)
+    today = store.find(now(root))
+    before = store.find(made_before(root, today.name))
+    key = today.keys()[0]
+    rows = today.rows(0)
+    before.append([ItemRows(key.tobytes(), rows.values, rows.times)])
+    (report,) = verify(VerifyConfig(features=(before.name,), recompute=1), root)
+    assert (report.items, report.damaged, report.recomputed) == (1, (), 0)
+    assert "of an earlier decoder" in report.note
+    assert f"`zsar drop {before.name}`" in report.note
 
 
 def test_several_sets_of_today_are_still_told_apart_by_their_keys(root, fake, videos):
