@@ -1,0 +1,70 @@
+"""A root that an earlier version made is read by this one: nothing is computed again, and every number comes back.
+
+`golden/root-0.1.0.zip` holds 18 sequences of poses of six classes, their raw joints, texts with vectors and two runs,
+as version 0.1.0 wrote them (`raw_joints:frames=4`, `random_vectors:width=20`, a split of four and two classes). What is
+expected here is what its own commands printed then.
+"""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import h5py
+import pytest
+
+from pipelines.config import EvaluateConfig, ExportConfig, ExtractConfig, FitConfig, VerifyConfig
+from pipelines.evaluate import evaluate
+from pipelines.export import export
+from pipelines.fit import fit
+from pipelines.listing import datasets, failures, features, runs
+from pipelines.plan import plan
+from pipelines.results import results
+from pipelines.verify import verify
+from stores.root import Root
+
+GOLDEN = Path(__file__).parent / "golden/root-0.1.0.zip"
+RUNS = {"eszsl-toy-split-4ced835b87": 1 / 2, "devise-toy-split-deccc8ccc8": 1 / 3}
+VALUES = "7338def836843601"  # BLAKE2b-64 of the exported values
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "split.json").write_text(
+        json.dumps({"seen": ["wave", "jump", "sit down", "walk"], "unseen": ["clap", "bow"]})
+    )
+    with zipfile.ZipFile(GOLDEN) as archive:
+        archive.extractall(tmp_path)
+    return Root("root")
+
+
+def test_what_it_holds_is_listed(earlier):
+    assert [(row["name"], row["items"], row["state"]) for row in features(earlier)] == [
+        ("random_vectors@98d39c85c26b", 6, "good"),
+        ("raw_joints@0564838e9be8", 18, "good"),
+    ]
+    assert [(row["dataset"], row["videos"], row["classes"]) for row in datasets(earlier)] == [("toy", 18, 6)]
+    assert {row["run"]: row["top1"] for row in runs(earlier)} == pytest.approx(RUNS)
+    assert {row["run"]: row["state"] for row in results(earlier) if row["run"]} == dict.fromkeys(RUNS, "good")
+    assert failures(earlier) == []
+
+
+def test_its_rows_are_what_was_written_and_nothing_is_missing(earlier, tmp_path):
+    assert [(report.items, report.damaged) for report in verify(VerifyConfig(), earlier)] == [(6, ()), (18, ())]
+    (feature,) = plan(ExtractConfig(("raw_joints:frames=4",), "toy"), earlier).features
+    assert (feature.name, feature.planned, feature.skipped) == ("raw_joints@0564838e9be8", 0, 18)
+    export(ExportConfig(feature="raw_joints", dataset="toy", out=str(tmp_path / "f.h5"), format="hdf5"), earlier)
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert hashlib.blake2b(file["values"][:].tobytes(), digest_size=8).hexdigest() == VALUES
+
+
+@pytest.mark.parametrize(("head", "options"), [("eszsl", ()), ("devise", ("epochs=2", "batch=4", "warmup_steps=0"))])
+def test_the_same_fit_finds_its_run_and_judges_it_alike(earlier, head, options):
+    name = next(run for run in RUNS if run.startswith(head))
+    config = FitConfig(
+        head, "toy", "raw_joints", "split.json", encoder="random_vectors:width=20", options=options, workers=1
+    )
+    report = fit(config, earlier)
+    assert (report.run, report.splits, report.fitted) == (name, 1, 0), "a setting that is new has renamed the run"
+    assert evaluate(EvaluateConfig(name), earlier).zsl["top1"][0] == pytest.approx(RUNS[name])
