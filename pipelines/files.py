@@ -4,8 +4,8 @@
 
 650,000 files are a few hundred MB here at most. Names beginning with a dot are left out (they are the litter of file
 systems and archivers). Links are followed, and a link that leads back up is not. Anything that carries a video's
-extension is taken, in capitals or not: whether it is one is for the extraction to find out. What is not taken is counted
-by its extension.
+extension is taken, in capitals or not: whether it is one is for the extraction to find out. What is not taken is
+counted by its extension.
 """
 
 import dataclasses
@@ -21,13 +21,12 @@ import fsspec
 
 from pipelines.errors import LayoutError
 
-#: of the containers that are decoded; what may as well be sound alone (.ogg), or has no clock (.m2v), is not among them
-EXTENSIONS = frozenset(
-    (
-        ".3g2 .3gp .asf .avi .divx .dv .f4v .flv .gif .m2t .m2ts .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mts .mxf .ogm .ogv "
-        ".qt .ts .vob .webm .wmv"
-    ).split()
+# of the containers that are decoded; not those that may as well be sound alone (.ogg) or have no clock (.m2v)
+_CONTAINERS = (
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m4v", ".mkv", ".mov"),
+    *(".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"),
 )
+EXTENSIONS = frozenset(_CONTAINERS)
 NO_EXTENSION = "none"  #: under which files without any are counted
 
 Stat = tuple[int, int]  # size in bytes, mtime in ns
@@ -78,7 +77,7 @@ class Files:
     scopes : the paths themselves, absolute; a folder ends in a slash
     stats : (size, mtime_ns) by URI, where listing gave them for nothing (object stores)
     faults : folders and names that could not be listed
-    not_taken : how many other files there are, by extension in small letters, the most first; hidden ones are not counted
+    not_taken : how many other files there are, by extension in small letters, the most first; hidden ones left out
     """
 
     files: tuple[File, ...]

@@ -168,7 +168,7 @@ def _listed(config: IndexConfig) -> tuple[_Listed | None, list[str]]:
             feature_paths.append(path)
             continue
         files = look(path)
-        if not files.files and files.arrays:
+        if not files.files and ".npy" in files.not_taken:
             feature_paths.append(path)
         else:
             parts.append(files)

@@ -40,7 +40,7 @@ _ENDINGS = EXTENSIONS | {".npy", ".npz", ".h5", ".hdf5", ".mat", ".pkl", ".pt"}
 _STREAM = re.compile(
     r"[/_.-](rgb|flow|clip|i3d|r21d|s3d|c3d|tsn|tsm|timm|resnet\d*|vggish|raft|pwc|slowfast|features?|feats?)", re.I
 )
-_TIMES = re.compile(r"_(\d{1,6})_(\d{1,6})")
+TIMES = re.compile(r"_(\d{1,6})_(\d{1,6})$")  #: of a clip, in seconds, behind the id of its video
 _FIRST = 3
 
 
@@ -149,7 +149,7 @@ def _rules(theirs: Sequence[str]) -> list[_Rule]:
         _Rule("v_", lambda name: name.removeprefix("v_")),
         _Rule("stream", _without_stream),
         _Rule("letters", _folded),
-        _Rule("times", lambda name: _cut(_TIMES, name)[0]),
+        _Rule("times", lambda name: _cut(TIMES, name)[0]),
     ]
 
 
@@ -159,12 +159,12 @@ def _without_ending(name: str) -> str:
 
 
 def _with_six_digits(name: str) -> str:
-    stem, times = _cut(_TIMES, name)
+    stem, times = _cut(TIMES, name)
     return f"{stem}_{int(times[1]):06d}_{int(times[2]):06d}" if times else name
 
 
 def _folded(name: str) -> str:
-    stem, times = _cut(_TIMES, name)
+    stem, times = _cut(TIMES, name)
     return re.sub(r"[\s_-]+", " ", stem).casefold() + (times[0] if times else "")
 
 
