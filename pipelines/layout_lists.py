@@ -52,7 +52,7 @@ def is_hmdb_list(label: LabelFile) -> bool:
 def is_numbered_list(label: LabelFile) -> bool:
     """Whether the first line of a label file is a video file and a number."""
     match = _NUMBERED.fullmatch(next(lines(label), (0, ""))[1])
-    return bool(match) and extension_of(match[1].strip("\"'")) in EXTENSIONS
+    return match is not None and extension_of(match[1].strip("\"'")) in EXTENSIONS
 
 
 # -- UCF101 -----------------------------------------------------------------------------------------------------------

@@ -100,6 +100,23 @@ def match(theirs: Sequence[str], ours: Sequence[str], contents: Sequence[Hashabl
     return Matches(at, dict(found.most_common()), tuple(theirs[i] for i in left if i in met))
 
 
+def plain(names: Sequence[str]) -> list[str]:
+    """Ids of a file as names of videos: without endings, the array's name and a stream that all of them bear.
+
+    Examples
+    --------
+    >>> plain(["a.mp4/c3d_features", "b.mp4/c3d_features"])
+    ['a', 'b']
+    """
+    spelt = list(names)
+    for rule in _rules(names):
+        found = [rule.apply(name) for name in spelt] if rule.name in ("Unicode", "array", "ending", "stream") else spelt
+        ends = {name[len(rest) :] for name, rest in zip(spelt, found, strict=True)}
+        if len(set(found)) == len(names) and (rule.name != "stream" or len(ends) == 1):
+            spelt = found
+    return spelt
+
+
 def streams(names: Sequence[str]) -> dict[str, int]:
     """What stands behind names that are otherwise alike, and how often; empty where no name stands there twice.
 
