@@ -241,7 +241,7 @@ def _wanted(feature_set: FeatureSet, names: dict[bytes, str]) -> np.ndarray:
 def _of_file(config: CompareConfig, root: Root, names: dict[bytes, str]) -> tuple[_Side, list[str], dict[str, int]]:
     """The file's side, a content once, the names that no content is known for, and how the others were found."""
     features = read_foreign(config.b)
-    who = whose(features, config.dataset, root)
+    who = whose(config.b, features, config.dataset, root)
     keys = who.keys
     for i in np.flatnonzero(who.known):
         names.setdefault(keys[i].tobytes(), features.video_id[i])

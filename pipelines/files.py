@@ -27,7 +27,7 @@ _CONTAINERS = (
     *(".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"),
 )
 EXTENSIONS = frozenset(_CONTAINERS)
-NO_EXTENSION = "none"  #: under which files without any are counted
+NO_EXTENSION = "without"  #: under which files without any are counted
 
 Stat = tuple[int, int]  # size in bytes, mtime in ns
 

@@ -40,7 +40,7 @@ class Known(NamedTuple):
     lacking: tuple[str, ...]
 
 
-def whose(features: Foreign, dataset: str | None, root: Root) -> Known:
+def whose(path: str, features: Foreign, dataset: str | None, root: Root) -> Known:
     """Find the videos of a file.
 
     Raises
@@ -65,7 +65,7 @@ def whose(features: Foreign, dataset: str | None, root: Root) -> Known:
     names, keys = [name for name, _ in pairs], [key for _, key in pairs]
     found = match(features.video_id, names, keys)
     if -1 in found.at:
-        refuse_streams(features)
+        refuse_streams(path, features)
     met = {keys[j] for j in found.at if j >= 0}
     own = b"".join(keys[j] if j >= 0 else bytes(KEY_BYTES) for j in found.at)
     return Known(
@@ -77,7 +77,7 @@ def whose(features: Foreign, dataset: str | None, root: Root) -> Known:
     )
 
 
-def refuse_streams(features: Foreign) -> None:
+def refuse_streams(path: str, features: Foreign) -> None:
     """Refuse a file that has several features of one video, such as `ID_rgb` and `ID_flow`.
 
     Raises
@@ -88,7 +88,7 @@ def refuse_streams(features: Foreign) -> None:
     if ends := streams(features.video_id):
         told = ", ".join(f"{count} ids end in {end!r}" for end, count in ends.items())
         raise UsageError(
-            f"The file holds several features a video ({told}), and one set is one feature. Put those of one ending "
+            f"{path} holds several features a video ({told}), and one set is one feature. Put those of one ending "
             "into a folder or file of their own, and index each."
         )
 

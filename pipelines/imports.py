@@ -19,6 +19,7 @@ from extractors.errors import NotFinite
 from extractors.recipe import Recipe
 from pipelines.errors import UsageError
 from pipelines.foreign_ids import unknown_message, whose
+from pipelines.spellings import AS_IT_STANDS, counted, first
 from stores.errors import BadFile
 from stores.failures import Failure, Failures
 from stores.features import FeatureStore, ItemRows
@@ -59,6 +60,26 @@ class ImportReport:
     ambiguous: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+
+    def told(self) -> list[str]:
+        """What must be said in words, a line each."""
+        lines = []
+        if set(self.matched) - {AS_IT_STANDS}:
+            lines.append(f"Ids of {self.path} matched: {counted(self.matched)}.")
+        if self.unknown or self.lacking:
+            lines.append(
+                f"{len(self.unknown)} ids of {self.path} are not in the data set: {first(self.unknown)}; "
+                f"{len(self.lacking)} of the data set are not in the file: {first(self.lacking)}."
+            )
+        if self.ambiguous:
+            lines.append(
+                f"{len(self.ambiguous)} ids are alike to several and were not matched: {first(self.ambiguous)}."
+            )
+        if self.refused:
+            lines.append(f"{len(self.refused)} were refused: {first(self.refused)}; `zsar list failures` says why.")
+        if self.unread:
+            lines.append(f"{len(self.unread)} other arrays of the file are no features: {first(self.unread)}.")
+        return lines
 
 
 def features_of(path: str) -> Foreign:
@@ -107,7 +128,7 @@ def import_features(path: str, features: Foreign, dataset: str, root: Root) -> I
     UsageError
         A file that shares no video with the data set, or none of whose features can be kept.
     """
-    who = whose(features, dataset, root)
+    who = whose(path, features, dataset, root)
     if not who.known.any():
         raise UsageError(unknown_message(path, features, who, dataset))
     recipe = _recipe(features, path)

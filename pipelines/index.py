@@ -38,7 +38,7 @@ from pipelines.foreign_ids import refuse_streams
 from pipelines.imports import ImportReport, features_of, import_features
 from pipelines.layouts import Found, Reading
 from pipelines.released import Released, index_released, taken_over
-from pipelines.spellings import first
+from pipelines.spellings import counted, first
 from stores.failures import Failure, Failures
 from stores.foreign import MARKER, is_feature_file
 from stores.keys import span_key, stream_key
@@ -86,6 +86,17 @@ class IndexReport:
     imports: tuple[ImportReport, ...] = ()
     of_videos: int = 0
     not_taken: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def told(self) -> list[str]:
+        """What must be said in words, a line each: what was not taken, and names of what did not meet."""
+        lines = []
+        if self.not_taken:
+            lines.append(f"Not taken, for they do not end like a video: {counted(self.not_taken)}.")
+        if self.of_videos:
+            lines.append(f"{self.of_videos} of the ids are of videos that are there: those keep their labels.")
+        for each in self.imports:
+            lines += each.told()
+        return lines
 
 
 class _Content(NamedTuple):
@@ -206,7 +217,7 @@ def _index_features(paths: _Paths, config: IndexConfig, root: Root) -> IndexRepo
     for path in paths.features:
         features = features_of(path)
         if alone:
-            refuse_streams(features)
+            refuse_streams(path, features)
             items.append(index_released(path, features, config, root))
         elif features.keys is None and not _has_items(root, config.dataset):
             raise UsageError(_nobodys(path, features.video_id, config.dataset))

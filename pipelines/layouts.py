@@ -43,7 +43,7 @@ from pipelines.layout_lists import (
 )
 from pipelines.layout_tables import kinetics, kinetics_names, layout_of, table, table_names
 from pipelines.readings import Found, Layout, Reading, class_folders, split_folder
-from pipelines.spellings import first
+from pipelines.spellings import counted, first
 
 __all__ = ["LAYOUTS", "Found", "Reading", "pick", "read"]
 
@@ -86,8 +86,7 @@ def read(layout: str, files: Files, labels: Sequence[str]) -> Reading:
 
 
 def _by_ending(files: Files) -> str:
-    told = ", ".join(f"{count} {ending}" for ending, count in list(files.not_taken.items())[:5])
-    return f" ({told})" if told else ""
+    return f" ({counted(files.not_taken)})" if files.not_taken else ""
 
 
 def _unlinked(reading: Reading, files: Sequence[File], texts: Sequence[LabelFile]) -> str:

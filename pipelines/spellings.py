@@ -25,7 +25,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -41,6 +41,7 @@ _STREAM = re.compile(
     r"[/_.-](rgb|flow|clip|i3d|r21d|s3d|c3d|tsn|tsm|timm|resnet\d*|vggish|raft|pwc|slowfast|features?|feats?)", re.I
 )
 TIMES = re.compile(r"_(\d{1,6})_(\d{1,6})$")  #: of a clip, in seconds, behind the id of its video
+_IS_ARRAY = "feat"
 _FIRST = 3
 
 
@@ -109,8 +110,11 @@ def plain(names: Sequence[str]) -> list[str]:
     ['a', 'b']
     """
     spelt = list(names)
+    array = (_array(names) or "").lower()
     for rule in _rules(names):
-        found = [rule.apply(name) for name in spelt] if rule.name in ("Unicode", "array", "ending", "stream") else spelt
+        if rule.name not in ("Unicode", "ending", "stream") and not (rule.name == "array" and _IS_ARRAY in array):
+            continue
+        found = [rule.apply(name) for name in spelt]
         ends = {name[len(rest) :] for name, rest in zip(spelt, found, strict=True)}
         if len(set(found)) == len(names) and (rule.name != "stream" or len(ends) == 1):
             spelt = found
@@ -141,6 +145,17 @@ def first(names: Sequence[str]) -> str:
     return f"{shown}, ..." if len(names) > _FIRST else shown or "none"
 
 
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts by name, for a message.
+
+    Examples
+    --------
+    >>> counted({".jpg": 12, ".txt": 1})
+    '12 .jpg, 1 .txt'
+    """
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
 # -- the rules --------------------------------------------------------------------------------------------------------
 
 
@@ -153,9 +168,7 @@ class _Rule(NamedTuple):
 
 def _rules(theirs: Sequence[str]) -> list[_Rule]:
     """All rules in the order they are tried, the surest first."""
-    ends = {name.rpartition("/")[2] for name in theirs if "/" in name}
-    all_end_so = len(ends) == 1 and all("/" in name for name in theirs)
-    array = next(iter(ends)) if all_end_so and (len(theirs) > 1 or "feat" in next(iter(ends)).lower()) else None
+    array = _array(theirs)
     return [
         _Rule("Unicode", lambda name: unicodedata.normalize("NFC", name).strip()),
         _Rule("percent", lambda name: unquote(name) if "%" in name else name),
@@ -168,6 +181,13 @@ def _rules(theirs: Sequence[str]) -> list[_Rule]:
         _Rule("letters", _folded),
         _Rule("times", lambda name: _cut(TIMES, name)[0]),
     ]
+
+
+def _array(names: Sequence[str]) -> str | None:
+    """What all names have behind their last slash, if they are several or it speaks of features."""
+    ends = {name.rpartition("/")[2] if "/" in name else "" for name in names}
+    end = ends.pop() if len(ends) == 1 else ""
+    return end if end and (len(names) > 1 or _IS_ARRAY in end.lower()) else None
 
 
 def _without_ending(name: str) -> str:

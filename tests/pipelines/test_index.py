@@ -508,7 +508,9 @@ def test_files_with_keys_need_no_manifest_and_name_their_source(root, tmp_path):
 
 def test_features_that_share_no_video_or_lie_elsewhere_are_refused(root, tmp_path, twenty):
     run(root, twenty)
-    with pytest.raises(UsageError, match=r"None of the 2 video ids in .*er is in data set 'd' .the first: 'p', 'q'."):
+    with pytest.raises(
+        UsageError, match=r"None of the 2 video ids in .*er is in data set 'd': .* 'p', 'q'; .* has 'v00'"
+    ):
         run(root, er_folder(tmp_path / "er", "p", "q"))
     with pytest.raises(UsageError, match=r"imported from a local file or folder, got 'memory://f.h5'"):
         run(root, "memory://f.h5")
