@@ -21,12 +21,13 @@ import fsspec
 
 from pipelines.errors import LayoutError
 
-# of the containers that are decoded; not those that may as well be sound alone (.ogg) or have no clock (.m2v)
-_CONTAINERS = (
-    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m4v", ".mkv", ".mov"),
-    *(".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"),
+# of the containers that are opened; not those that may as well be sound alone (.ogg) or have no clock (.m2v)
+_FILMS = (
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".ivf", ".m2t", ".m2ts", ".m4v", ".mkv"),
+    *(".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts"),
+    *(".vob", ".webm", ".wmv", ".wtv"),
 )
-EXTENSIONS = frozenset(_CONTAINERS)
+EXTENSIONS = frozenset(_FILMS)
 NO_EXTENSION = "without"  #: under which files without any are counted
 
 Stat = tuple[int, int]  # size in bytes, mtime in ns

@@ -19,7 +19,7 @@ from pipelines.label_files import LabelFile, lines
 from pipelines.readings import Found, Reading, class_folders, missing, refuse, split_folder, split_of
 from pipelines.spellings import SPLIT_FOLDER
 
-_UCF_NAME = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
+UCF_NAME = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 _UCF_LIST = re.compile(r"(train|test)list(\d+)\.txt", re.I)
 _UCF_FOLDERS = {"HandStandPushups": "HandstandPushups"}  # the one class the archive spells in two ways
 _CLASS_NUMBERS = "classind.txt"
@@ -73,7 +73,7 @@ def ucf101_names(labels: Sequence[LabelFile]) -> Mapping[str, str]:
 
 
 def _ucf_class(file: File) -> str | None:
-    match = _UCF_NAME.fullmatch(file.stem)
+    match = UCF_NAME.fullmatch(file.stem)
     folders = class_folders(file)
     if match is None:
         return sys.intern(folders[-1]) if folders else None

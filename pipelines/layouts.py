@@ -31,6 +31,7 @@ from pipelines.files import EXTENSIONS, File, Files
 from pipelines.label_files import LabelFile, label_files
 from pipelines.layout_activitynet import activitynet, activitynet_names
 from pipelines.layout_lists import (
+    UCF_NAME,
     hmdb51,
     hmdb51_names,
     is_hmdb_list,
@@ -48,7 +49,6 @@ from pipelines.spellings import counted, first
 __all__ = ["LAYOUTS", "Found", "Reading", "pick", "read"]
 
 _SAMPLE = 1000  # names that `auto` looks at, spread over the data set
-_UCF_NAME = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 _HMDB_NAME = re.compile(r".+_[a-z]+_(?:cm|nm)_np\d_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+")
 _KINETICS_STRICT = re.compile(r"[\w-]{11}_\d{6}_\d{6}")
 
@@ -120,7 +120,7 @@ def pick(files: Sequence[File], labels: Sequence[LabelFile]) -> str:
             f"Name it with --layout ({', '.join(LAYOUTS)})."
         )
     sample = files[:: 1 + len(files) // _SAMPLE]
-    for name, pattern in (("ucf101", _UCF_NAME), ("hmdb51", _HMDB_NAME), ("kinetics", _KINETICS_STRICT)):
+    for name, pattern in (("ucf101", UCF_NAME), ("hmdb51", _HMDB_NAME), ("kinetics", _KINETICS_STRICT)):
         if sample and sum(bool(pattern.fullmatch(f.stem)) for f in sample) >= 0.9 * len(sample):
             return name
     folders = {tuple(class_folders(f)) for f in files}
