@@ -75,14 +75,14 @@ def columns_of(label: LabelFile, columns: Columns) -> dict[str, str]:
     return _Header(label, columns).found
 
 
-def records(label: LabelFile, columns: Columns, needed: Iterable[str], form: str) -> Iterator[Record]:
+def records(label: LabelFile, columns: Columns, needed: Iterable[str], form: str, other: str = "") -> Iterator[Record]:
     """The lines of a table.
 
     Parameters
     ----------
     columns : what is read of them
     needed : which of these must be there
-    form : what the file should be, for messages: `Kinetics csv`
+    form, other : what the file should be, for messages: `Kinetics csv`, and what else it may be
 
     Raises
     ------
@@ -94,7 +94,7 @@ def records(label: LabelFile, columns: Columns, needed: Iterable[str], form: str
         raise LayoutError(
             f"The {form} {label.path!r} lacks the column {', '.join(absent)}; "
             f"it has: {', '.join(header.names) or 'none'}. "
-            f"Its first line must name the columns ({','.join(columns)})."
+            f"Its first line must name the columns ({','.join(columns)}){other}."
         )
     rows = csv.reader(
         io.StringIO(header.body, newline=""), delimiter=header.separator, skipinitialspace=True, strict=True

@@ -106,7 +106,8 @@ def _kinetics_rows(label: LabelFile) -> Iterator[tuple[str, _Clip]]:
         )
     there = columns_of(label, _KINETICS)
     needed = ["youtube_id", "time_start", "time_end"]
-    for record in records(label, _KINETICS, needed if "split" in there else ["label", *needed], "Kinetics csv"):
+    needed = needed if "split" in there else ["label", *needed]
+    for record in records(label, _KINETICS, needed, "Kinetics csv", ", or id and label where there are no times"):
         yield record.values.get("youtube_id", ""), _clip(record, "label" in there)
 
 
