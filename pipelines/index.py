@@ -1,7 +1,8 @@
 """Index: which videos exist, what they are (content keys), and what was found out about them from label files.
 
 Run    `zsar index PATH... --dataset D [--layout L --labels FILE]`
-Takes  folders, files or URLs of videos, in one of `layouts.LAYOUTS`; features made elsewhere (see `imports.py`)
+Takes  folders, files or URLs of videos, in one of `layouts.LAYOUTS`; features made elsewhere (see `imports.py`), also
+       without videos (see `released.py`)
 Gives  the manifest of the data set, a row an item; failures for files that could not be read; an `IndexReport`
 
 A file is stat'ed once, and read only where size or time differ from when it was read last, so a second index of
@@ -36,7 +37,7 @@ from pipelines.errors import UsageError
 from pipelines.files import Fault, Files, Stat, by_count, exists, is_local, joined, local_path, look, stat_of
 from pipelines.foreign_ids import refuse_streams
 from pipelines.imports import ImportReport, features_of, import_features
-from pipelines.layouts import Found, Reading
+from pipelines.layouts import Found
 from pipelines.released import Released, index_released, taken_over
 from pipelines.spellings import counted, first
 from stores.failures import Failure, Failures
@@ -107,15 +108,6 @@ class _Content(NamedTuple):
     mtime_ns: int
 
 
-class _Listed(NamedTuple):
-    """What lies below the paths, as the layout reads it."""
-
-    reading: Reading
-    scopes: tuple[str, ...]
-    stats: dict[str, Stat]
-    faults: tuple[Fault, ...]
-
-
 class _Paths(NamedTuple):
     """The paths with videos as one listing (None if there are none), those that are features, and what is neither."""
 
@@ -146,9 +138,10 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
     Raises
     ------
     LayoutError
-        A path that is not there or holds no video; a label file that does not fit its layout.
+        A path that is not there or holds no video; a label file that does not fit its layout, or names none of the
+        videos.
     UsageError
-        A name that no data set can have; no path at all.
+        A name that no data set can have; no path at all; features whose videos nobody knows.
     """
     if not _DATASET.fullmatch(config.dataset):
         raise UsageError(
@@ -164,12 +157,11 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
         return _index_features(paths, config, root)
     files = paths.videos
     reading = layouts.read(config.layout, files, config.labels)
-    listed = _Listed(reading, files.scopes, files.stats, files.faults)
-    contents, unread = _read_all(reading.found, listed.stats, StatCache(root), progress)
-    faults = [*listed.faults, *reading.faults, *unread]
+    contents, unread = _read_all(reading.found, files.stats, StatCache(root), progress)
+    faults = [*files.faults, *reading.faults, *unread]
     rows = [found for found in reading.found if found.uri in contents]
     with root.lock("manifest"):
-        merged = _merge(_old_rows(root, config.dataset), config, listed.scopes, rows, contents, faults)
+        merged = _merge(_old_rows(root, config.dataset), config, files.scopes, rows, contents, faults)
         Manifest(root).write(config.dataset, merged.table)
     _note_failures(root, config.dataset, faults, reading.missing)
     return IndexReport(
