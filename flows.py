@@ -92,7 +92,10 @@ def index(config: IndexConfig, root: str) -> Any:
     """Bring the manifest of a data set up to date."""
     if config.kind == "captions":
         return index_captions(config, Root(root))
-    return index_poses(config, Root(root)) if config.kind == "poses" else index_stage(config, Root(root))
+    report = index_poses(config, Root(root)) if config.kind == "poses" else index_stage(config, Root(root))
+    for line in report.told():
+        get_run_logger().warning(line)
+    return report
 
 
 @task(name="read texts", task_run_name="read texts of {set}")

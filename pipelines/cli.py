@@ -153,13 +153,17 @@ def index_command(
 ) -> None:
     """Find the videos of a data set and give each content its key.
 
-    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again. With
-    --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}: a caption is a segment. With
-    --kind poses files are .skeleton (NTU), .json (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one sequence or
-    of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a line. What
-    `zsar extract mediapipe` found in the data set's videos is indexed by its name, mediapipe@KEY.
+    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet, list, table. Unchanged files are not read
+    again. A file of features made elsewhere is matched with the data set's videos by their ids; with --labels or a
+    --layout its ids are items of their own, without videos. With --kind captions each line is {"video": id, "class":
+    label, "captions": [text, ...]}: a caption is a segment. With --kind poses files are .skeleton (NTU), .json
+    (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one sequence or of many; --layout names the joints of arrays
+    (ntu-25, kinect-20, ...), --labels NTU's class names, one a line. What `zsar extract mediapipe` found in the data
+    set's videos is indexed by its name, mediapipe@KEY.
 
-    JSON: videos, new, unchanged, contents (distinct contents); missing, failed, unlabelled when not 0.
+    JSON: videos, new, unchanged, contents (distinct contents); when not 0 missing, failed, unlabelled, pruned,
+    not_taken (files passed over, by extension), of_videos, and imports, a list with path, feature, items, rows, added,
+    unknown, refused, matched (how many by which rules of spelling), ambiguous, lacking, unread.
     """
     from pipelines.captions import index_captions
     from pipelines.config import IndexConfig
@@ -174,18 +178,22 @@ def index_command(
             report = index_poses(settings, _open_root(root), advance)
         else:
             report = index(settings, _open_root(root), advance)
-    fields = _without_zeros(dataclasses.asdict(report), "missing", "failed", "unlabelled", "pruned", "imports")
+    zeros = ("missing", "failed", "unlabelled", "pruned", "imports", "of_videos", "not_taken")
+    fields = _without_zeros(dataclasses.asdict(report), *zeros)
     layout_found = fields.pop("layout")
-    if report.unlabelled == report.videos:  # the layout has no labels at all
+    if report.unlabelled == report.videos and layout_found in ("folder", ""):  # nobody said that there are labels
         fields.pop("unlabelled", None)
     if as_json:
         print(json.dumps(fields))
         return
-    imports = fields.pop("imports", ())
     if report.layout:
-        print_counts(f"{dataset} ({layout_found})", fields)
-    if imports:
-        print_table("Features read", [dict(entry) for entry in imports])
+        shown = ("imports", "not_taken", "of_videos")
+        print_counts(f"{dataset} ({layout_found})", {n: v for n, v in fields.items() if n not in shown})
+    if report.imports:
+        counted = ("path", "feature", "items", "rows", "added")
+        print_table("Features read", [{name: getattr(each, name) for name in counted} for each in report.imports])
+    for line in report.told():
+        say(line)
     if report.failed:
         say(f"Some could not be read: `zsar list failures --root {root}` names them.")
 
@@ -768,6 +776,7 @@ def compare_command(
     """
     from pipelines.compare import compare
     from pipelines.config import CompareConfig
+    from pipelines.spellings import AS_IT_STANDS, counted, first
 
     report = compare(_settings(CompareConfig, locals()), _open_root(root))
     fields = dataclasses.asdict(report)
@@ -776,6 +785,10 @@ def compare_command(
         return
     print(f"{report.a} against {report.b}: {report.cause}.")
     print_counts("Videos", {"in both": report.n, "only in A": len(report.only_a), "only in B": len(report.only_b)})
+    if set(report.matched) - {AS_IT_STANDS}:
+        say(f"Ids of {report.b} matched: {counted(report.matched)}.")
+    if report.only_b:
+        say(f"Only in B: {first(report.only_b)}; only in A: {first(report.only_a)}.")
     spreads = {"cosine": report.cosine, "mean-centred cosine": report.centred, "row by row": report.row_cosine}
     print_table(
         f"Over {report.n} videos; norm of A / norm of B {report.ratio:.4f}"

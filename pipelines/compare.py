@@ -28,7 +28,7 @@ from pipelines import feature_sets
 from pipelines.config import CompareConfig
 from pipelines.errors import UsageError
 from pipelines.export import loaded
-from pipelines.imports import keys_of
+from pipelines.foreign_ids import whose
 from stores.features import FeatureSet, positions
 from stores.foreign import Rows, is_feature_file, read_foreign
 from stores.manifest import Manifest
@@ -109,6 +109,7 @@ class CompareReport:
     only_a, only_b : names that only one side has, sorted
     worst : the least alike videos, the worst first
     out : where the whole table was written
+    matched : how many ids of a file were found by which rules of `spellings.py`; empty for a file with keys
     """
 
     a: str
@@ -125,6 +126,7 @@ class CompareReport:
     only_b: tuple[str, ...]
     worst: tuple[Pair, ...]
     out: str | None
+    matched: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +158,7 @@ def compare(config: CompareConfig, root: Root) -> CompareReport:
         B is a file of no layout known here.
     """
     names = _names(config, root)
-    with _sides(config, root, names) as (a, b, unknown):
+    with _sides(config, root, names) as (a, b, unknown, rules):
         dim = _dimension(a, b)
         at = positions(b.keys, a.keys)
         common = np.flatnonzero(at >= 0)
@@ -171,7 +173,8 @@ def compare(config: CompareConfig, root: Root) -> CompareReport:
         pairs, mixed_up = _pairs(a, b, common, at[common], names)
     if config.out:
         _write_table(config.out, pairs)
-    return _report(config, (a.name, b.name), dim, pairs, mixed_up, (only_a, only_b))
+    report = _report(config, (a.name, b.name), dim, pairs, mixed_up, (only_a, only_b))
+    return dataclasses.replace(report, matched=rules)
 
 
 # -- the two sides ----------------------------------------------------------------------------------------------------
@@ -186,21 +189,44 @@ def _names(config: CompareConfig, root: Root) -> dict[bytes, str]:
 
 
 @contextlib.contextmanager
-def _sides(config: CompareConfig, root: Root, names: dict[bytes, str]) -> Iterator[tuple[_Side, _Side, list[str]]]:
+def _sides(
+    config: CompareConfig, root: Root, names: dict[bytes, str]
+) -> Iterator[tuple[_Side, _Side, list[str], dict[str, int]]]:
+    twins = _twins(config, root)
     with tempfile.TemporaryDirectory(prefix="zsar-") as scratch, contextlib.ExitStack() as stack:
 
         def of_set(name: str) -> _Side:
             feature_set = feature_sets.find(root, name)
             keys = _wanted(feature_set, names)
             features = stack.enter_context(loaded(feature_set, keys, config.output, scratch))
-            return _Side(feature_set.name, features.keys, features.values, features.offsets)
+            own = _of_videos(features.keys, twins)
+            return _Side(feature_set.name, own, features.values, features.offsets)
 
         a = of_set(config.a)
         if is_feature_file(config.b) or os.path.exists(config.b):
-            b, unknown = _of_file(config, root, names)
+            b, unknown, rules = _of_file(config, root, names)
         else:
-            b, unknown = of_set(config.b), []
-        yield a, b, unknown
+            b, unknown, rules = of_set(config.b), [], {}
+        yield a, b, unknown, rules
+
+
+def _twins(config: CompareConfig, root: Root) -> dict[bytes, bytes]:
+    """Keys of features that were without their videos, and of the videos that have come since."""
+    if config.dataset is None:
+        return {}
+    rows = Manifest(root).read(config.dataset, columns=["video_id", "key", "kind"]).to_pylist()
+    videos = {row["video_id"]: row["key"] for row in rows if row["kind"] == "video"}
+    return {
+        row["key"]: videos[row["video_id"]] for row in rows if row["kind"] == "feature" and row["video_id"] in videos
+    }
+
+
+def _of_videos(keys: np.ndarray, twins: dict[bytes, bytes]) -> np.ndarray:
+    """The same keys, but those of the videos where a set has the features under their names alone."""
+    own = [key.tobytes() for key in keys]
+    there = set(own)
+    found = [twins[key] if key in twins and twins[key] not in there else key for key in own] if twins else own
+    return np.frombuffer(b"".join(found), np.uint8).reshape(keys.shape)
 
 
 def _wanted(feature_set: FeatureSet, names: dict[bytes, str]) -> np.ndarray:
@@ -212,22 +238,23 @@ def _wanted(feature_set: FeatureSet, names: dict[bytes, str]) -> np.ndarray:
     return np.asarray(keys[positions(mine, keys) >= 0])
 
 
-def _of_file(config: CompareConfig, root: Root, names: dict[bytes, str]) -> tuple[_Side, list[str]]:
-    """The file's side, a content once, and the names that no content is known for."""
+def _of_file(config: CompareConfig, root: Root, names: dict[bytes, str]) -> tuple[_Side, list[str], dict[str, int]]:
+    """The file's side, a content once, the names that no content is known for, and how the others were found."""
     features = read_foreign(config.b)
-    keys, known = keys_of(features, config.dataset, root)
-    for i in np.flatnonzero(known):
+    who = whose(config.b, features, config.dataset, root)
+    keys = who.keys
+    for i in np.flatnonzero(who.known):
         names.setdefault(keys[i].tobytes(), features.video_id[i])
-    unknown = [features.video_id[i] for i in np.flatnonzero(~known)]
+    unknown = [features.video_id[i] for i in np.flatnonzero(~who.known)]
     _, first = np.unique(keys, axis=0, return_index=True)
-    keep = np.array([i for i in sorted(first) if known[i]], np.int64)
+    keep = np.array([i for i in sorted(first) if who.known[i]], np.int64)
     sizes = np.diff(features.offsets)
-    if len(keep) == len(known):
-        return _Side(config.b, keys, features.values, features.offsets), unknown
+    if len(keep) == len(keys):
+        return _Side(config.b, keys, features.values, features.offsets), unknown, who.rules
     starts = features.offsets[keep]
     offsets = np.concatenate([[0], np.cumsum(sizes[keep])]).astype(np.int64)
     rows = np.repeat(starts - offsets[:-1], sizes[keep]) + np.arange(offsets[-1])
-    return _Side(config.b, keys[keep], np.asarray(features.values[:])[rows], offsets), unknown
+    return _Side(config.b, keys[keep], np.asarray(features.values[:])[rows], offsets), unknown, who.rules
 
 
 def _dimension(a: _Side, b: _Side) -> int:

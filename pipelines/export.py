@@ -21,6 +21,7 @@ import pyarrow as pa
 from pipelines import feature_sets
 from pipelines.config import ExportConfig
 from pipelines.errors import UsageError
+from pipelines.released import of_one_name
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import Features, FeatureSet, positions
@@ -145,6 +146,7 @@ def _check(config: ExportConfig) -> None:
 
 def _rows_of(table: pa.Table, feature_set: FeatureSet) -> pa.Table:
     """Manifest rows of the kinds this feature set is of: texts of a data set are not missing video features."""
+    table = of_one_name(table, feature_set.keys())
     kinds = table["kind"].unique().to_pylist()
     if len(kinds) < 2:
         return table

@@ -4,7 +4,8 @@
 
 650,000 files are a few hundred MB here at most. Names beginning with a dot are left out (they are the litter of file
 systems and archivers). Links are followed, and a link that leads back up is not. Anything that carries a video's
-extension is taken: whether it is one is for the extraction to find out.
+extension is taken, in capitals or not: whether it is one is for the extraction to find out. What is not taken is
+counted by its extension.
 """
 
 import dataclasses
@@ -12,16 +13,22 @@ import datetime
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import fsspec
 
 from pipelines.errors import LayoutError
 
-EXTENSIONS = frozenset(
-    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
+# of the containers that are opened; not those that may as well be sound alone (.ogg) or have no clock (.m2v)
+_FILMS = (
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gif", ".ivf", ".m2t", ".m2ts", ".m4v", ".mkv"),
+    *(".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts"),
+    *(".vob", ".webm", ".wmv", ".wtv"),
 )
+EXTENSIONS = frozenset(_FILMS)
+NO_EXTENSION = "without"  #: under which files without any are counted
 
 Stat = tuple[int, int]  # size in bytes, mtime in ns
 
@@ -71,16 +78,14 @@ class Files:
     scopes : the paths themselves, absolute; a folder ends in a slash
     stats : (size, mtime_ns) by URI, where listing gave them for nothing (object stores)
     faults : folders and names that could not be listed
-    others : how many other files there are
-    arrays : a .npy file is among the others
+    not_taken : how many other files there are, by extension in small letters, the most first; hidden ones left out
     """
 
     files: tuple[File, ...]
     scopes: tuple[str, ...]
     stats: dict[str, Stat]
     faults: tuple[Fault, ...]
-    others: int = 0
-    arrays: bool = False
+    not_taken: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def is_local(path: str) -> bool:
@@ -120,9 +125,18 @@ def joined(parts: list[Files]) -> Files:
         tuple(scope for part in parts for scope in part.scopes),
         {uri: s for part in parts for uri, s in part.stats.items()},
         tuple(fault for part in parts for fault in part.faults),
-        sum(part.others for part in parts),
-        any(part.arrays for part in parts),
+        by_count(sum((Counter(part.not_taken) for part in parts), Counter())),
     )
+
+
+def by_count(counts: Mapping[str, int]) -> dict[str, int]:
+    """The same counts, the largest first."""
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def extension_of(name: str) -> str:
+    """The extension of a file in small letters, with its dot."""
+    return os.path.splitext(name)[1].lower()
 
 
 def exists(uri: str) -> bool:
@@ -175,7 +189,7 @@ def _look_local(path: str) -> Files:
     except OSError as error:
         raise LayoutError(f"Cannot list the folder {path!r}: {error.strerror}. Check its permissions.") from error
     files = tuple(File(base, rel) for rel in sorted(collected.rels))
-    return Files(files, (base.rstrip("/") + "/",), {}, tuple(collected.faults), collected.others, collected.arrays)
+    return Files(files, (base.rstrip("/") + "/",), {}, tuple(collected.faults), by_count(collected.not_taken))
 
 
 class _Collected:
@@ -184,8 +198,7 @@ class _Collected:
     def __init__(self) -> None:
         self.rels: list[str] = []
         self.faults: list[Fault] = []
-        self.others = 0
-        self.arrays = False
+        self.not_taken: Counter[str] = Counter()
 
     def walk(self, base: str) -> None:
         """Visit every folder below; only `base` itself may raise."""
@@ -211,10 +224,9 @@ class _Collected:
                 )
 
     def _file(self, base: str, rel: str) -> None:
-        extension = os.path.splitext(rel)[1].lower()
+        extension = extension_of(rel)
         if extension not in EXTENSIONS:
-            self.others += 1
-            self.arrays |= extension == ".npy"
+            self.not_taken[printable(extension) or NO_EXTENSION] += 1
         elif _is_text(rel):
             self.rels.append(rel)
         else:
@@ -253,21 +265,22 @@ def _look_remote(url: str) -> Files:
 
 
 def _walk_remote(fs: Any, path: str, url: str) -> Files:
-    rels, stats, others, arrays = [], {}, 0, False
+    rels, stats = [], {}
+    not_taken: Counter[str] = Counter()
     for folder, folders, files in fs.walk(path, detail=True):
         for name in [n for n in folders if n.startswith(".")]:
             del folders[name]
         prefix = folder.rstrip("/")[len(path.rstrip("/")) :].strip("/")
         for name, info in files.items():
-            extension = os.path.splitext(name)[1].lower()
-            if extension not in EXTENSIONS or name.startswith("."):
-                others += 1
-                arrays |= extension == ".npy"
+            if name.startswith("."):
+                continue
+            if (extension := extension_of(name)) not in EXTENSIONS:
+                not_taken[extension or NO_EXTENSION] += 1
                 continue
             rel = f"{prefix}/{name}".lstrip("/")
             rels.append(rel)
             stats[f"{url}/{rel}"] = _stat_of(info)
-    return Files(tuple(File(url, rel) for rel in sorted(rels)), (url + "/",), stats, (), others, arrays)
+    return Files(tuple(File(url, rel) for rel in sorted(rels)), (url + "/",), stats, (), by_count(not_taken))
 
 
 def _stat_of(info: dict[str, Any]) -> Stat:
@@ -288,7 +301,7 @@ def _mtime_ns(info: dict[str, Any]) -> int:
 
 
 def _check_extension(path: str) -> None:
-    if os.path.splitext(path)[1].lower() not in EXTENSIONS:
+    if extension_of(path) not in EXTENSIONS:
         raise LayoutError(
             f"{path!r} does not end like a video ({' '.join(sorted(EXTENSIONS))}) or like features "
             "(.h5 .hdf5 .npy .npz .parquet). Rename it, or give the folder that holds the videos."

@@ -4,8 +4,8 @@ Run    `zsar index FILE.h5 --dataset D` (also .npz, .npy, .parquet, or a folder 
 Takes  a file of features; content keys from the file, or by video id through the manifest of the data set
 Gives  a feature set `imported@...` with the recipe `imported:` + the file's digest, and an `ImportReport`
 
-Video ids are matched as they stand; an id that the data set does not have is tried as the last part of a path, if
-only one video ends so (files of others name videos without their folders). A second import of one file adds nothing.
+Video ids are matched as `spellings.py` says. A second import of one file adds nothing. Features are kept as they are,
+but for the order of bytes; what would become infinity where it is used (training reads float32) is refused.
 """
 
 import dataclasses
@@ -14,20 +14,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from extractors.errors import NotFinite
 from extractors.recipe import Recipe
 from pipelines.errors import UsageError
+from pipelines.foreign_ids import unknown_message, whose
+from pipelines.spellings import AS_IT_STANDS, counted, first
 from stores.errors import BadFile
 from stores.failures import Failure, Failures
 from stores.features import FeatureStore, ItemRows
 from stores.foreign import Foreign, read_foreign
 from stores.keys import KEY_BYTES, stream_key
-from stores.manifest import Manifest
 from stores.root import Root
 
 _COMMIT_BYTES = 256 << 20
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,11 @@ class ImportReport:
     items, rows : what the file holds
     added : contents the feature set did not have before
     unknown : video ids that the data set does not have, sorted
-    refused : video ids with NaN, infinity or no row at all, sorted
+    refused : video ids with NaN, infinity, numbers beyond float32, or no row at all, sorted
+    matched : how many ids were found by which rules of `spellings.py`, the most first; empty for a file with keys
+    ambiguous : those of the unknown that are alike to several ids of the data set, or several to one
+    lacking : video ids of the data set that the file has no features of, sorted
+    unread : names of arrays in the file that are no features
     """
 
     path: str
@@ -51,15 +56,67 @@ class ImportReport:
     added: int
     unknown: tuple[str, ...]
     refused: tuple[str, ...]
+    matched: dict[str, int] = dataclasses.field(default_factory=dict)
+    ambiguous: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    def told(self) -> list[str]:
+        """What must be said in words, a line each."""
+        lines = []
+        if set(self.matched) - {AS_IT_STANDS}:
+            lines.append(f"Ids of {self.path} matched: {counted(self.matched)}.")
+        if self.unknown or self.lacking:
+            lines.append(
+                f"{len(self.unknown)} ids of {self.path} are not in the data set: {first(self.unknown)}; "
+                f"{len(self.lacking)} of the data set are not in the file: {first(self.lacking)}."
+            )
+        if self.ambiguous:
+            lines.append(
+                f"{len(self.ambiguous)} ids are alike to several and were not matched: {first(self.ambiguous)}."
+            )
+        if self.refused:
+            lines.append(f"{len(self.refused)} were refused: {first(self.refused)}; `zsar list failures` says why.")
+        if self.unread:
+            lines.append(f"{len(self.unread)} other arrays of the file are no features: {first(self.unread)}.")
+        return lines
 
 
-def import_features(path: str, dataset: str, root: Root) -> ImportReport:
+def features_of(path: str) -> Foreign:
+    """Features of a file, if a feature set can be made of them.
+
+    Raises
+    ------
+    BadFile
+        The file cannot be read, or its layout is not known.
+    UsageError
+        A URL; rows that are no vectors.
+    """
+    if "://" in path:
+        raise UsageError(
+            f"Features are imported from a local file or folder, got {path!r}. Copy it to this machine first."
+        )
+    features = read_foreign(path)
+    shape, dtype = features.values.shape[1:], features.values.dtype
+    if len(shape) > 1 and features.recipe is None:
+        raise UsageError(
+            f"A row of features is D numbers, and those of {path} are {tuple(shape)}: several crops, or places of a "
+            "picture? Save their mean, or lay them out as rows: `x.mean(1)`, `x.reshape(-1, x.shape[-1])`."
+        )
+    if dtype.itemsize > 8:
+        raise UsageError(f"{path} holds {dtype.name}, which no table holds. Save float32: `x.astype('float32')`.")
+    return features
+
+
+def import_features(path: str, features: Foreign, dataset: str, root: Root) -> ImportReport:
     """Copy a file of features into the store.
 
     Parameters
     ----------
     path : str
-        A local file or folder, in any layout `stores.foreign` reads.
+        The file or folder.
+    features : Foreign
+        What it holds.
     dataset : str
         Whose video ids the file speaks of; needed where the file has no content keys.
     root : Root
@@ -67,84 +124,50 @@ def import_features(path: str, dataset: str, root: Root) -> ImportReport:
     Raises
     ------
     BadFile
-        The file cannot be read, or its layout is not known.
+        The file cannot be read again for its digest.
     UsageError
-        A URL; a file that shares no video with the data set.
-    NotInStore
-        The file has no keys and the data set was never indexed.
+        A file that shares no video with the data set, or none of whose features can be kept.
     """
-    if "://" in path:
-        raise UsageError(
-            f"Features are imported from a local file or folder, got {path!r}. Copy it to this machine first."
-        )
-    features = read_foreign(path)
-    keys, known = keys_of(features, dataset, root)
-    unknown = sorted(features.video_id[i] for i in np.flatnonzero(~known))
-    if not known.any():
-        raise UsageError(
-            f"None of the {len(known)} video ids in {path} is in data set {dataset!r} "
-            f"(the first: {', '.join(map(repr, unknown[:3]))}). "
-            "Index the videos first, or name the data set they belong to."
-        )
+    who = whose(path, features, dataset, root)
+    if not who.known.any():
+        raise UsageError(unknown_message(path, features, who, dataset))
     recipe = _recipe(features, path)
     outputs = {"features": (tuple(features.values.shape[1:]), features.values.dtype.name)}
-    feature_set = FeatureStore(root).create(recipe.name, recipe.to_dict(), recipe.key, outputs)
     refused: dict[int, tuple[str, str]] = {}
-    added = sum(feature_set.append(batch) for batch in _batches(_items(features, keys, known, refused), features))
+    added, feature_set = 0, None
+    for batch in _batches(_items(features, who.keys, who.known, refused), features):
+        feature_set = feature_set or FeatureStore(root).create(recipe.name, recipe.to_dict(), recipe.key, outputs)
+        added += feature_set.append(batch)
     failures = [
-        Failure(keys[i].tobytes(), path, dataset, recipe.key, recipe.name, "import", error, message, 1)
+        Failure(who.keys[i].tobytes(), path, dataset, recipe.key, recipe.name, "import", error, message, 1)
         for i, (error, message) in refused.items()
     ]
-    Failures(root).append(failures)
-    names = tuple(sorted(features.video_id[i] for i in refused))
-    return ImportReport(path, recipe.name, len(known), features.values.shape[0], added, tuple(unknown), names)
-
-
-def keys_of(features: Foreign, dataset: str | None, root: Root) -> tuple[np.ndarray, np.ndarray]:
-    """Content keys of a file's videos.
-
-    Returns
-    -------
-    keys : (n, 32) uint8, zero where not known
-    known : (n,) bool
-
-    Raises
-    ------
-    UsageError
-        The file has no keys and no data set was named.
-    NotInStore
-        The data set was never indexed.
-    """
-    if features.keys is not None:
-        return features.keys, np.ones(len(features.keys), bool)
-    if dataset is None:
+    if feature_set is None:
         raise UsageError(
-            "The file has video ids but no content keys, so it must be known whose ids they are. "
-            "Name the data set with --dataset."
+            f"None of the {len(refused)} features in {path} can be kept: {next(iter(refused.values()))[1]}"
         )
-    table = Manifest(root).read(dataset, columns=["video_id", "key"])
-    by_id = dict(zip(table["video_id"].to_pylist(), table["key"].to_pylist(), strict=True))
-    by_end = _by_end(table)
-    found = [by_id.get(video_id) or by_end.get(video_id) for video_id in features.video_id]
-    keys = np.frombuffer(b"".join(key or bytes(KEY_BYTES) for key in found), np.uint8).reshape(-1, KEY_BYTES)
-    return keys, np.array([key is not None for key in found], bool)
-
-
-def _by_end(table: pa.Table) -> dict[str, bytes | None]:
-    """Key by last part of the video id; None where several contents share it."""
-    by_end: dict[str, bytes | None] = {}
-    for video_id, key in zip(table["video_id"].to_pylist(), table["key"].to_pylist(), strict=True):
-        end = video_id.rpartition("/")[2]
-        by_end[end] = key if by_end.get(end, key) == key else None
-    return by_end
+    Failures(root).append(failures)
+    return ImportReport(
+        path=path,
+        feature=recipe.name,
+        items=len(who.known),
+        rows=features.values.shape[0],
+        added=added,
+        unknown=tuple(sorted(features.video_id[i] for i in np.flatnonzero(~who.known))),
+        refused=tuple(sorted(features.video_id[i] for i in refused)),
+        matched=who.rules,
+        ambiguous=who.ambiguous,
+        lacking=who.lacking,
+        unread=features.unread,
+    )
 
 
 def _items(
-    features: Foreign, keys: np.ndarray, known: np.ndarray, refused: dict[int, tuple[str, str]]
+    features: Foreign, keys: np.ndarray, is_known: np.ndarray, refused: dict[int, tuple[str, str]]
 ) -> Iterator[ItemRows]:
     """The rows of each known video; what cannot be kept goes to `refused`."""
     seen = set()
-    for item in np.flatnonzero(known).tolist():
+    for item in np.flatnonzero(is_known).tolist():
         key = keys[item].tobytes()
         rows, name = features.rows(item), features.video_id[item]
         if len(rows) == 0:
@@ -152,6 +175,12 @@ def _items(
         elif rows.dtype.kind == "f" and not np.isfinite(rows).all():
             message = f"{name!r} holds NaN or infinity. Extract it again where it was made."
             refused[item] = NotFinite.__name__, message
+        elif rows.dtype == np.float64 and np.abs(rows).max() > _LARGEST:
+            message = (
+                f"{name!r} holds {np.abs(rows).max():.3g}, and training reads float32, which ends at {_LARGEST:.3g}. "
+                "Scale the features where they were made."
+            )
+            refused[item] = "TooLarge", message
         elif key not in seen:  # twins: one row set, the first
             seen.add(key)
             times = (

@@ -1,7 +1,8 @@
 """Index: which videos exist, what they are (content keys), and what was found out about them from label files.
 
 Run    `zsar index PATH... --dataset D [--layout L --labels FILE]`
-Takes  folders, files or URLs of videos, in one of `layouts.LAYOUTS`; features made elsewhere (see `imports.py`)
+Takes  folders, files or URLs of videos, in one of `layouts.LAYOUTS`; features made elsewhere (see `imports.py`), also
+       without videos (see `released.py`)
 Gives  the manifest of the data set, a row an item; failures for files that could not be read; an `IndexReport`
 
 A file is stat'ed once, and read only where size or time differ from when it was read last, so a second index of
@@ -19,6 +20,7 @@ import itertools
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
@@ -32,11 +34,14 @@ from extractors.errors import Unreachable
 from pipelines import layouts
 from pipelines.config import IndexConfig
 from pipelines.errors import UsageError
-from pipelines.files import Fault, Stat, exists, is_local, joined, local_path, look, stat_of
-from pipelines.imports import ImportReport, import_features
-from pipelines.layouts import Found, Reading
+from pipelines.files import Fault, Files, Stat, by_count, exists, is_local, joined, local_path, look, stat_of
+from pipelines.foreign_ids import refuse_streams
+from pipelines.imports import ImportReport, features_of, import_features
+from pipelines.layouts import Found
+from pipelines.released import Released, index_released, taken_over
+from pipelines.spellings import counted, first
 from stores.failures import Failure, Failures
-from stores.foreign import is_feature_file
+from stores.foreign import MARKER, is_feature_file
 from stores.keys import span_key, stream_key
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
@@ -66,6 +71,8 @@ class IndexReport:
     pruned : rows forgotten
     layout : the layout used, or picked; empty where only features were imported
     imports : features made elsewhere that were among the paths
+    of_videos : of features that were indexed with labels those that are of videos, which keep their own labels
+    not_taken : files below the paths that are neither videos nor features, by extension, the most first
     """
 
     videos: int
@@ -78,6 +85,19 @@ class IndexReport:
     pruned: int
     layout: str
     imports: tuple[ImportReport, ...] = ()
+    of_videos: int = 0
+    not_taken: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def told(self) -> list[str]:
+        """What must be said in words, a line each: what was not taken, and names of what did not meet."""
+        lines = []
+        if self.not_taken:
+            lines.append(f"Not taken, for they do not end like a video: {counted(self.not_taken)}.")
+        if self.of_videos:
+            lines.append(f"{self.of_videos} of the ids are of videos that are there: those keep their labels.")
+        for each in self.imports:
+            lines += each.told()
+        return lines
 
 
 class _Content(NamedTuple):
@@ -88,13 +108,12 @@ class _Content(NamedTuple):
     mtime_ns: int
 
 
-class _Listed(NamedTuple):
-    """What lies below the paths, as the layout reads it."""
+class _Paths(NamedTuple):
+    """The paths with videos as one listing (None if there are none), those that are features, and what is neither."""
 
-    reading: Reading
-    scopes: tuple[str, ...]
-    stats: dict[str, Stat]
-    faults: tuple[Fault, ...]
+    videos: Files | None
+    features: list[str]
+    not_taken: dict[str, int]
 
 
 class _Merged(NamedTuple):
@@ -119,9 +138,10 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
     Raises
     ------
     LayoutError
-        A path that is not there or holds no video; a label file that does not fit its layout.
+        A path that is not there or holds no video; a label file that does not fit its layout, or names none of the
+        videos.
     UsageError
-        A name that no data set can have; no path at all.
+        A name that no data set can have; no path at all; features whose videos nobody knows.
     """
     if not _DATASET.fullmatch(config.dataset):
         raise UsageError(
@@ -132,15 +152,16 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
         raise UsageError(
             "Nothing to index: no path was given. Give a folder of videos: `zsar index PATH --dataset NAME`."
         )
-    listed, feature_paths = _listed(config)
-    if listed is None:
-        return IndexReport(0, 0, 0, 0, 0, 0, 0, 0, "", _imported(feature_paths, config, root))
-    reading = listed.reading
-    contents, unread = _read_all(reading.found, listed.stats, StatCache(root), progress)
-    faults = [*listed.faults, *reading.faults, *unread]
+    paths = _paths(config)
+    if paths.videos is None:
+        return _index_features(paths, config, root)
+    files = paths.videos
+    reading = layouts.read(config.layout, files, config.labels)
+    contents, unread = _read_all(reading.found, files.stats, StatCache(root), progress)
+    faults = [*files.faults, *reading.faults, *unread]
     rows = [found for found in reading.found if found.uri in contents]
     with root.lock("manifest"):
-        merged = _merge(_old_rows(root, config.dataset), config, listed.scopes, rows, contents, faults)
+        merged = _merge(_old_rows(root, config.dataset), config, files.scopes, rows, contents, faults)
         Manifest(root).write(config.dataset, merged.table)
     _note_failures(root, config.dataset, faults, reading.missing)
     return IndexReport(
@@ -153,35 +174,79 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
         unlabelled=sum(found.label is None for found in rows),
         pruned=merged.pruned,
         layout=reading.layout,
-        imports=_imported(feature_paths, config, root),
+        imports=tuple(import_features(path, features_of(path), config.dataset, root) for path in paths.features),
+        not_taken=paths.not_taken,
     )
 
 
 # -- what lies where --------------------------------------------------------------------------------------------------
 
 
-def _listed(config: IndexConfig) -> tuple[_Listed | None, list[str]]:
-    """The paths with videos, read in their layout (None if there are none), and the paths that are features."""
-    parts, feature_paths = [], []
-    for path in config.paths:
+def _paths(config: IndexConfig) -> _Paths:
+    parts, features = [], []
+    not_taken: Counter[str] = Counter()
+    for given in config.paths:
+        path = local_path(given) if is_local(given) else given
         if is_feature_file(path):
-            feature_paths.append(path)
+            features.append(path)
             continue
-        files = look(path)
-        if not files.files and files.arrays:
-            feature_paths.append(path)
-        else:
+        files = look(given)
+        if files.files or ".npy" not in files.not_taken:
             parts.append(files)
-    if not parts:
-        return None, feature_paths
-    files = joined(parts)
-    return _Listed(
-        layouts.read(config.layout, files, config.labels), files.scopes, files.stats, files.faults
-    ), feature_paths
+            not_taken.update(files.not_taken)
+            continue
+        features.append(path)
+        if not os.path.exists(f"{path}/{MARKER}"):  # what lies beside an export of ours belongs to it
+            not_taken.update({ending: n for ending, n in files.not_taken.items() if ending != ".npy"})
+    return _Paths(joined(parts) if parts else None, features, by_count(not_taken))
 
 
-def _imported(paths: Sequence[str], config: IndexConfig, root: Root) -> tuple[ImportReport, ...]:
-    return tuple(import_features(local_path(path) if is_local(path) else path, config.dataset, root) for path in paths)
+def _index_features(paths: _Paths, config: IndexConfig, root: Root) -> IndexReport:
+    """Features alone: of the data set's videos, or, with labels or a layout, items of their own."""
+    alone = bool(config.labels) or config.layout != "auto"
+    items: list[Released] = []
+    imports = []
+    for path in paths.features:
+        features = features_of(path)
+        if alone:
+            refuse_streams(path, features)
+            items.append(index_released(path, features, config, root))
+        elif features.keys is None and not _has_items(root, config.dataset):
+            raise UsageError(_nobodys(path, features.video_id, config.dataset))
+        imports.append(import_features(path, features, config.dataset, root))
+    faults = [fault for each in items for fault in each.faults]
+    absent = [fault for each in items for fault in each.missing]
+    _note_failures(root, config.dataset, faults, absent)
+    rows, new = sum(each.items for each in items), sum(each.new for each in items)
+    return IndexReport(
+        videos=rows,
+        new=new,
+        unchanged=rows - new,
+        contents=rows,
+        missing=len({fault.uri for fault in absent}),
+        failed=len(faults),
+        unlabelled=sum(each.unlabelled for each in items),
+        pruned=0,
+        layout=items[0].layout if items else "",
+        imports=tuple(imports),
+        of_videos=sum(each.of_videos for each in items),
+        not_taken=paths.not_taken,
+    )
+
+
+def _has_items(root: Root, dataset: str) -> bool:
+    kinds = _old_rows(root, dataset)["kind"].to_pylist()
+    return bool({"video", "feature", "pose"}.intersection(kinds))
+
+
+def _nobodys(path: str, ids: Sequence[str], dataset: str) -> str:
+    """What is said of features whose videos nobody knows."""
+    return (
+        f"Data set {dataset!r} has no videos yet, and {path} has only ids ({first(ids)}). To work with the features "
+        f"alone, say what their labels are: `zsar index {path} --dataset {dataset} --labels FILE` (lists of UCF101 or "
+        "HMDB51, Kinetics' csv, ActivityNet's json, or a csv with the columns id and label), or `--layout class-video` "
+        f"for ids CLASS/ID. Where the videos are here, index them first: `zsar index FOLDER --dataset {dataset}`."
+    )
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -307,7 +372,8 @@ def _merge(
             gone.append(video_id)
         kept.append(row)
     table = _table(config.dataset, rows, ids, contents)
-    return _Merged(pa.concat_tables([old.take(pa.array(kept, pa.int64())), table]), new, gone, pruned)
+    merged = taken_over(pa.concat_tables([old.take(pa.array(kept, pa.int64())), table]))
+    return _Merged(merged, new, gone, pruned)
 
 
 def _identity(table: pa.Table) -> Iterator[tuple[str, str, str]]:

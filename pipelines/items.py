@@ -97,9 +97,11 @@ class Manifested:
     kind: str
 
     def rows(self, config: ExtractConfig, root: Root) -> Rows:
-        """As `Source.rows`."""
+        """As `Source.rows`; UsageError where the data set has nothing of the kind."""
         table = Manifest(root).read(config.dataset, ["key", "seen_ns", "kind"])
         numbers = np.flatnonzero(pc.equal(table["kind"], self.kind))
+        if not len(numbers) and table.num_rows:
+            raise UsageError(_nothing_to_read(self.kind, table["kind"].unique().to_pylist(), config))
         table = table.take(numbers) if len(numbers) < table.num_rows else table
         return Rows(key_array(table["key"]), numbers, table["seen_ns"])
 
@@ -125,6 +127,16 @@ class Manifested:
             span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
             places = tuple((p["uri"], (p["size_bytes"], p["mtime_ns"])) for p in row["places"])
             yield Item(row["key"], places, span, row["video_id"], _lacking(row, names))
+
+
+def _nothing_to_read(kind: str, there: Sequence[str], config: ExtractConfig) -> str:
+    """What is said where a data set has nothing of the kind that its features are made from."""
+    has = " and ".join({"feature": "features", "caption_group": "captions"}.get(name, f"{name}s") for name in there)
+    mend = "PATH --kind poses" if kind == "pose" else "FOLDER"
+    return (
+        f"Data set {config.dataset!r} has {has} but no {kind}s, and {', '.join(config.features)} reads {kind}s. "
+        f"Index them: `zsar index {mend} --dataset {config.dataset}`."
+    )
 
 
 class SetTexts:

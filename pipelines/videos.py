@@ -17,6 +17,7 @@ import extractors
 from extractors.errors import UnknownExtractor
 from pipelines import feature_sets
 from pipelines.errors import UsageError
+from pipelines.released import of_one_name
 from pipelines.texts import Linker, link
 from stores.captions import Captions
 from stores.classes import Classes
@@ -98,7 +99,7 @@ def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) 
     if not there.any():
         raise UsageError(
             f"None of the {len(found.keys)} labelled items of {dataset!r} has a feature in {found.feature_set.name}. "
-            f"Run `zsar extract {found.feature_set.name.partition('@')[0]} --dataset {dataset}`."
+            f"Run `{_made_by(found.feature_set, dataset)}`."
         )
     counts = np.diff(found.offsets)[there]
     m = segments or int(np.bincount(counts).argmax())
@@ -183,6 +184,7 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label"])
     kinds = np.array(table["kind"].to_pylist())
     table = table.take(np.flatnonzero(kinds == kind if kind else kinds != "caption_group"))
+    table = of_one_name(table, feature_set.keys())
     if not table.num_rows:
         lacking, mend = _MENDED.get(kind, _MENDED["video"])
         raise UsageError(
@@ -223,6 +225,12 @@ _MENDED = {
     "pose": ("poses", "PATH --kind poses"),
     "caption_group": ("captions", "captions.jsonl --kind captions"),
 }
+
+
+def _made_by(feature_set: FeatureSet, dataset: str) -> str:
+    """The command that gives a data set this feature."""
+    name = feature_set.name.partition("@")[0]
+    return f"zsar {'index FILE' if name == 'imported' else f'extract {name}'} --dataset {dataset}"
 
 
 def _read_by(feature_set: FeatureSet) -> str:

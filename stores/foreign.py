@@ -10,11 +10,15 @@
 
 A folder that was written here also holds `zsar.json`: the recipe and, per video, names and keys. Nothing is ever
 unpickled. Equal features give equal bytes.
+
+Files of others may have ids and values under other names (`ids`, `features`). What extractors write beside features
+(`ID_fps`, `ID_timestamps_ms`) is none: it is named as `unread`, and the milliseconds become times where they fit.
 """
 
+import dataclasses
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,12 +29,35 @@ import pyarrow.parquet as pq
 from stores import hdf5
 from stores.errors import BadFile
 from stores.keys import KEY_BYTES
-from stores.ragged import MARKER, Foreign, Gathered, Rows, blocks, checked, put_in_place, safe_names, stacked
+from stores.ragged import (
+    MARKER,
+    Foreign,
+    Gathered,
+    Rows,
+    blocks,
+    checked,
+    named_parts,
+    put_in_place,
+    safe_names,
+    stacked,
+)
 
-__all__ = ["FORMATS", "SUFFIXES", "Foreign", "Gathered", "Rows", "is_feature_file", "read_foreign", "write_foreign"]
+__all__ = [
+    "FORMATS",
+    "MARKER",
+    "SUFFIXES",
+    "Foreign",
+    "Gathered",
+    "Rows",
+    "is_feature_file",
+    "read_foreign",
+    "write_foreign",
+]
 
 SUFFIXES = (*hdf5.SUFFIXES, ".npy", ".npz", ".parquet")
 _MAP_ABOVE_BYTES = 1 << 20
+_STAMPS = "_timestamps_ms"
+_BESIDE = ("_fps", _STAMPS)  # video_features writes them beside ID_clip and ID_resnet
 _KNOWN = "HDF5 or npz (values, offsets, video_id; or an array a video), a folder of .npy, Parquet (video_id, values)"
 
 
@@ -64,6 +91,11 @@ def read_foreign(path: str | Path) -> Foreign:
         raise BadFile(f"There is no file of features {str(path)!r}. Check the spelling.") from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "allow_pickle" in reason:
+            raise BadFile(
+                f"{path} cannot be read: it holds pickled Python objects, which are never loaded (allow_pickle=False), "
+                "for they can run code. Save plain arrays where it was made: `np.savez(FILE, **{ID: array, ...})`."
+            ) from error
         raise BadFile(
             f"{path} cannot be read: {reason}. It is cut short or of another kind; known are {_KNOWN}."
         ) from error
@@ -114,11 +146,36 @@ def _read_folder(folder: Path) -> Foreign:
         found = None if None in keys else _keys_of(keys)
         features = stacked(folder, ids, [_load(folder / name) for name in files], found)
         return Foreign(ids, found, features.values, features.offsets, None, marker.get("recipe"))
-    paths = sorted(p for p in folder.rglob("*.npy") if p.is_file())
-    if not paths:
+    there = [p for p in folder.rglob("*.npy") if p.is_file() and not p.name.startswith(".")]
+    names = sorted(p.relative_to(folder).as_posix().removesuffix(".npy") for p in there)
+    beside = _beside(names)
+    if not (names := [name for name in names if name not in beside]):
         raise BadFile(f"The folder {folder} holds no features; known are {_KNOWN}.")
-    names = [p.relative_to(folder).with_suffix("").as_posix() for p in paths]
-    return stacked(folder, names, [_load(p) for p in paths], None)
+    features = stacked(folder, names, [_load(folder / f"{name}.npy") for name in names], None)
+    times = _instants(folder, features, beside)
+    return dataclasses.replace(features, times=times, unread=tuple(sorted(beside)))
+
+
+def _beside(names: Sequence[str]) -> dict[str, str]:
+    """What lies beside the features of a video and is none, as extractors call it: the name to that of the video."""
+    ends = ((name, name.removesuffix(end)) for name in names for end in _BESIDE if name.endswith(end))
+    stems = {name.rpartition("_")[0] for name in names if not name.endswith(_BESIDE)} | set(names)
+    return {name: stem for name, stem in ends if stem in stems}
+
+
+def _instants(folder: Path, features: Foreign, beside: Mapping[str, str]) -> np.ndarray | None:
+    """(rows, 2) times of the frames, where each video has a file of as many rising milliseconds as it has rows."""
+    stamps = {stem: name for name, stem in beside.items() if name.endswith(_STAMPS)}
+    parts = []
+    for item, name in enumerate(features.video_id):
+        beside_it = stamps.get(name) or stamps.get(name.rpartition("_")[0])
+        found = np.empty(0) if beside_it is None else _load(folder / f"{beside_it}.npy")
+        fits = found.ndim == 1 and found.dtype.kind in "fiu" and len(found) == np.diff(features.offsets)[item]
+        if beside_it is None or not fits or not np.isfinite(found).all() or (np.diff(found) < 0).any():
+            return None
+        parts.append(found)
+    seconds = (np.concatenate(parts) / 1000).astype(np.float32)
+    return np.stack([seconds, seconds], 1)
 
 
 def _marker(folder: Path) -> dict[str, Any]:
@@ -159,11 +216,17 @@ def _from_parts(
 def _read_npz(path: Path) -> Foreign:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    if not {"values", "video_id"} <= set(arrays):
+    if not (parts := named_parts(list(arrays))):
         return stacked(path, list(arrays), list(arrays.values()), None)
     recipe = json.loads(arrays["recipe"].item()) if "recipe" in arrays else None
     side = {name: arrays.get(name) for name in ("offsets", "keys", "times")}
-    return _from_parts(path, arrays["video_id"].tolist(), arrays["values"], side, recipe)
+    features = _from_parts(path, _texts(arrays[parts["video_id"]]), arrays[parts["values"]], side, recipe)
+    unread = set(arrays) - {*parts.values(), *side, "recipe"}
+    return dataclasses.replace(features, unread=tuple(sorted(unread)))
+
+
+def _texts(names: np.ndarray) -> list[Any]:
+    return [name.decode() if isinstance(name, bytes) else name for name in names.tolist()]
 
 
 def _write_npy_ragged(path: str | Path, features: Foreign) -> None:
@@ -272,10 +335,12 @@ def _parquet_rows(features: Foreign, start: int, block: np.ndarray, schema: pa.S
 def _read_parquet(path: Path) -> Foreign:
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
-        if not {"video_id", "values"} <= set(names):
+        if not (parts := named_parts(names)):
             raise BadFile(f"{path} needs the columns video_id and values, it has: {', '.join(names)}.")
-        values = _list_values(path, file)
-        table = file.read([name for name in names if name in {"video_id", "key", "row", "start_s", "end_s"}])
+        values = _list_values(path, file, parts["values"])
+        table = file.read([name for name in names if name in {parts["video_id"], "key", "row", "start_s", "end_s"}])
+        unread = set(names) - {*parts.values(), *table.column_names}
+        table = table.rename_columns({parts["video_id"]: "video_id"})
         about = json.loads((file.schema_arrow.metadata or {}).get(b"zsar", b"{}"))
     video_id, codes, order = _grouped(path, table)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(video_id)))]).astype(np.int64)
@@ -290,14 +355,14 @@ def _read_parquet(path: Path) -> Foreign:
     values = values.reshape(len(values), *about["row_shape"]) if "row_shape" in about else values
     if order is not None:
         values, times = values[order], None if times is None else times[order]
-    return checked(Foreign(video_id, keys, values, offsets, times, about.get("recipe")), path)
+    return checked(Foreign(video_id, keys, values, offsets, times, about.get("recipe"), tuple(sorted(unread))), path)
 
 
-def _list_values(path: Path, file: pq.ParquetFile) -> np.ndarray:
+def _list_values(path: Path, file: pq.ParquetFile, name: str) -> np.ndarray:
     """(rows, D) from the list column, a batch at a time."""
     found: np.ndarray | None = None
     start = 0
-    for batch in file.iter_batches(columns=["values"]):
+    for batch in file.iter_batches(columns=[name]):
         column = batch.column(0)
         kind = column.type
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):

@@ -2,8 +2,9 @@
 
 Ragged: datasets `values` (rows, ...), `offsets` (n + 1,) int64, `keys` (n, 32) uint8, `video_id` (n,) UTF-8 and, for
 video, `times` (rows, 2) float32. Per-video: a dataset (r, ...) a video id, with its `video_id`, `key` and `position` as
-attributes and the root's `layout`; a file from elsewhere needs none of them. In both the root's attribute `recipe` is
-JSON. No times of creation are stored: equal features give equal bytes.
+attributes and the root's `layout`; a file from elsewhere needs none of them, and may have its ids and values under
+other names (`ids`, `features`). In both the root's attribute `recipe` is JSON. No times of creation are stored: equal
+features give equal bytes.
 """
 
 import json
@@ -14,7 +15,7 @@ import h5py
 import numpy as np
 
 from stores.errors import BadFile
-from stores.ragged import Foreign, blocks, checked, put_in_place, safe_names, stacked
+from stores.ragged import Foreign, blocks, checked, named_parts, put_in_place, safe_names, stacked
 
 SUFFIXES = (".h5", ".hdf5")
 _PER_VIDEO = "per-video"
@@ -71,8 +72,8 @@ def read(path: str | Path) -> Foreign:
     """
     try:
         with h5py.File(path, "r") as file:
-            ragged = {"values", "video_id"} <= set(file) and file.attrs.get("layout") != _PER_VIDEO
-            return _ragged(path, file) if ragged else _per_video(path, file)
+            parts = {} if file.attrs.get("layout") == _PER_VIDEO else named_parts(list(file))
+            return _ragged(path, file, parts) if parts else _per_video(path, file)
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError, KeyError) as error:
@@ -81,41 +82,54 @@ def read(path: str | Path) -> Foreign:
         ) from error
 
 
-def _ragged(path: str | Path, file: Any) -> Foreign:
-    for name in ("values", "video_id", "offsets", "keys", "times"):
-        if name in file and not isinstance(file[name], h5py.Dataset):
+def _ragged(path: str | Path, file: Any, parts: dict[str, str]) -> Foreign:
+    there = parts | {name: name for name in ("offsets", "keys", "times") if name in file}
+    for name in there.values():
+        if not isinstance(file[name], h5py.Dataset):
             raise BadFile(
                 f"{path}: {name!r} must be a dataset, it is a group. Give a file of a layout that `zsar export` writes."
             )
-    if (
-        file["values"].ndim == 0
-        or file["video_id"].ndim != 1
-        or h5py.check_string_dtype(file["video_id"].dtype) is None
-    ):
+    values, names = file[parts["values"]], file[parts["video_id"]]
+    if values.ndim == 0 or names.ndim != 1 or h5py.check_string_dtype(names.dtype) is None:
         raise BadFile(
-            f"{path}: needs values (rows, D) and video_id (n) of strings, got {file['values'].shape} and "
-            f"{file['video_id'].shape} {file['video_id'].dtype}."
+            f"{path}: needs values (rows, D) and video_id (n) of strings, got {values.shape} and "
+            f"{names.shape} {names.dtype}."
         )
-    video_id = [str(name) for name in file["video_id"].asstr()[:]]
+    video_id = [str(name) for name in names.asstr()[:]]
     offsets = file["offsets"][:] if "offsets" in file else np.arange(len(video_id) + 1)
     return checked(
         Foreign(
             video_id,
             file["keys"][:] if "keys" in file else None,
-            _values(path, file["values"]),
+            _values(path, values),
             offsets.astype(np.int64),
             file["times"][:].astype(np.float32) if "times" in file else None,
             _recipe(path, file),
+            tuple(sorted(set(file) - set(there.values()))),
         ),
         path,
     )
 
 
 def _values(path: str | Path, dataset: Any) -> np.ndarray:
+    if h5py.check_vlen_dtype(dataset.dtype) is not None:
+        return _of_lists(path, dataset)
     offset = dataset.id.get_offset()
     if offset is None or dataset.size == 0 or not isinstance(path, str | Path):
         return np.asarray(dataset[:])
     return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
+
+
+def _of_lists(path: str | Path, dataset: Any) -> np.ndarray:
+    """(n, D) of n lists of equal length; of others nobody can tell how many rows each is."""
+    lists = [np.asarray(one) for one in dataset[:].ravel()]
+    lengths = sorted({len(one) for one in lists})
+    if len(lengths) != 1:
+        raise BadFile(
+            f"{path}: {dataset.name!r} holds flat lists of {', '.join(map(str, lengths[:3]))} numbers, and nothing "
+            "says how many rows each is. Save a dataset (rows, D) a video, or all rows with `offsets`."
+        )
+    return np.stack(lists)
 
 
 def _per_video(path: str | Path, file: Any) -> Foreign:

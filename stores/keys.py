@@ -1,7 +1,7 @@
 """Content keys: what an item *is*, whatever its name and place.
 
-BLAKE2b-256 of the bytes of a file, of the folded form of a text, of a file's key and a span of seconds in it, or of the
-numbers of a pose sequence and what they are of.
+BLAKE2b-256 of the bytes of a file, of the folded form of a text, of a file's key and a span of seconds in it, of the
+numbers of a pose sequence and what they are of, or of a name where there is nothing else.
 Moving or renaming changes nothing; twins (same bytes, two names) have one key.
 """
 
@@ -61,6 +61,12 @@ def key_words(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def span_key(key: bytes, start_s: float, end_s: float) -> bytes:
     """Key of the part of a file from `start_s` to `end_s` seconds: an untrimmed video holds many items."""
     return hashlib.blake2b(f"{key.hex()}:{start_s:.3f}:{end_s:.3f}".encode(), digest_size=KEY_BYTES).digest()
+
+
+def id_key(dataset: str, video_id: str) -> bytes:
+    """Key of a video of which nothing is there but its name, as of released features: 32 bytes."""
+    digest = hashlib.blake2b(f"{dataset}:{video_id}".encode(), digest_size=KEY_BYTES, person=b"ids")
+    return digest.digest()
 
 
 def pose_key(layout: str, numbers: bytes, kind: str = "") -> bytes:

@@ -3,7 +3,8 @@
     dataset, video_id, kind, uri, key, label, split, start_s, end_s, size_bytes, mtime_ns, seen_ns
 
 `key` is the content key (32 bytes): of the file, or of a span of it where `start_s` and `end_s` are set. `seen_ns` is
-when the file was last found in its place. Rows of files that are gone stay: their features are still good.
+when the file was last found in its place. Rows of files that are gone stay: their features are still good. A `feature`
+is a video of which there are features and no file; its key is of its name.
 """
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ from stores.errors import NotInStore, StoreError
 from stores.keys import KEY_BYTES
 from stores.root import Root
 
-KINDS = ("video", "pose", "text", "caption_group")
+KINDS = ("video", "pose", "text", "caption_group", "feature")
 
 SCHEMA = pa.schema(
     [

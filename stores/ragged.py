@@ -19,6 +19,10 @@ import numpy as np
 from stores.errors import BadFile, WriteFailed
 from stores.keys import KEY_BYTES
 
+_PARTS = {
+    "video_id": ("video_ids", "videoid", "ids", "id", "names", "name", "video_names", "videos", "filenames"),
+    "values": ("features", "feature", "feats", "feat", "embeddings", "embedding", "vectors"),
+}
 BLOCK_BYTES = 64 << 20  # how much of the values is in memory at once while writing
 
 
@@ -80,6 +84,7 @@ class Foreign:
     offsets : (n + 1,) int64
     times : (rows, 2) float32 seconds, or None
     recipe : what they depend on, or None
+    unread : names of what else the file holds, which is no feature
     """
 
     video_id: list[str]
@@ -88,10 +93,12 @@ class Foreign:
     offsets: np.ndarray
     times: np.ndarray | None = None
     recipe: dict[str, Any] | None = None
+    unread: tuple[str, ...] = ()
 
     def rows(self, item: int) -> np.ndarray:
-        """(r, ...) rows of one video."""
-        return np.asarray(self.values[slice(int(self.offsets[item]), int(self.offsets[item + 1]))])
+        """(r, ...) rows of one video, in this machine's order of bytes."""
+        rows = np.asarray(self.values[slice(int(self.offsets[item]), int(self.offsets[item + 1]))])
+        return rows.astype(rows.dtype.newbyteorder("="), copy=False)
 
 
 def checked(foreign: Foreign, path: str | Path) -> Foreign:
@@ -135,15 +142,36 @@ def stacked(path: str | Path, video_id: list[str], arrays: Sequence[np.ndarray],
     parts = [a.reshape(1, -1) if a.ndim == 1 else a for a in arrays]
     for name, part in zip(video_id, parts, strict=True):
         if part.ndim < 2 or part.dtype.kind not in "fiub" or part.shape[1:] != parts[0].shape[1:]:
+            turned = (
+                " They seem to be (D, rows): turn each round with `.T` and save them again."
+                if len({p.shape[:1] for p in parts}) == 1 and all(p.ndim == 2 for p in parts)
+                else ""
+            )
             raise BadFile(
                 f"{path}: the features of {name!r} are {part.shape} {part.dtype}, "
                 f"those of {video_id[0]!r} {parts[0].shape} {parts[0].dtype}. "
-                "All must be (rows, D) numbers with the same D."
+                f"All must be (rows, D) numbers with the same D.{turned}"
             )
     if not parts:
         raise BadFile(f"{path} holds no features. Give a file of a layout that `zsar export` writes.")
     offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
     return checked(Foreign(video_id, keys, np.concatenate(parts), offsets), path)
+
+
+def named_parts(names: Sequence[str]) -> dict[str, str]:
+    """Which arrays of a file hold the names of videos and their values, as others call them; empty where it is unclear.
+
+    Examples
+    --------
+    >>> named_parts(["ids", "features", "labels"])
+    {'video_id': 'ids', 'values': 'features'}
+    """
+    found = {}
+    for part, spellings in _PARTS.items():
+        there = [part] if part in names else [name for name in names if name.lower() in spellings]
+        if len(there) == 1:
+            found[part] = there[0]
+    return found if len(found) == len(_PARTS) else {}
 
 
 def blocks(values: Rows) -> Iterator[tuple[int, np.ndarray]]:

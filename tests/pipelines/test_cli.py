@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tests.conftest import make_video
@@ -93,6 +94,47 @@ def test_the_whole_way_in_json(zsar, films, tmp_path):
     dropped = zsar("drop", "fake", "--yes", "--gc", "--json").json
     assert dropped["dropped"] == [listed["name"]]
     assert zsar("list", "features", "--json").json == {"features": []}
+
+
+def test_what_was_not_taken_and_what_has_no_label_is_said_on_the_screen_and_in_json(zsar, tmp_path):
+    (tmp_path / "v").mkdir()
+    for name in ("abc_000001_000011.mp4", "xyz_000001_000011.MTS", "poster.jpg"):
+        (tmp_path / "v" / name).write_text(name)
+    csv = tmp_path / "k.csv"
+    csv.write_text("label, youtube_id, time_start, time_end\nbow, abc, 1, 11\nbow, gone, 1, 11\n")
+    asked = ("index", str(tmp_path / "v"), "--dataset", "d", "--labels", str(csv))
+    assert zsar(*asked, "--json").json == {
+        "videos": 2,
+        "new": 2,
+        "unchanged": 0,
+        "contents": 2,
+        "missing": 1,
+        "unlabelled": 1,
+        "not_taken": {".jpg": 1},
+    }
+    done = zsar(*asked)
+    assert "1 unlabelled" in done.out
+    assert "Not taken, for they do not end like a video: 1 .jpg." in done.err
+    csv.write_text("label,youtube_id,time_start,time_end\nbow,other,1,11\n")
+    refused = zsar(*asked, "--json")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "name none of the 2 videos: they name 1: 'other_000001_000011'; the files are" in refused.json["error"]
+
+
+def test_features_of_others_say_how_their_ids_were_matched(zsar, tmp_path):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v/a.mp4").write_text("a")
+    (tmp_path / "v/b.mp4").write_text("b")
+    zsar("index", str(tmp_path / "v"), "--dataset", "d")
+    file = tmp_path / "f.npz"
+    np.savez(file, **{"train/v_a": np.ones((1, 4)), "c": np.ones((1, 4))})
+    (read,) = zsar("index", str(file), "--dataset", "d", "--json").json["imports"]
+    assert (read["matched"], read["unknown"], read["lacking"]) == ({"folder, v_": 1}, ["c"], ["b"])
+    done = zsar("index", str(file), "--dataset", "d")
+    assert f"Ids of {file} matched: 1 folder, v_." in done.err
+    assert "are not in the data set: 'c'; 1 of the data set are not in the file: 'b'." in done.err
+    told = zsar("compare", "imported", str(file), "--dataset", "d")
+    assert f"Ids of {file} matched: 1 folder, v_." in told.err
 
 
 def test_a_run_without_work_imports_no_torch(zsar, films, tmp_path):

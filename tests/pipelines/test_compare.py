@@ -268,3 +268,16 @@ def test_any_order_but_the_own_is_another_order(order, seed):
     rows = np.random.default_rng(seed).normal(size=(6, 32))
     cause = compare_module._cause_of_rows(rows, rows[list(order)])
     assert cause == ("identical" if list(order) == sorted(order) else "same rows in another order")
+
+
+def test_a_file_in_another_spelling_is_compared_and_the_rule_is_told(root, tmp_path):
+    manifest(root, {name: name for name in films()})
+    store(root, films(), "a@1")
+    other = {f"train/{name}.mp4": values for name, values in films().items()}
+    report = compare(CompareConfig("a", file(tmp_path / "b.h5", other), dataset="d"), root)
+    assert (report.n, report.cause, report.matched) == (N, "identical", {"ending, folder": N})
+    both = {f"{name}_{stream}": values for name, values in films().items() for stream in ("rgb", "flow")}
+    with pytest.raises(UsageError, match=r"c.h5 holds several features a video \(12 ids end in '_rgb'"):
+        compare(CompareConfig("a", file(tmp_path / "c.h5", both), dataset="d"), root)
+    with pytest.raises(UsageError, match=r"no video in common \(A has 'v00', 'v01', ...; B has 'other'\)"):
+        compare(CompareConfig("a", file(tmp_path / "d.h5", {"other": films()["v00"]}), dataset="d"), root)

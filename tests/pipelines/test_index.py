@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import fsspec
+import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,11 +18,12 @@ from pipelines import index as index_module
 from pipelines.config import IndexConfig
 from pipelines.errors import LayoutError, UsageError
 from pipelines.index import IndexReport, index
+from stores.errors import BadFile
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.foreign import Foreign, write_foreign
 from stores.keys import span_key, stream_key
-from stores.manifest import Manifest
+from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
 from tests.pipelines.test_layouts import database, entry, text, tree
 
@@ -508,11 +511,148 @@ def test_files_with_keys_need_no_manifest_and_name_their_source(root, tmp_path):
 
 def test_features_that_share_no_video_or_lie_elsewhere_are_refused(root, tmp_path, twenty):
     run(root, twenty)
-    with pytest.raises(UsageError, match=r"None of the 2 video ids in .*er is in data set 'd' .the first: 'p', 'q'."):
+    with pytest.raises(
+        UsageError, match=r"None of the 2 video ids in .*er is in data set 'd': .* 'p', 'q'; .* has 'v00'"
+    ):
         run(root, er_folder(tmp_path / "er", "p", "q"))
     with pytest.raises(UsageError, match=r"imported from a local file or folder, got 'memory://f.h5'"):
         run(root, "memory://f.h5")
     assert FeatureStore(root).names() == []
+
+
+def one_each(path: Path, dtype: str = "f4", scale: float = 1.0, **rows: int) -> Path:
+    """An HDF5 file of others: a dataset (rows, 4) an id."""
+    with h5py.File(path, "w") as file:
+        for name, count in rows.items():
+            file[name.replace("__", "/")] = (np.arange(count * 4).reshape(count, 4) * scale + 1).astype(dtype)
+    return path
+
+
+def test_ids_in_other_spellings_are_matched_and_the_report_says_by_which_rule(root, tmp_path):
+    tree(tmp_path / "v", "v_a.mp4", "b.mp4", "c_000010_000020.mp4", "rest.mp4")
+    run(root, tmp_path / "v")
+    (done,) = run(root, one_each(tmp_path / "f.h5", **{"a": 1, "train__v_b.avi": 2, "c": 3, "strange": 1})).imports
+    assert (done.added, done.unknown, done.lacking) == (3, ("strange",), ("rest",))
+    assert done.matched == {"v_": 1, "ending, folder, v_": 1, "times": 1}
+    assert done.told() == [
+        f"Ids of {tmp_path}/f.h5 matched: 1 v_, 1 ending, folder, v_, 1 times.",
+        f"1 ids of {tmp_path}/f.h5 are not in the data set: 'strange'; 1 of the data set are not in the file: 'rest'.",
+    ]
+
+
+def test_an_id_that_meets_two_videos_is_matched_with_none_and_named(root, tmp_path):
+    tree(tmp_path / "v", "bow/x.mp4", "sit/x.mp4", "sit/y.mp4")
+    run(root, tmp_path / "v")
+    (done,) = run(root, one_each(tmp_path / "f.h5", x=1, y=1)).imports
+    assert (done.added, done.unknown, done.ambiguous, done.lacking) == (1, ("x",), ("x",), ("bow/x", "sit/x"))
+    assert "1 ids are alike to several and were not matched: 'x'." in done.told()
+
+
+def test_features_are_of_the_video_where_captions_and_poses_bear_its_name(root, tmp_path):
+    tree(tmp_path / "v", "a.mp4")
+    run(root, tmp_path / "v")
+    row = manifest(root)["a"]
+    others = [{**row, "kind": kind, "key": bytes([n]) * 32} for n, kind in enumerate(("pose", "caption_group"))]
+    Manifest(root).write("d", pa.Table.from_pylist([row, *others], schema=SCHEMA))
+    (done,) = run(root, one_each(tmp_path / "f.h5", a=1)).imports
+    assert FeatureStore(root).find(done.feature).keys().tobytes() == row["key"]
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i2", "<f2"])
+def test_features_of_another_order_of_bytes_are_stored_with_equal_values(dtype, root, tmp_path):
+    tree(tmp_path / "v", "a.mp4")
+    run(root, tmp_path / "v")
+    run(root, one_each(tmp_path / "f.h5", dtype, a=3))
+    stored = FeatureStore(root).find("imported")
+    assert np.array_equal(stored.load().values, np.arange(12).reshape(3, 4) + 1)
+    assert stored.load().values.dtype == np.dtype(dtype).newbyteorder("=")
+    assert list(stored.damage()) == []
+
+
+def test_numbers_beyond_float32_are_refused_by_name_and_never_become_infinity(root, tmp_path):
+    tree(tmp_path / "v", "a.mp4", "b.mp4")
+    run(root, tmp_path / "v")
+    path = one_each(tmp_path / "f.h5", "f8", 1e30, a=1, b=1)
+    with h5py.File(path, "a") as file:
+        file["b"][0, 1] = -1e39
+    (done,) = run(root, path).imports
+    assert (done.added, done.refused) == (1, ("b",))
+    assert "'b' holds 1e+39, and training reads float32" in Failures(root).latest()["message"][0].as_py()
+    with h5py.File(path, "a") as file:
+        file["a"][0, 1] = 1e39
+    with pytest.raises(UsageError, match=r"None of the 2 features in .*f.h5 can be kept: 'a' holds 1e\+39"):
+        run(root, path)
+    assert len(FeatureStore(root).names()) == 1
+
+
+def test_several_crops_are_refused_because_a_row_is_one_vector(root, tmp_path, twenty):
+    run(root, twenty)
+    np.savez(tmp_path / "f.npz", v00=np.ones((3, 10, 4)), v01=np.ones((2, 10, 4)))
+    with pytest.raises(UsageError, match=r"A row of features is D numbers, and those of .*f.npz are \(10, 4\)"):
+        run(root, tmp_path / "f.npz")
+
+
+def test_streams_in_one_folder_are_two_features_and_refused_until_each_has_its_own(root, tmp_path, twenty):
+    run(root, twenty)
+    folder = er_folder(tmp_path / "out", "v00_rgb", "v00_flow", "v01_rgb", "v01_flow")
+    with pytest.raises(UsageError, match=r"several features a video \(2 ids end in '_flow', 2 ids end in '_rgb'\)"):
+        run(root, folder)
+    (tmp_path / "rgb").mkdir()
+    for path in folder.glob("*_rgb.npy"):
+        path.rename(tmp_path / "rgb" / path.name)
+    for one in ("rgb", "out"):
+        assert run(root, tmp_path / one).imports[0].matched == {"stream": 2}
+    assert len(FeatureStore(root).names()) == 2
+
+
+def test_a_second_index_says_what_was_not_taken_here_and_on_object_stores(root, tmp_path):
+    tree(tmp_path / "v", "a.mp4", "b.jpg", "c.jpg", "notes.txt", "README")
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/mixed/a.mkv", b"x")
+    fs.pipe("/mixed/b.jpg", b"x")
+    report = run(root, tmp_path / "v", "memory://mixed")
+    assert report.not_taken == {".jpg": 3, ".txt": 1, "without": 1}
+    assert report.told() == ["Not taken, for they do not end like a video: 3 .jpg, 1 .txt, 1 without."]
+    np.save(tmp_path / "v/f.npy", np.ones(3))
+    assert run(root, tmp_path / "v").not_taken[".npy"] == 1
+    folder = er_folder(tmp_path / "er", "a")
+    (folder / "args.json").write_text("{}")
+    assert run(root, folder).not_taken == {".json": 1}
+
+
+@pytest.mark.shared
+def test_features_of_others_are_matched_or_refused(root, shared_data):
+    folder = shared_data / "odd/features_of_others"
+    run(root, folder / "v")
+    matched = {
+        "anet_c3d.hdf5": "array",
+        "big_endian_f8.h5": "as it stands",
+        "ids_features.h5": "as it stands",
+        "plain_id.h5": "v_",
+        "with_extension.h5": "ending",
+        "with_folder.npz": "folder",
+        "video_features_clip": "stream",
+    }
+    for name, rule in matched.items():
+        (done,) = run(root, folder / name).imports
+        assert (done.added, done.matched, done.unknown, done.lacking) == (3, {rule: 3}, (), ()), name
+        assert list(FeatureStore(root).find(done.feature).damage()) == []
+    (done,) = run(root, folder / "empty_one.h5").imports
+    assert (done.added, done.refused) == (2, ("v_ehGHCYKzyZ8",))
+    refused = {
+        "f4_overflow.h5": "training reads float32",
+        "pickled.npy": "holds pickled Python objects, which are never loaded",
+        "ten_crops.h5": r"are \(10, 16\): several crops",
+        "transposed.h5": r"They seem to be \(D, rows\)",
+        "vlen.h5": "nothing says how many rows each is",
+        "video_features_out": "3 ids end in '_flow', 3 ids end in '_rgb'",
+    }
+    for name, message in refused.items():
+        with pytest.raises((UsageError, BadFile), match=message) as error:
+            run(root, folder / name)
+        assert "\n" not in str(error.value)
+    found = {path.name for path in folder.iterdir()} - {"v"}
+    assert found == {*matched, *refused, "empty_one.h5"}
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

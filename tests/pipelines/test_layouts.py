@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import fsspec
@@ -119,6 +120,19 @@ def test_object_stores_are_listed_with_sizes_and_times():
     assert [f.rel for f in look("memory://listed/run/c.mp4").files] == ["c.mp4"]
 
 
+def test_what_is_not_taken_is_counted_by_ending_here_and_on_object_stores(tmp_path):
+    names = ("a.mp4", "b.MTS", "c.jpg", "d.JPG", "e.txt", "README", ".hidden.mp4", ".git/f.jpg")
+    tree(tmp_path, *names)
+    fs = fsspec.filesystem("memory")
+    for name in names:
+        fs.pipe(f"/counted/{name}", b"x")
+    for path in (str(tmp_path), "memory://counted"):
+        found = look(path)
+        assert [file.name for file in found.files] == ["a.mp4", "b.MTS"]
+        assert list(found.not_taken.items()) == [(".jpg", 2), (".txt", 1), ("without", 1)]
+    assert joined([look(str(tmp_path)), look("memory://counted")]).not_taken == {".jpg": 4, ".txt": 2, "without": 2}
+
+
 # -- class folders ----------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +202,27 @@ def test_ucf101_split_files_give_label_and_split(tmp_path):
         "v_Archery_g08_c02": ("Archery", "train"),
         "v_Biking_g01_c01": ("Biking", "test"),
     }
+
+
+def test_ucf101_lists_are_read_with_commas_windows_line_ends_deeper_paths_and_class_names_of_several_words(tmp_path):
+    tree(tmp_path / "videos", *UCF[:2])
+    labels = [
+        text(tmp_path / "TrainList01.TXT", f"UCF-101/{UCF[1]},1\r\n\r\n"),
+        text(tmp_path / "testlist01.txt", "Archery\\v_Archery_g01_c01.avi\t \r\n"),
+        text(tmp_path / "classInd.txt", "1,Archery \r\n02 Apply Eye Makeup\r\n"),
+    ]
+    assert rows(reading(tmp_path / "videos", *labels)) == {
+        "v_Archery_g01_c01": ("Archery", "test"),
+        "v_Archery_g08_c02": ("Archery", "train"),
+    }
+    with pytest.raises(LayoutError, match=r"classInd.txt line 1 must read NUMBER CLASS, got 'Archery'"):
+        reading(tmp_path / "videos", *labels[:2], text(tmp_path / "classInd.txt", "Archery\n"))
+
+
+def test_the_class_numbers_alone_leave_labels_to_the_names(tmp_path):
+    tree(tmp_path / "videos", UCF[0])
+    found = reading(tmp_path / "videos", text(tmp_path / "classInd.txt", "1 Archery\n"))
+    assert rows(found) == {"v_Archery_g01_c01": ("Archery", None)}
 
 
 def test_several_numbered_splits_are_all_kept(tmp_path):
@@ -274,6 +309,15 @@ def test_hmdb51_split_files_say_train_test_or_neither(tmp_path):
     ]
 
 
+def test_hmdb51_split_files_are_read_with_commas_tabs_and_windows_line_ends(tmp_path):
+    hmdb(tmp_path / "videos")
+    labels = [
+        text(tmp_path / "brush_hair_test_split1.txt", f"{HMDB[0]},2\r\n"),
+        text(tmp_path / "hit_test_split1.txt", f"hit/{HMDB[1]}\t1\r\n\r\n"),
+    ]
+    assert list(rows(reading(tmp_path / "videos", *labels)).values())[:2] == [("brush_hair", "test"), ("hit", "train")]
+
+
 def test_two_hmdb51_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
     tree(tmp_path / "videos", "hit/a.avi", "kick/a.avi")
     labels = [text(tmp_path / "hit_test_split1.txt", "a.avi 1\n"), text(tmp_path / "kick_test_split1.txt", "a.avi 2\n")]
@@ -356,8 +400,8 @@ def test_the_test_split_may_hold_its_labels_back(tmp_path):
     ("content", "message"),
     [
         (
-            "youtube_id,start,end\nx,1,2\n",
-            "k.csv' lacks the column label, time_start, time_end; it has: youtube_id, start, end. Give",
+            "youtube_id,begin,finish\nx,1,2\n",
+            "k.csv' lacks the column label, time_start, time_end; it has: youtube_id, begin, finish. Its first line",
         ),
         ("", "k.csv' lacks the column label, youtube_id, time_start, time_end; it has: none"),
         (f"{HEADER}a,{ID_1},one,11,train,0\n", "k.csv:2 needs numbers for time_start and time_end, got 'one' and '11'"),
@@ -377,6 +421,164 @@ def test_a_bad_kinetics_csv_is_refused_in_one_line(content, message, tmp_path):
     with pytest.raises(LayoutError, match=message) as refused:
         reading(tmp_path / "v", text(tmp_path / "k.csv", content))
     assert "\n" not in str(refused.value)
+
+
+NAMED = {f"{ID_1}_000084_000094": ("air drumming", "train"), f"{ID_2}_000010_000020": ("head, massaging", "val")}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufefflabel, youtube_id, time_start, time_end, split\r\n"
+        'air drumming, {0}, 84, 94, train \r\n"head, massaging", {1}, 10, 20, validate\r\n',
+        "label;youtube_id;time_start;time_end;split\nair drumming;{0};84,0;94,0;train\nhead, massaging;{1};10;20;val\n",
+        "label\tyoutube_id\ttime_start\ttime_end\tsplit\nair drumming\t{0}\t84\t94\ttrain\n\n"
+        "head, massaging\t{1}\t10\t20\tval",
+        ",label,youtube_id,time_start,time_end,split\n0,air drumming,{0},84.0,94.0,train\n"
+        '1,"head, massaging",{1},10,20,val\n,,,,,\n',
+        '"split","youtube_id","label","time_start","time_end","is_cc"\n"train","{0}","air drumming",84,94,0\n'
+        '"val","{1}","head, massaging",10,20,1\n',
+        "Class, Video ID ,Start Time,End,Subset\nair drumming,{0},84,94,training\n"
+        '"head, massaging",{1},10,20,validation\n',
+        "sep=;\nlabel;youtube_id;time_start;time_end;split\nair drumming;{0};84;94;train\n"
+        "head, massaging;{1};10;20;val",
+    ],
+    ids=["blanks and mark", "semicolon", "tab", "numbered rows", "quoted", "other names", "a spreadsheet's first line"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_kinetics_csv_is_linked_however_it_is_separated_quoted_and_encoded(content, encoding, tmp_path):
+    tree(tmp_path / "v", *[f"{name}.mp4" for name in NAMED])
+    (tmp_path / "k.csv").write_bytes(content.format(ID_1, ID_2).encode(encoding))
+    found = reading(tmp_path / "v", str(tmp_path / "k.csv"))
+    assert (found.layout, rows(found), found.missing) == ("kinetics", NAMED, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"{HEADER}head, massaging,{ID_1},1,11,train,0\n", "k.csv:2 has 7 fields and there are 6 columns. Put quotes"),
+        (f'{HEADER}"a,{ID_1},1,11,train,0\nb,{ID_1},1,11,train,0\n', "breaks off at line 3: .*Is a quote never closed"),
+        (
+            f"class,action,youtube_id,time_start,time_end\na,b,{ID_1},1,11\n",
+            "the columns class, action could each be label. Call the right one 'label'",
+        ),
+        (f"a,{ID_1},1,11,train\n", "it has: a, .* or id and label where there are no times."),
+    ],
+)
+def test_a_csv_that_fits_in_part_is_refused_with_the_place(content, message, tmp_path):
+    tree(tmp_path / "v", f"{ID_1}.mp4")
+    with pytest.raises(LayoutError, match=message) as refused:
+        reading(tmp_path / "v", text(tmp_path / "k.csv", content))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("k.csv", f"{HEADER}a,{ID_2},1,11,train,0\n"),
+        ("trainlist01.txt", "Bow/v_Bow_g01_c01.avi 1\n"),
+        ("bow_test_split1.txt", "other.avi 1\n"),
+        ("a.json", '{"database": {"other": {"subset": "training", "annotations": []}}}'),
+        ("list.txt", "bow/other.mp4 0\n"),
+        ("t.csv", "id,label\nother,bow\n"),
+    ],
+)
+def test_label_files_that_name_none_of_the_videos_are_refused_with_names_of_both_sides(name, content, tmp_path):
+    tree(tmp_path / "v", f"{ID_1}_000001_000011.mp4")
+    with pytest.raises(LayoutError) as refused:
+        reading(tmp_path / "v", text(tmp_path / name, content))
+    assert re.search(
+        rf"The label files \({re.escape(name)}\) name none of the 1 videos: they name 1: '.*'; "
+        rf"the files are '{ID_1}_000001_000011.mp4'\. Give the label files of this data set",
+        str(refused.value),
+    )
+
+
+def test_label_files_without_an_entry_are_refused(tmp_path):
+    tree(tmp_path / "v", f"{ID_1}.mp4")
+    with pytest.raises(LayoutError, match="name none of the 1 videos: they name none; the files are"):
+        reading(tmp_path / "v", text(tmp_path / "k.csv", HEADER))
+
+
+# -- lists with a class number, tables of ids -------------------------------------------------------------------------
+
+
+def test_a_list_of_paths_and_numbers_gives_class_folder_and_split_of_its_name(tmp_path):
+    tree(tmp_path / "v", f"{ID_1}_000084_000094.mp4", f"{ID_2}_000010_000020.mp4", "x.mp4")
+    content = f"massaging person's head/{ID_1}_000084_000094.mp4 200\nair_drumming/{ID_2}_000010_000020.mp4,1\r\n"
+    found = reading(tmp_path / "v", text(tmp_path / "kinetics_val_list.txt", content))
+    assert found.layout == "list"
+    assert rows(found) == {
+        f"{ID_1}_000084_000094": ("massaging person's head", "val"),
+        f"{ID_2}_000010_000020": ("air drumming", "val"),
+        "x": (None, None),
+    }
+
+
+def test_a_list_without_folders_needs_the_class_names(tmp_path):
+    tree(tmp_path / "v", "x.mp4", "y.mp4")
+    listed = text(tmp_path / "train.txt", "x.mp4 1\ny.mp4 0\n")
+    with pytest.raises(
+        LayoutError, match="train.txt:1 names no folder, so nothing says what class 1 is. Add a file of"
+    ):
+        reading(tmp_path / "v", listed)
+    found = reading(tmp_path / "v", listed, text(tmp_path / "classes.txt", "apply eye makeup\nbow\n"))
+    assert rows(found) == {"x": ("bow", "train"), "y": ("apply eye makeup", "train")}
+    with pytest.raises(LayoutError, match="train.txt:1 has class number 1, and classes.txt names 1 classes"):
+        reading(tmp_path / "v", listed, text(tmp_path / "classes.txt", "bow\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("bow/x.mp4 0\nsit/y.mp4 0\n", "t.txt:2 gives 'sit' the number 0, which t.txt:1 gives to 'bow'"),
+        ("bow/x.mp4 0\nbow/y 30 0\n", "t.txt:2 must read CLASS/VIDEO.mp4 NUMBER, got 'bow/y 30 0'"),
+    ],
+)
+def test_a_bad_list_of_numbers_is_refused_with_the_line(content, message, tmp_path):
+    tree(tmp_path / "v", "x.mp4", "y.mp4")
+    with pytest.raises(LayoutError, match=message):
+        reading(tmp_path / "v", text(tmp_path / "t.txt", content))
+
+
+@pytest.mark.parametrize("content", ["id,label\nx.avi,Bow\nsub/y,Sit\n", "Video Name;Class\nv_x;Bow\ny.mp4;Sit\n"])
+def test_a_table_of_ids_and_labels_is_joined_by_spelling(content, tmp_path):
+    tree(tmp_path / "v", "x.mp4", "sub/y.mp4", "z.mp4")
+    found = reading(tmp_path / "v", text(tmp_path / "t.csv", content))
+    assert found.layout == "table"
+    assert rows(found) == {"sub/y": ("Sit", None), "x": ("Bow", None), "z": (None, None)}
+
+
+def test_a_table_that_says_two_things_of_one_id_is_refused(tmp_path):
+    tree(tmp_path / "v", "x.mp4")
+    with pytest.raises(
+        LayoutError, match="'x' twice and differently: 'Bow', split None, in t.csv:2, 'Sit', split None"
+    ):
+        reading(tmp_path / "v", text(tmp_path / "t.csv", "id,label\nx,Bow\nx,Sit\n"))
+
+
+@pytest.mark.shared
+def test_label_files_as_people_have_them_are_linked(shared_data):
+    folder = shared_data / "odd/kinetics_csv"
+    expected = {
+        "AAAAAAAAAAA_000010_000020": "abseiling",
+        "-BBBBBBBBBB_000001_000011": "massaging person's head",
+        "CCCCCCCCCCC_000005_000015": "passing American football (in game)",
+    }
+    for path in sorted(folder.glob("*.*")):
+        found = reading(folder / "v", str(path))
+        listed = dict(expected)
+        if path.suffix == ".txt":
+            listed["CCCCCCCCCCC_000005_000015"] = None
+        assert {name: label for name, (label, _) in rows(found).items()} == listed, path.name
+    assert len(list(folder.glob("*.*"))) == 6
+
+
+@pytest.mark.shared
+def test_films_with_other_endings_are_taken(shared_data):
+    found = look(str(shared_data / "odd/other_endings"))
+    assert [file.name for file in found.files] == ["a.mp4", "cam.MTS", "disc.m2ts", "disc.vob", "tgif.gif"]
+    assert found.not_taken == {}
 
 
 # -- ActivityNet ------------------------------------------------------------------------------------------------------
@@ -469,7 +671,8 @@ def test_a_kind_of_url_that_nobody_knows_is_refused():
 def test_a_folder_without_a_video_is_refused_with_what_was_looked_for(tmp_path):
     tree(tmp_path, "notes.txt", "poster.jpg")
     with pytest.raises(
-        LayoutError, match=r"No video below .*: 2 other files, none ends in .3gp .avi .* Give the folder that holds"
+        LayoutError,
+        match=r"No video below .*: 2 other files \(1 .jpg, 1 .txt\), none ends in .3g2 .* Give the folder that holds",
     ):
         reading(tmp_path)
 
@@ -530,7 +733,7 @@ paths = st.lists(st.sampled_from(["a", "b", "train", "v_X_g01_c01", "x#1", "é"]
 
 @given(
     st.lists(paths.map(lambda p: p + ".mp4"), unique=True, min_size=1),
-    st.sampled_from([n for n in LAYOUTS if n != "activitynet"]),
+    st.sampled_from([n for n in LAYOUTS if n not in ("activitynet", "list", "table")]),
 )
 def test_no_layout_loses_or_doubles_a_file(names, layout):
     files = Files(tuple(File("/base", name) for name in sorted(names)), ("/base/",), {}, ())

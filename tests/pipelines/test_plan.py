@@ -158,5 +158,5 @@ def test_items_of_other_kinds_are_not_the_extractors(root, videos):
 
 def test_a_manifest_knows_its_kinds(root, videos):
     table = Manifest(root).read("d")
-    with pytest.raises(StoreError, match="video, pose, text, caption_group; 'd' has .'hologram'."):
+    with pytest.raises(StoreError, match="video, pose, text, caption_group, feature; 'd' has .'hologram'."):
         Manifest(root).write("d", table.set_column(2, "kind", pa.array(["hologram"] * 6)))

@@ -171,6 +171,63 @@ def test_hdf5_and_npz_of_others_are_read_an_array_a_video(tmp_path):
         assert found.offsets.tolist() == [0, 3, 4]
 
 
+@pytest.mark.parametrize("names", [("ids", "features"), ("video_ids", "feats"), ("names", "vectors")])
+def test_ids_and_values_are_found_under_the_names_that_others_give_them(names, tmp_path):
+    ids, values = names
+    np.savez(tmp_path / "f.npz", **{ids: np.array(["a", "b"]), values: np.eye(2), "labels": np.ones(2)})
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file[values], file["labels"] = np.eye(2), np.ones(2)
+        file.create_dataset(ids, data=np.array([b"a", b"b"], "S1"))
+    pq.write_table(
+        pa.table({ids: ["a", "b"], values: [[1.0, 0.0], [0.0, 1.0]], "labels": [1, 1]}), tmp_path / "f.parquet"
+    )
+    for name in ("f.npz", "f.h5", "f.parquet"):
+        found = read_foreign(tmp_path / name)
+        assert (found.video_id, found.unread) == (["a", "b"], ("labels",))
+        assert np.array_equal(found.rows(1), [[0, 1]])
+
+
+def test_lists_of_one_length_are_rows_and_of_several_are_refused(tmp_path):
+    for name, lists in (("even", [[1.0, 2.0], [3.0, 4.0]]), ("odd", [[1.0, 2.0], [3.0, 4.0, 5.0, 6.0]])):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.create_dataset("ids", data=["a", "b"])
+            values = file.create_dataset("features", (2,), dtype=h5py.vlen_dtype(np.float32))
+            for k, own in enumerate(lists):
+                values[k] = own
+    assert read_foreign(tmp_path / "even.h5").values[:].tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(
+        BadFile, match=r"odd.h5: '/features' holds flat lists of 2, 4 numbers, and nothing says how many"
+    ):
+        read_foreign(tmp_path / "odd.h5")
+
+
+def test_rows_come_in_the_order_of_bytes_of_this_machine(tmp_path):
+    write_h5(tmp_path / "f.h5", values=np.arange(4.0).reshape(2, 2).astype(">f8"), video_id=["a", "b"])
+    rows = read_foreign(tmp_path / "f.h5").rows(1)
+    assert rows.tolist() == [[2, 3]]
+    assert rows.dtype.isnative
+
+
+def test_what_lies_beside_features_is_named_and_its_milliseconds_are_times(tmp_path):
+    for name, rows in (("v_a", 2), ("v_b", 3)):
+        np.save(tmp_path / f"{name}_clip.npy", np.ones((rows, 4), np.float32))
+        np.save(tmp_path / f"{name}_fps.npy", np.array(25.0))
+        np.save(tmp_path / f"{name}_timestamps_ms.npy", np.arange(rows) * 40.0)
+    (tmp_path / "._v_a_clip.npy").write_bytes(b"litter")
+    found = read_foreign(tmp_path)
+    assert found.video_id == ["v_a_clip", "v_b_clip"]
+    assert found.unread == ("v_a_fps", "v_a_timestamps_ms", "v_b_fps", "v_b_timestamps_ms")
+    assert np.allclose(found.times, [[0, 0], [0.04, 0.04], [0, 0], [0.04, 0.04], [0.08, 0.08]])
+    np.save(tmp_path / "v_b_timestamps_ms.npy", np.arange(4) * 40.0)
+    assert read_foreign(tmp_path).times is None
+
+
+def test_arrays_that_seem_to_be_turned_are_refused_with_that_hint(tmp_path):
+    np.savez(tmp_path / "f.npz", a=np.ones((16, 4)), b=np.ones((16, 5)))
+    with pytest.raises(BadFile, match=r"'b' are \(16, 5\) .* They seem to be \(D, rows\): turn each round with `.T`"):
+        read_foreign(tmp_path / "f.npz")
+
+
 def test_one_row_a_video_needs_no_offsets(tmp_path):
     np.savez(tmp_path / "f.npz", values=np.ones((2, 4)), video_id=np.array(["a", "b"]))
     with h5py.File(tmp_path / "f.h5", "w") as file:
