@@ -209,7 +209,7 @@ def _index_features(paths: _Paths, config: IndexConfig, root: Root) -> IndexRepo
     for path in paths.features:
         features = features_of(path)
         if alone:
-            refuse_streams(path, features)
+            refuse_streams(path, features.video_id)
             items.append(index_released(path, features, config, root))
         elif features.keys is None and not _has_items(root, config.dataset):
             raise UsageError(_nobodys(path, features.video_id, config.dataset))
