@@ -108,7 +108,7 @@ def features_of(path: str) -> Foreign:
                 "(rows, D, H, W), `x[0]` of (1, rows, D)."
             )
         # (rows, D, 1, 1), as pooling leaves it
-        features = dataclasses.replace(features, values=features.values[:].reshape(features.values.shape[0], -1))
+        features = dataclasses.replace(features, values=features.values[:].reshape(-1, max(shape)))
     if dtype.itemsize > 8:
         raise UsageError(f"{path} holds {dtype.name}, which no table holds. Save float32: `x.astype('float32')`.")
     return features
