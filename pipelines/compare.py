@@ -142,7 +142,7 @@ class _Side:
         """(r, D) float64 rows of one video."""
         span = slice(int(self.offsets[item]), int(self.offsets[item + 1]))
         rows = np.asarray(self.values[span], np.float64)
-        return rows.reshape(len(rows), -1)
+        return rows.reshape(len(rows), int(np.prod(rows.shape[1:])))  # -1 says nothing where there is no row
 
 
 def compare(config: CompareConfig, root: Root) -> CompareReport:

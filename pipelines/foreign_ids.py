@@ -6,6 +6,7 @@ Gives  the content key of each of its videos, by which rule of `spellings.py` ea
 `zsar index FILE` and `zsar compare A FILE` both ask here. A file with content keys speaks for itself.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,9 +64,8 @@ def whose(path: str, features: Foreign, dataset: str | None, root: Root) -> Know
         )
     pairs = _pairs(_items(root, dataset))
     names, keys = [name for name, _ in pairs], [key for _, key in pairs]
-    found = match(features.video_id, names, keys)
-    if -1 in found.at:
-        refuse_streams(path, features)
+    found, known = match(features.video_id, names, keys), set(names)
+    refuse_streams(path, [name for name in features.video_id if name not in known])
     met = {keys[j] for j in found.at if j >= 0}
     own = b"".join(keys[j] if j >= 0 else bytes(KEY_BYTES) for j in found.at)
     return Known(
@@ -77,15 +77,15 @@ def whose(path: str, features: Foreign, dataset: str | None, root: Root) -> Know
     )
 
 
-def refuse_streams(path: str, features: Foreign) -> None:
-    """Refuse a file that has several features of one video, such as `ID_rgb` and `ID_flow`.
+def refuse_streams(path: str, ids: Sequence[str]) -> None:
+    """Refuse a file that has several features of one video, or of some videos each another: `ID_rgb` and `ID_flow`.
 
     Raises
     ------
     UsageError
         The message names what the ids end in.
     """
-    if ends := streams(features.video_id):
+    if ends := streams(ids):
         told = ", ".join(f"{count} ids end in {end!r}" for end, count in ends.items())
         raise UsageError(
             f"{path} holds several features a video ({told}), and one set is one feature. Put those of one ending "

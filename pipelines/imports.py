@@ -98,11 +98,17 @@ def features_of(path: str) -> Foreign:
         )
     features = read_foreign(path)
     shape, dtype = features.values.shape[1:], features.values.dtype
+    if 0 in shape:
+        raise UsageError(f"The rows of {path} hold no number: they are {tuple(shape)}. Extract them again.")
     if len(shape) > 1 and features.recipe is None:
-        raise UsageError(
-            f"A row of features is D numbers, and those of {path} are {tuple(shape)}: several crops, or places of a "
-            "picture? Save their mean, or lay them out as rows: `x.mean(1)`, `x.reshape(-1, x.shape[-1])`."
-        )
+        if max(shape) < np.prod(shape):
+            raise UsageError(
+                f"A row of features is D numbers, and those of {path} are {tuple(shape)}: several crops, places of a "
+                "picture, or a batch? Save one vector a row: `x.mean(1)` of (rows, crops, D), `x.mean((2, 3))` of "
+                "(rows, D, H, W), `x[0]` of (1, rows, D)."
+            )
+        # (rows, D, 1, 1), as pooling leaves it
+        features = dataclasses.replace(features, values=features.values[:].reshape(-1, max(shape)))
     if dtype.itemsize > 8:
         raise UsageError(f"{path} holds {dtype.name}, which no table holds. Save float32: `x.astype('float32')`.")
     return features

@@ -123,6 +123,7 @@ class _Merged(NamedTuple):
     new: int
     gone: list[str]
     pruned: int
+    unlabelled: int
 
 
 def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> IndexReport:
@@ -171,7 +172,7 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
         contents=len({_key(found, contents) for found in rows}),
         missing=len({fault.uri for fault in reading.missing}.union(merged.gone)),
         failed=len(faults),
-        unlabelled=sum(found.label is None for found in rows),
+        unlabelled=merged.unlabelled,
         pruned=merged.pruned,
         layout=reading.layout,
         imports=tuple(import_features(path, features_of(path), config.dataset, root) for path in paths.features),
@@ -209,7 +210,7 @@ def _index_features(paths: _Paths, config: IndexConfig, root: Root) -> IndexRepo
     for path in paths.features:
         features = features_of(path)
         if alone:
-            refuse_streams(path, features)
+            refuse_streams(path, features.video_id)
             items.append(index_released(path, features, config, root))
         elif features.keys is None and not _has_items(root, config.dataset):
             raise UsageError(_nobodys(path, features.video_id, config.dataset))
@@ -373,7 +374,7 @@ def _merge(
         kept.append(row)
     table = _table(config.dataset, rows, ids, contents)
     merged = taken_over(pa.concat_tables([old.take(pa.array(kept, pa.int64())), table]))
-    return _Merged(merged, new, gone, pruned)
+    return _Merged(merged, new, gone, pruned, merged["label"].slice(len(kept)).null_count)
 
 
 def _identity(table: pa.Table) -> Iterator[tuple[str, str, str]]:

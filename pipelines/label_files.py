@@ -9,7 +9,6 @@ name, in any order and case. Other columns are not read.
 
 import csv
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -160,12 +159,17 @@ def _plain(name: str) -> str:
 
 
 def _expand(given: str) -> list[str]:
-    if not is_local(given):
-        return [given]
-    path = local_path(given)
-    if not os.path.isdir(path):
-        return [path]
-    found = [f"{path}/{n}" for n in sorted(os.listdir(path)) if n.lower().endswith(_SUFFIXES) and n[0] != "."]
+    path = local_path(given) if is_local(given) else given.rstrip("/")
+    try:
+        fs, below = fsspec.core.url_to_fs(path)
+        if (not is_local(given) and path.lower().endswith(_SUFFIXES)) or not fs.isdir(below):
+            return [path]
+        names = sorted(name.rstrip("/").rpartition("/")[2] for name in fs.ls(below, detail=False))
+    except (ImportError, ValueError, OSError) as error:
+        raise LayoutError(
+            f"The labels {given!r} cannot be read: {error}. Check their place and permissions."
+        ) from error
+    found = [f"{path}/{name}" for name in names if name.lower().endswith(_SUFFIXES) and name[0] != "."]
     if not found:
         raise LayoutError(
             f"The label folder {given!r} holds no .txt, .csv or .json file. Give the label files themselves."

@@ -56,6 +56,13 @@ def layout_of(label: LabelFile) -> str:
     return "table" if not timed and {"id", "label"} <= set(columns_of(label, _TABLE)) else "kinetics"
 
 
+def _filled(record: Record, column: str) -> str:
+    """What a record has in a column; LayoutError where that is nothing, as in a line that is cut short."""
+    if not (value := record.values.get(column)):
+        raise LayoutError(f"{record.where} has no {column}. Mend the line or take it out.")
+    return value
+
+
 # -- Kinetics ---------------------------------------------------------------------------------------------------------
 
 
@@ -108,7 +115,8 @@ def _kinetics_rows(label: LabelFile) -> Iterator[tuple[str, _Clip]]:
     needed = ["youtube_id", "time_start", "time_end"]
     needed = needed if "split" in there else ["label", *needed]
     for record in records(label, _KINETICS, needed, "Kinetics csv", ", or id and label where there are no times"):
-        yield record.values.get("youtube_id", ""), _clip(record, "label" in there)
+        clip = _clip(record, "label" in there)
+        yield _filled(record, "youtube_id"), clip
 
 
 def _clip(record: Record, labelled: bool) -> _Clip:
@@ -192,11 +200,11 @@ def _rows(labels: Sequence[LabelFile]) -> dict[str, _Row]:
     rows: dict[str, _Row] = {}
     for label in labels:
         for record in records(label, _TABLE, ("id", "label"), "table"):
-            values = record.values
+            values, name = record.values, _filled(record, "id")
             row = _Row(
                 record.where, sys.intern(values.get("label", "")) or None, split_of(values.get("split", ""))
             )  # fmt: skip
-            other = rows.setdefault(values["id"], row)
+            other = rows.setdefault(name, row)
             if other[1:] != row[1:]:
-                refuse(values["id"], *(f"{r.label!r}, split {r.split}, in {r.where}" for r in (other, row)))
+                refuse(name, *(f"{r.label!r}, split {r.split}, in {r.where}" for r in (other, row)))
     return rows

@@ -117,7 +117,7 @@ def pick(files: Sequence[File], labels: Sequence[LabelFile]) -> str:
         raise LayoutError(
             f"Cannot tell the layout from the label files {names}: "
             f"{'they are of ' + ' and '.join(sorted(kinds)) if kinds else 'none is of a published form'}. "
-            f"Name it with --layout ({', '.join(LAYOUTS)})."
+            f"Name it with --layout ({_LABELLED})."
         )
     sample = files[:: 1 + len(files) // _SAMPLE]
     for name, pattern in (("ucf101", UCF_NAME), ("hmdb51", _HMDB_NAME), ("kinetics", _KINETICS_STRICT)):
@@ -160,10 +160,9 @@ def _class_video(files: Sequence[File], labels: Sequence[LabelFile]) -> Reading:
 
 def _no_labels(layout: str, labels: Sequence[LabelFile]) -> None:
     if labels:
-        others = ", ".join(name for name, own in LAYOUTS.items() if own.names)
         raise LayoutError(
             f"The layout {layout} takes no label files, got {labels[0].path!r}. "
-            f"Leave --labels out, or name a layout that has them ({others})."
+            f"Leave --labels out, or name a layout that has them ({_LABELLED})."
         )
 
 
@@ -181,3 +180,4 @@ LAYOUTS: dict[str, Layout] = {
     "list": Layout(numbered, numbered_names),
     "table": Layout(table, table_names),
 }
+_LABELLED = ", ".join(name for name, own in LAYOUTS.items() if own.names)  # those that take label files

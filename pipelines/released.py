@@ -87,16 +87,22 @@ def index_released(path: str, features: Foreign, config: IndexConfig, root: Root
 
 
 def taken_over(table: pa.Table) -> pa.Table:
-    """A manifest in which features of what is now a video bear the id of the video."""
+    """A manifest in which features of what is now a video bear its id, and a video that has no label bears theirs."""
     kinds = table["kind"].to_pylist()
     if KIND not in kinds:
         return table
     names = table["video_id"].to_pylist()
-    alone = [i for i, kind in enumerate(kinds) if kind == KIND]
-    videos = [name for name, kind in zip(names, kinds, strict=True) if kind == "video"]
-    for i, j in zip(alone, match([names[i] for i in alone], videos).at, strict=True):
-        names[i] = videos[j] if j >= 0 else names[i]
-    return table.set_column(table.schema.get_field_index("video_id"), "video_id", pa.array(names, pa.string()))
+    labels, splits = table["label"].to_pylist(), table["split"].to_pylist()
+    alone, films = ([i for i, kind in enumerate(kinds) if kind == own] for own in (KIND, "video"))
+    for i, at in zip(alone, match([names[i] for i in alone], [names[j] for j in films]).at, strict=True):
+        if at < 0:
+            continue
+        names[i], j = names[films[at]], films[at]
+        if labels[j] is None:  # nobody said anything of the film: what was said of its features is not lost
+            labels[j], splits[j] = labels[i], splits[j] or splits[i]
+    for column, values in (("video_id", names), ("label", labels), ("split", splits)):
+        table = table.set_column(table.schema.get_field_index(column), column, pa.array(values, pa.string()))
+    return table
 
 
 def of_one_name(table: pa.Table, stored: np.ndarray) -> pa.Table:

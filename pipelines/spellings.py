@@ -122,19 +122,24 @@ def plain(names: Sequence[str]) -> list[str]:
 
 
 def streams(names: Sequence[str]) -> dict[str, int]:
-    """What stands behind names that are otherwise alike, and how often; empty where no name stands there twice.
+    """What stands behind names that are otherwise alike, or behind all names, and how often; empty where it is one.
 
     Examples
     --------
     >>> streams(["a_rgb", "a_flow", "b_rgb", "b_flow"])
     {'_rgb': 2, '_flow': 2}
+    >>> streams(["a_rgb", "b_flow"])
+    {'_rgb': 1, '_flow': 1}
     >>> streams(["a_rgb", "b_rgb"])
     {}
     """
     without = [_without_stream(name) for name in names]
     several = {name for name, count in Counter(without).items() if count > 1}
+    all_end_so = all(name != rest for name, rest in zip(names, without, strict=True))
     ends = Counter(
-        name[len(rest) :] for name, rest in zip(names, without, strict=True) if rest in several and rest != name
+        name[len(rest) :]
+        for name, rest in zip(names, without, strict=True)
+        if rest != name and (rest in several or all_end_so)
     )
     return dict(ends) if len(ends) > 1 else {}
 

@@ -132,7 +132,7 @@ def checked(foreign: Foreign, path: str | Path) -> Foreign:
 
 
 def stacked(path: str | Path, video_id: list[str], arrays: Sequence[np.ndarray], keys: np.ndarray | None) -> Foreign:
-    """One ragged array from an array a video; a plain vector is one row.
+    """One ragged array from an array a video; a plain vector is one row, an empty one no row.
 
     Raises
     ------
@@ -140,6 +140,8 @@ def stacked(path: str | Path, video_id: list[str], arrays: Sequence[np.ndarray],
         Arrays whose rows differ in shape; the message names the video.
     """
     parts = [a.reshape(1, -1) if a.ndim == 1 else a for a in arrays]
+    width = next((part.shape[1:] for part in parts if part.size), None)
+    parts = [part.reshape(0, *width) if part.shape == (1, 0) and width else part for part in parts]
     for name, part in zip(video_id, parts, strict=True):
         if part.ndim < 2 or part.dtype.kind not in "fiub" or part.shape[1:] != parts[0].shape[1:]:
             turned = (

@@ -281,3 +281,11 @@ def test_a_file_in_another_spelling_is_compared_and_the_rule_is_told(root, tmp_p
         compare(CompareConfig("a", file(tmp_path / "c.h5", both), dataset="d"), root)
     with pytest.raises(UsageError, match=r"no video in common \(A has 'v00', 'v01', ...; B has 'other'\)"):
         compare(CompareConfig("a", file(tmp_path / "d.h5", {"other": films()["v00"]}), dataset="d"), root)
+
+
+def test_a_video_without_a_row_in_the_file_is_told_and_the_others_are_compared(root, tmp_path):
+    manifest(root, {name: name for name in films()})
+    store(root, films(), "a@1")
+    other = films() | {"v00": np.zeros((0, films()["v00"].shape[1]), np.float32)}
+    report = compare(CompareConfig("a", file(tmp_path / "b.h5", other), dataset="d"), root)
+    assert (report.n, report.worst[0].video_id, report.worst[0].rows_b) == (N, "v00", 0)

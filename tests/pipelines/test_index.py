@@ -585,6 +585,25 @@ def test_numbers_beyond_float32_are_refused_by_name_and_never_become_infinity(ro
     assert len(FeatureStore(root).names()) == 1
 
 
+def test_rows_with_axes_of_length_one_are_vectors_and_rows_without_numbers_are_refused(root, tmp_path):
+    tree(tmp_path / "v", "a.mp4")
+    run(root, tmp_path / "v")
+    pooled = np.arange(12, dtype=np.float32).reshape(3, 4, 1, 1)
+    np.savez(tmp_path / "f.npz", a=pooled)
+    run(root, tmp_path / "f.npz")
+    assert np.array_equal(FeatureStore(root).find("imported").load().values, pooled[:, :, 0, 0])
+    np.savez(tmp_path / "none.npz", a=np.ones((3, 0)))
+    with pytest.raises(UsageError, match=r"The rows of .*none.npz hold no number: they are \(0,\)"):
+        run(root, tmp_path / "none.npz")
+
+
+def test_an_empty_vector_is_no_row_of_one_video_and_the_others_are_kept(root, tmp_path, twenty):
+    run(root, twenty)
+    np.savez(tmp_path / "f.npz", v00=np.ones(0), v01=np.ones((2, 4)))
+    (done,) = run(root, tmp_path / "f.npz").imports
+    assert (done.added, done.refused) == (1, ("v00",))
+
+
 def test_several_crops_are_refused_because_a_row_is_one_vector(root, tmp_path, twenty):
     run(root, twenty)
     np.savez(tmp_path / "f.npz", v00=np.ones((3, 10, 4)), v01=np.ones((2, 10, 4)))
@@ -603,6 +622,13 @@ def test_streams_in_one_folder_are_two_features_and_refused_until_each_has_its_o
     for one in ("rgb", "out"):
         assert run(root, tmp_path / one).imports[0].matched == {"stream": 2}
     assert len(FeatureStore(root).names()) == 2
+
+
+def test_two_features_are_never_one_set_even_where_each_video_has_only_one_of_them(root, tmp_path, twenty):
+    run(root, twenty)
+    with pytest.raises(UsageError, match=r"several features .*\(1 ids end in '_rgb', 1 ids end in '_flow'\)"):
+        run(root, one_each(tmp_path / "f.h5", v00_rgb=1, v01_flow=1))
+    assert run(root, one_each(tmp_path / "g.h5", v00_rgb=1, v01=1)).imports[0].added == 2
 
 
 def test_a_second_index_says_what_was_not_taken_here_and_on_object_stores(root, tmp_path):

@@ -463,6 +463,9 @@ def test_a_kinetics_csv_is_linked_however_it_is_separated_quoted_and_encoded(con
             "the columns class, action could each be label. Call the right one 'label'",
         ),
         (f"a,{ID_1},1,11,train\n", "it has: a, .* or id and label where there are no times."),
+        ("time_start,time_end,label,youtube_id\n1,11,bow\n", "k.csv:2 has no youtube_id. Mend the line or take it out"),
+        (f"label,id\nbow,{ID_1}\nsit\n", "k.csv:3 has no id. Mend the line or take it out"),
+        (f"id,label\n{ID_1},bow\n,sit\n", "k.csv:3 has no id. Mend the line or take it out"),
     ],
 )
 def test_a_csv_that_fits_in_part_is_refused_with_the_place(content, message, tmp_path):
@@ -492,6 +495,18 @@ def test_label_files_that_name_none_of_the_videos_are_refused_with_names_of_both
         rf"the files are '{ID_1}_000001_000011.mp4'\. Give the label files of this data set",
         str(refused.value),
     )
+
+
+def test_a_folder_of_label_files_on_an_object_store_stands_for_those_in_it(tmp_path):
+    tree(tmp_path / "v", "a.mp4", "b.mp4")
+    fs = fsspec.filesystem("memory")
+    for name, content in (("one.csv", b"id,label\na,Bow\n"), ("two.csv", b"id,label\nb,Sit\n"), ("notes.md", b"x")):
+        fs.pipe(f"/labels/{name}", content)
+    for paths in (("memory://labels",), ("memory://labels/one.csv", "memory://labels/two.csv")):
+        assert rows(reading(tmp_path / "v", *paths)) == {"a": ("Bow", None), "b": ("Sit", None)}
+    fs.pipe("/unlabelled/notes.md", b"x")
+    with pytest.raises(LayoutError, match="The label folder 'memory://unlabelled' holds no .txt"):
+        reading(tmp_path / "v", "memory://unlabelled")
 
 
 def test_label_files_without_an_entry_are_refused(tmp_path):

@@ -229,6 +229,23 @@ def test_videos_that_come_later_take_the_rows_over_and_no_video_counts_twice(roo
     assert np.array_equal(np.sort(both.segments, 0), np.sort(alone.segments, 0))
 
 
+def test_a_video_that_comes_without_a_label_bears_that_of_its_features(root, tmp_path, fake):
+    studies.classes(root, tmp_path)
+    file = archive(tmp_path / "f.npz", NAMES)
+    run(root, file, labels=lists(tmp_path))
+    tree(tmp_path / "films", *[f"{name}.avi" for name in NAMES], "strange.avi")
+    report = run(root, tmp_path / "films", layout="folder")
+    assert (report.videos, report.unlabelled) == (41, 1)
+    run(root, file)  # the features are the videos' own now
+    found = read("d", "imported", "d", root)
+    assert sorted(found.ids) == sorted(NAMES)
+    assert [row["split"] for row in rows(root).values() if row["kind"] == "video"].count("test") == 8
+    other = text(tmp_path / "l.csv", f"id,label\n{NAMES[0]},bowling\n")
+    run(root, tmp_path / "films", labels=(other,))
+    of_films = {r["video_id"]: r["label"] for r in Manifest(root).read("d").to_pylist() if r["kind"] == "video"}
+    assert (of_films[NAMES[0]], of_films[NAMES[1]]) == ("bowling", "archery")
+
+
 def test_features_of_films_that_are_there_are_theirs_and_their_labels_stay(root, tmp_path):
     tree(tmp_path / "films", "Bow/v_Bow_g01_c01.avi")
     run(root, tmp_path / "films", layout="ucf101")

@@ -79,8 +79,9 @@ def test_several_names_of_one_content_are_one_video():
 
 
 def test_streams_are_seen_where_a_name_bears_several():
-    assert streams(["a_rgb", "a_flow", "b_rgb"]) == {"_rgb": 1, "_flow": 1}
-    assert streams(["a_rgb", "b_rgb"]) == streams(["a_rgb", "b_flow"]) == streams(["a", "b"]) == {}
+    assert streams(["a_rgb", "a_flow", "b_rgb", "c"]) == {"_rgb": 1, "_flow": 1}
+    assert streams(["a_rgb", "b_flow"]) == {"_rgb": 1, "_flow": 1}
+    assert streams(["a_rgb", "b_rgb"]) == streams(["a_rgb", "b_flow", "c"]) == streams(["a", "b"]) == {}
     assert streams(["a/rgb", "a/flow"]) == {"/rgb": 1, "/flow": 1}
 
 
