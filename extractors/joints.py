@@ -111,6 +111,11 @@ def layout(name: str) -> Layout:
     return LAYOUTS[name]
 
 
+def declare(own: Layout) -> Layout:
+    """Make a layout that a user declares known by its name, to this process; the name stands for what it says."""
+    return LAYOUTS.setdefault(own.name, own)
+
+
 def mapping(source: Layout, target: Layout) -> JointMap:
     """The table that makes `target` of `source`; of a layout into itself, the joints as they are.
 
@@ -121,6 +126,8 @@ def mapping(source: Layout, target: Layout) -> JointMap:
     """
     if source == target:
         return JointMap(source, target, tuple((joint,) for joint in range(len(source.joints))))
+    if {source.name, target.name} - _OURS and set(target.joints) <= set(source.joints):
+        return JointMap(source, target, _rows(source, target, {}))  # declared ones: joints of one name are one joint
     if (source.name, target.name) not in _TABLES:
         known = ", ".join(to for start, to in _TABLES if start == source.name) or "none"
         raise ExtractorError(
@@ -249,6 +256,7 @@ MEDIAPIPE_33 = Layout(
 )
 
 LAYOUTS = {each.name: each for each in (NTU_25, KINECT_20, KINECT_20_UTD, OPENPOSE_18, COCO_17, MEDIAPIPE_33)}
+_OURS = frozenset(LAYOUTS)
 
 _SHOULDERS, _HIPS = "left shoulder + right shoulder", "left hip + right hip"
 _MEDIAPIPE_TO_KINECT = {

@@ -3,7 +3,8 @@
     .skeleton     NTU RGB+D: 25 joints in space of any number of bodies a frame, by their body numbers
     .json         Kinetics-skeleton: {"data": [{"frame_index", "skeleton": [{"pose": x y ..., "score"}]}]}; or a list of
                   OpenPose's own objects, one a frame: [{"people": [{"pose_keypoints_2d": x y score ...}]}]
-    .npy          one array (T, V, D) or (T, M, V, D); D is the layout's axes, or one more with the score behind them
+    .npy          one array (T, V, D) or (T, M, V, D); D is the layout's axes, or one more with the score behind them;
+                  in another order of axes where that is told (`pose_axes`)
     .npz .h5      the array `data`, and what is there of `confidence` (T, [M,] V), `layout`; with `length` (n,) the
     .hdf5         sequences lie one behind another in `data`, and `label`, `subject`, `view`, ... (n,) and `class_names`
                   are about them
@@ -26,7 +27,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extractors import joints
+from extractors import joints, pose_axes
 from extractors.errors import InputFault, Truncated
 from extractors.joints import COCO_17, NTU_25, OPENPOSE_18, Layout
 from extractors.poses import LayoutMismatch, NoBody, Poses, WrongJoints, checked
@@ -86,7 +87,7 @@ class Collection:
         return _of_array(self.array(item), self.layout)
 
 
-def read(content: bytes, name: str, layout: Layout | None = None) -> Poses:
+def read(content: bytes, name: str, layout: Layout | None = None, axes: str = "") -> Poses:
     """The one sequence in a file.
 
     Parameters
@@ -96,11 +97,15 @@ def read(content: bytes, name: str, layout: Layout | None = None) -> Poses:
         Of the file; its suffix says which kind it is, and messages carry it.
     layout : Layout or None
         Of the joints in arrays, where the file does not say it; other kinds have their own.
+    axes : str
+        The order of the axes of an array, see `pose_axes`; other kinds have their own.
 
     Raises
     ------
     NotPoses
         A suffix not known here, another kind of file inside, or a file of many sequences.
+    UnsureAxes
+        An array whose axes could be in another order, or not in the one told.
     Truncated
         The file ends early.
     LayoutMismatch
@@ -112,10 +117,10 @@ def read(content: bytes, name: str, layout: Layout | None = None) -> Poses:
     if suffix not in _READERS:
         raise NotPoses(f"{name} is no file of poses known here; known are {', '.join(_READERS)}.")
     with _of_file(name):
-        return _READERS[suffix](content, layout)
+        return _READERS[suffix](content, layout, axes)
 
 
-def read_many(content: bytes, name: str, layout: Layout | None = None) -> Collection:
+def read_many(content: bytes, name: str, layout: Layout | None = None, axes: str = "") -> Collection:
     """All sequences of an .npz or HDF5 file with `length`.
 
     Raises
@@ -127,7 +132,7 @@ def read_many(content: bytes, name: str, layout: Layout | None = None) -> Collec
     if suffix not in _ARRAYS:
         raise NotPoses(f"{name} holds no more than one sequence; many are read from {', '.join(_ARRAYS)}.")
     with _of_file(name):
-        return _collection(_ARRAYS[suffix](content), layout)
+        return _collection(_ARRAYS[suffix](content), layout, axes)
 
 
 def holds_many(content: bytes, name: str) -> bool:
@@ -187,7 +192,7 @@ class _Lines:
         return int(text)
 
 
-def _ntu(content: bytes, layout: Layout | None) -> Poses:
+def _ntu(content: bytes, layout: Layout | None, axes: str) -> Poses:
     if layout not in (None, NTU_25):
         raise LayoutMismatch(f"a .skeleton file is of {NTU_25.name}, not of {layout.name}. Name no layout.")
     lines = _Lines(content)
@@ -229,7 +234,7 @@ def _ntu_joints(lines: _Lines) -> np.ndarray:
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def _json(content: bytes, layout: Layout | None) -> Poses:
+def _json(content: bytes, layout: Layout | None, axes: str) -> Poses:
     layout = layout or OPENPOSE_18
     if layout not in (OPENPOSE_18, COCO_17):
         raise LayoutMismatch(f"JSON is of {OPENPOSE_18.name} or {COCO_17.name}, not of {layout.name}.")
@@ -335,7 +340,7 @@ def _hdf5(content: bytes) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _npy(content: bytes, layout: Layout | None) -> Poses:
+def _npy(content: bytes, layout: Layout | None, axes: str) -> Poses:
     try:
         found = np.load(io.BytesIO(content), allow_pickle=False)
     except _DAMAGE as error:
@@ -344,27 +349,31 @@ def _npy(content: bytes, layout: Layout | None) -> Poses:
         ) from error
     if not isinstance(found, np.ndarray):
         raise NotPoses("it is no .npy file but an archive. Call it .npz.")
-    return _of_array(found, _layout_of({}, layout))
+    own = _layout_of({}, layout)
+    return _of_array(_ordered(found, own, axes), own)
 
 
-def _one_npz(content: bytes, layout: Layout | None) -> Poses:
-    return _one(_npz(content), layout)
+def _one_npz(content: bytes, layout: Layout | None, axes: str) -> Poses:
+    return _one(_npz(content), layout, axes)
 
 
-def _one_hdf5(content: bytes, layout: Layout | None) -> Poses:
-    return _one(_hdf5(content), layout)
+def _one_hdf5(content: bytes, layout: Layout | None, axes: str) -> Poses:
+    return _one(_hdf5(content), layout, axes)
 
 
-def _one(arrays: dict[str, np.ndarray], layout: Layout | None) -> Poses:
+def _one(arrays: dict[str, np.ndarray], layout: Layout | None, axes: str) -> Poses:
     if "length" in arrays:
         raise NotPoses(f"it holds {arrays['length'].size} sequences, and one was asked for. Read it as a file of many.")
-    data, confidence = _data(arrays), _confidence(arrays)
+    own = _layout_of(arrays, layout)
+    data = arrays["data"] = _ordered(_data(arrays), own, axes)
+    confidence = _confidence(arrays)
     scored = data if confidence is None else np.concatenate([data, confidence[..., None]], -1)
-    return _of_array(scored, _layout_of(arrays, layout))
+    return _of_array(scored, own)
 
 
-def _collection(arrays: dict[str, np.ndarray], layout: Layout | None) -> Collection:
-    data, length = _data(arrays), arrays.get("length")
+def _collection(arrays: dict[str, np.ndarray], layout: Layout | None, axes: str) -> Collection:
+    own, length = _layout_of(arrays, layout), arrays.get("length")
+    data = arrays["data"] = _ordered(_data(arrays), own, axes)
     if length is None or length.ndim != 1 or length.dtype.kind not in "iu" or (length < 0).any():
         raise NotPoses("a file of many sequences needs their lengths: `length`, one whole number each.")
     if int(length.sum()) != len(data) or (length > len(data)).any():
@@ -378,7 +387,11 @@ def _collection(arrays: dict[str, np.ndarray], layout: Layout | None) -> Collect
     if "label" in columns and "class_names" in arrays:
         columns["label"] = _named(columns["label"], arrays["class_names"])
     offsets = np.concatenate([[0], np.cumsum(length, dtype=np.int64)])
-    return Collection(_layout_of(arrays, layout), data, confidence, offsets, columns)
+    return Collection(own, data, confidence, offsets, columns)
+
+
+def _ordered(data: np.ndarray, layout: Layout, axes: str) -> np.ndarray:
+    return pose_axes.ordered(data, layout, axes) if data.dtype.kind in "fiu" else data
 
 
 def _named(label: np.ndarray, names: np.ndarray) -> np.ndarray:
@@ -454,7 +467,7 @@ def _shown(text: bytes) -> str:
 
 
 _ARRAYS: dict[str, Callable[[bytes], dict[str, np.ndarray]]] = {".npz": _npz, ".h5": _hdf5, ".hdf5": _hdf5}
-_READERS: dict[str, Callable[[bytes, Layout | None], Poses]] = {
+_READERS: dict[str, Callable[[bytes, Layout | None, str], Poses]] = {
     ".skeleton": _ntu,
     ".json": _json,
     ".npy": _npy,

@@ -147,6 +147,8 @@ def index_command(
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget videos whose files are gone.")] = False,
     kind: Annotated[str, typer.Option(help="videos, captions that stand for them (JSON lines), or poses.")] = "videos",
+    axes: Annotated[str, typer.Option(help="Of arrays of poses, the order of their axes, such as ctvm.")] = "",
+    declare: Annotated[str, typer.Option(help="Of poses, a TOML file of a layout of joints of your own.")] = "",
     root: RootOption = ROOT,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -162,8 +164,9 @@ def index_command(
     set's videos is indexed by its name, mediapipe@KEY.
 
     JSON: videos, new, unchanged, contents (distinct contents); when not 0 missing, failed, unlabelled, pruned,
-    not_taken (files passed over, by extension), of_videos, and imports, a list with path, feature, items, rows, added,
-    unknown, refused, matched (how many by which rules of spelling), ambiguous, lacking, unread.
+    not_taken (files passed over, by extension), doubts (why the order of joints is doubted), of_videos, and imports, a
+    list with path, feature, items, rows, added, unknown, refused, matched (how many by which rules of spelling),
+    ambiguous, lacking, unread.
     """
     from pipelines.captions import index_captions
     from pipelines.config import IndexConfig
@@ -178,7 +181,7 @@ def index_command(
             report = index_poses(settings, _open_root(root), advance)
         else:
             report = index(settings, _open_root(root), advance)
-    zeros = ("missing", "failed", "unlabelled", "pruned", "imports", "of_videos", "not_taken")
+    zeros = ("missing", "failed", "unlabelled", "pruned", "imports", "of_videos", "not_taken", "doubts")
     fields = _without_zeros(dataclasses.asdict(report), *zeros)
     layout_found = fields.pop("layout")
     if report.unlabelled == report.videos and layout_found in ("folder", ""):  # nobody said that there are labels
@@ -187,7 +190,7 @@ def index_command(
         print(json.dumps(fields))
         return
     if report.layout:
-        shown = ("imports", "not_taken", "of_videos")
+        shown = ("imports", "not_taken", "of_videos", "doubts")
         print_counts(f"{dataset} ({layout_found})", {n: v for n, v in fields.items() if n not in shown})
     if report.imports:
         counted = ("path", "feature", "items", "rows", "added")

@@ -25,6 +25,8 @@ class IndexConfig:
     labels : a label file of the data set's published form, where the layout has one; of NTU's poses, its class names
     prune : forget rows of files that are gone
     kind : what is indexed: `videos`, `captions` that stand for them, or `poses`
+    axes : of arrays of poses, the order of their axes where it is not certain, a letter each: `ctvm`
+    declare : of poses, a TOML file of a layout of your own, which their joints are in
     """
 
     paths: tuple[str, ...]
@@ -33,8 +35,15 @@ class IndexConfig:
     labels: tuple[str, ...] = ()
     prune: bool = False
     kind: str = "videos"
+    axes: str = ""
+    declare: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("axes", "declare"):
+            if getattr(self, name) and self.kind != "poses":
+                raise UsageError(f"{name} is about poses: give --kind poses with it.")
+        if self.declare and self.layout != "auto":
+            raise UsageError(f"The joints are in one layout: {self.layout}, or the one that {self.declare} declares.")
         if self.kind not in INDEXED:
             raise UsageError(f"What is indexed is {' or '.join(INDEXED)}, got {self.kind!r}.")
 

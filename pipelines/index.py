@@ -72,6 +72,7 @@ class IndexReport:
     layout : the layout used, or picked; empty where only features were imported
     imports : features made elsewhere that were among the paths
     of_videos : of features that were indexed with labels those that are of videos, which keep their own labels
+    doubts : why the order of the joints of poses is doubted
     not_taken : files below the paths that are neither videos nor features, by extension, the most first
     """
 
@@ -87,10 +88,11 @@ class IndexReport:
     imports: tuple[ImportReport, ...] = ()
     of_videos: int = 0
     not_taken: dict[str, int] = dataclasses.field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def told(self) -> list[str]:
         """What must be said in words, a line each: what was not taken, and names of what did not meet."""
-        lines = []
+        lines = [*self.doubts]
         if self.not_taken:
             lines.append(f"Not taken, for they do not end like a video: {counted(self.not_taken)}.")
         if self.of_videos:

@@ -18,17 +18,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extractors import options
+from extractors import joints, options
 from extractors.base import Extractor, Tracker
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, Unreachable, WeightsMissing
 from extractors.recipe import Recipe
+from pipelines import joint_layouts
 from pipelines.config import ExtractConfig
 from pipelines.items import SOURCES, source_of
+from pipelines.pose_places import Place
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.keys import KEY_BYTES, key_array, key_words, stream_key
+from stores.manifest import Manifest
 from stores.root import Root
 from stores.stat_cache import StatCache
 
@@ -95,6 +98,8 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
         )
     kind = source_of(kinds.pop(), config, root)
     rows = SOURCES[kind].rows(config, root)
+    if kind == "pose":
+        _refuse_layouts([extractor for extractor, _ in asked], config, root)
     store = FeatureStore(root)
     features, lacking = [], {}
     with duckdb.connect() as connection:
@@ -118,8 +123,30 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
     return Plan(kind, tuple(features), missing, contents)
 
 
+def _refuse_layouts(asked: list[Extractor], config: ExtractConfig, root: Root) -> None:
+    """Refuse an extractor into whose layout no sequence of the data set can be put; what some cannot, fails by item."""
+    uris = Manifest(root).read(config.dataset, ["uri", "kind"])
+    there = {Place.of(uri).name for uri in uris.filter(pc.equal(uris["kind"], "pose"))["uri"].to_pylist()}
+    for extractor in asked:
+        target = getattr(extractor, "layout", None)
+        if target is None or not there:
+            continue
+        faults = [fault for name in sorted(there) if (fault := _cannot_become(name, target))]
+        if len(faults) == len(there):
+            raise ExtractorError(f"No sequence of {config.dataset!r} can be put into {extractor.name}: {faults[0]}")
+
+
+def _cannot_become(name: str, target: joints.Layout) -> str | None:
+    try:
+        joints.mapping(joints.layout(name), target)
+    except ExtractorError as error:
+        return str(error)
+    return None
+
+
 def recipes(config: ExtractConfig, root: Root) -> list[tuple[Extractor, Recipe]]:
     """The extractors of a configuration with their recipes; a weights file is read once, its digest remembered."""
+    joint_layouts.load(root)
     cache = StatCache(root, "weights")
     found: dict[str, tuple[Extractor, Recipe]] = {}
     by_name = dict(options.pair(w) for w in config.weights)

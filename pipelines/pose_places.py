@@ -2,6 +2,7 @@
 
     /data/S001C001P001R001A001.skeleton#ntu-25      the one sequence of a file, and the layout of its joints
     /data/utd_mhad.npz#17,kinect-20-utd             the sequence of this number in a file of many
+    /data/one.npy#ntu-25:ctvm                       of an array whose axes were told
     /root/features/mediapipe@8e98...#17,mediapipe-33    the item of this number in a feature set of poses
 
 Such a place is the `uri` of a row of the manifest. A file of many is read once and kept while sequences of it are asked
@@ -25,7 +26,10 @@ _FEATURE_SET = re.compile(r"(.*)/features/([^/]+@[0-9a-f]+)")
 
 
 class Place(NamedTuple):
-    """One sequence in a file or a feature set; `number` is None where the file has but one."""
+    """One sequence in a file or a feature set; `number` is None where the file has but one.
+
+    `layout` is the name of the joints' layout, with the order of an array's axes behind a colon where it was told.
+    """
 
     path: str
     layout: str
@@ -37,6 +41,16 @@ class Place(NamedTuple):
         path, _, fragment = uri.rpartition("#")
         number, comma, layout = fragment.rpartition(",")
         return cls(path, layout, int(number) if comma else None)
+
+    @property
+    def name(self) -> str:
+        """Of the layout."""
+        return self.layout.partition(":")[0]
+
+    @property
+    def axes(self) -> str:
+        """The order of an array's axes, where it was told."""
+        return self.layout.partition(":")[2]
 
     @property
     def feature_set(self) -> tuple[str, str] | None:
@@ -70,12 +84,12 @@ class PoseReader:
         if place.number is None:
             content = content_of(place.path)
             _refuse_changed(pose_key(place.layout, content), key)
-            return pose_files.read(content, Path(place.path).name, _layout(place.layout))
+            return pose_files.read(content, Path(place.path).name, _layout(place.name), place.axes)
         collection = self._collection(place)
         if place.number >= len(collection):
             what = "feature set" if place.feature_set else "file"
             raise Unreachable(f"the {what} has {len(collection)} sequences now; index the data set again")
-        _refuse_changed(array_key(place.layout, collection.array(place.number)), key)
+        _refuse_changed(array_key(place.name, collection.array(place.number)), key)
         return collection.poses(place.number)
 
     def _collection(self, place: Place) -> Collection | StoredPoses:
@@ -89,7 +103,8 @@ class PoseReader:
 def _many_of(place: Place) -> Collection | StoredPoses:
     if place.feature_set:
         return StoredPoses.at(*place.feature_set)
-    return pose_files.read_many(content_of(place.path), Path(place.path).name, _layout(place.layout))
+    content, name = content_of(place.path), Path(place.path).name
+    return pose_files.read_many(content, name, _layout(place.name), place.axes)
 
 
 def content_of(path: str) -> bytes:

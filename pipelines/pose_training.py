@@ -24,6 +24,7 @@ from extractors.errors import InputFault
 from extractors.joints import KINECT_20, Layout
 from extractors.poses import Form, prepared
 from extractors.stgcn_network import Architecture, SpatialTemporalGraphNetwork
+from pipelines import joint_layouts
 from pipelines.errors import UsageError
 from pipelines.pose_places import Place, PoseReader
 from pipelines.poses import KIND, values_of
@@ -120,6 +121,7 @@ def read(dataset: str, root: Root, layout: str, form: Form) -> PoseSet:
     UsageError
         No labelled sequence that can be used; joints of several layouts, and none is named.
     """
+    joint_layouts.load(root)
     table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split"])
     rows = table.filter(pc.equal(table["kind"], KIND)).to_pylist()
     if not rows:
@@ -269,7 +271,7 @@ def _turns(batch: int, axes: int) -> Tensor:
 
 
 def _target(rows: Sequence[Mapping[str, Any]], layout: str) -> Layout:
-    there = sorted({Place.of(row["uri"]).layout for row in rows})
+    there = sorted({Place.of(row["uri"]).name for row in rows})
     one = sorted({_SAME.get(name, name) for name in there})
     if not layout and len(one) > 1:
         raise UsageError(f"These sequences are of several layouts ({', '.join(there)}). Name the network's: --layout.")

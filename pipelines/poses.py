@@ -21,6 +21,7 @@ Names. A sequence is called by its file, in a file of many with `#` and its numb
 first keeps it, and the next is called by its path below the path given, or by its whole path.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -32,10 +33,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extractors import EXTRACTORS, joints, pose_files
+from extractors import EXTRACTORS, joint_order, joints, pose_files
 from extractors.errors import InputFault
 from extractors.joints import Layout
-from pipelines import feature_sets
+from extractors.pose_axes import checked_axes
+from extractors.poses import Poses
+from pipelines import feature_sets, joint_layouts
 from pipelines.config import IndexConfig
 from pipelines.errors import UsageError
 from pipelines.files import exists, is_local, local_path
@@ -54,7 +57,9 @@ SUFFIXES = (".skeleton", ".json", ".npy", ".npz", ".h5", ".hdf5")
 _MANY = (".npz", ".h5", ".hdf5")
 _NTU = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 _NTU_PARTS = ("setup", "view", "subject", "repetition")
+_ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
 _SAVE_EVERY_S = 30.0
+_LOOKED_AT = 64  # sequences a layout that the order of the joints is looked at in
 
 Progress = Callable[[int, int], None]
 _Row = Mapping[str, Any]  # of the manifest
@@ -94,12 +99,16 @@ def index_poses(config: IndexConfig, root: Root, progress: Progress | None = Non
         No layout of joints has this name.
     """
     checked_name(config.dataset)
-    layout = None if config.layout == "auto" else joints.layout(config.layout)
+    joint_layouts.load(root)
+    if config.declare:
+        layout: Layout | None = joint_layouts.declare(config.declare, root)
+    else:
+        layout = None if config.layout == "auto" else joints.layout(_whole_name(config.layout))
     sets = [StoredPoses(feature_sets.find(root, path)) for path in config.paths if _is_feature(path)]
     paths = [path for path in config.paths if not _is_feature(path)]
     files = [file for path in paths for file in _files(path)]
     names = _class_names(config.labels)
-    reading = _Reading(config.dataset, layout, names, StatCache(root, "poses"))
+    reading = _Reading(config.dataset, layout, checked_axes(config.axes), names, StatCache(root, "poses"))
     for stored in sets:
         reading.read_set(stored, root)
     try:
@@ -111,12 +120,20 @@ def index_poses(config: IndexConfig, root: Root, progress: Progress | None = Non
         reading.cache.save()
     if not reading.found:
         reason = f": {reading.failures[0].message}" if reading.failures else ""
+        if not (reason or files):
+            reason = f": poses are read from files that end in {' '.join(SUFFIXES)}."
         raise UsageError(f"{', '.join(config.paths)} holds no sequence of poses that can be used{reason or '.'}")
     scopes = tuple(local_path(path) for path in paths)
     with root.lock("manifest"):
         report = _merge(config, root, reading, scopes)
     Failures(root).append(reading.failures)
-    return report
+    return dataclasses.replace(report, doubts=reading.doubts())
+
+
+def _whole_name(name: str) -> str:
+    """A declared layout may be named without its digest, where there is but one of the name."""
+    found = [known for known in joints.LAYOUTS if known.rpartition("-")[0] == name and name not in joints.LAYOUTS]
+    return found[0] if len(found) == 1 else name
 
 
 def values_of(split: str | None) -> dict[str, str]:
@@ -137,13 +154,14 @@ def values_of(split: str | None) -> dict[str, str]:
 class _Reading:
     """What was read so far."""
 
-    def __init__(self, dataset: str, layout: Layout | None, names: Sequence[str], cache: StatCache) -> None:
+    def __init__(self, dataset: str, layout: Layout | None, axes: str, names: Sequence[str], cache: StatCache) -> None:
         self.cache = cache
         self.found: list[_Sequence] = []
         self.failures: list[Failure] = []
         self.paths: set[str] = set()
         self.without = 0  #: videos of which a feature set has no poses
-        self._dataset, self._layout, self._names = dataset, layout, names
+        self._dataset, self._layout, self._axes, self._names = dataset, layout, axes, names
+        self._sampled: dict[str, _Sample] = {}  # by layout, to look at the order of the joints
         self._saved = time.monotonic()
 
     def read(self, file: _File) -> None:
@@ -192,30 +210,32 @@ class _Reading:
 
     def _read(self, file: _File, size_bytes: int, mtime_ns: int) -> None:
         asked = self._layout.name if self._layout else "auto"  # what a file was said to be is no news of itself
+        axes = f":{self._axes}" if self._axes and file.path.lower().endswith(_ARRAYS) else ""
         for known in () if _is_json(file.path) else joints.LAYOUTS:
-            place = Place(file.path, known)
+            place = Place(file.path, f"{known}{axes}")
             if key := self.cache.get((f"{place.uri}:{asked}", size_bytes, mtime_ns)):
                 self._add(file, place, key, None, None, size_bytes, mtime_ns)
                 return
         content = content_of(file.path)
         name = Path(file.path).name
         if name.lower().endswith(_MANY) and pose_files.holds_many(content, name):
-            self._read_many(file, content, size_bytes, mtime_ns)
+            self._read_many(file, content, axes, size_bytes, mtime_ns)
             return
-        poses = pose_files.read(content, name, self._layout)
-        place = Place(file.path, poses.layout.name)
+        poses = pose_files.read(content, name, self._layout, axes[1:])
+        self._look(poses)
+        place = Place(file.path, f"{poses.layout.name}{axes}")
         key = pose_key(place.layout, content)
         self.cache.put((f"{place.uri}:{asked}", size_bytes, mtime_ns), key)
         self._add(file, place, key, _json_label(content) if _is_json(file.path) else None, None, size_bytes, mtime_ns)
 
-    def _read_many(self, file: _File, content: bytes, size_bytes: int, mtime_ns: int) -> None:
-        many = pose_files.read_many(content, Path(file.path).name, self._layout)
+    def _read_many(self, file: _File, content: bytes, axes: str, size_bytes: int, mtime_ns: int) -> None:
+        many = pose_files.read_many(content, Path(file.path).name, self._layout, axes[1:])
         labels = many.columns.get("label")
         others = {name: column for name, column in many.columns.items() if name != "label"}
         for number in range(len(many)):
-            place = Place(file.path, many.layout.name, number)
+            place = Place(file.path, f"{many.layout.name}{axes}", number)
             try:
-                many.poses(number)
+                self._look(many.poses(number))
             except InputFault as fault:
                 self._failed(place.uri, type(fault).__name__, str(fault))
                 continue
@@ -243,8 +263,31 @@ class _Reading:
             label = file.below.split("/")[-2] if "/" in file.below else None
         self.found.append(_Sequence(place, file.below, key, label, split, size_bytes, mtime_ns))
 
+    def doubts(self) -> tuple[str, ...]:
+        """Why the order of the joints is doubted, a line a layout of which sequences were read."""
+        found = (joint_order.doubt(sample.kept) for sample in self._sampled.values())
+        return tuple(line for line in found if line)
+
+    def _look(self, poses: Poses) -> None:
+        self._sampled.setdefault(poses.layout.name, _Sample()).add(poses)
+
     def _failed(self, uri: str, error: str, message: str) -> None:
         self.failures.append(Failure(None, uri, self._dataset, "", "", "index", error, message.replace("\n", " ")))
+
+
+class _Sample:
+    """Some sequences of many, evenly: when there are too many, every other one is left out from there on."""
+
+    def __init__(self) -> None:
+        self.kept: list[Poses] = []
+        self._seen, self._every = 0, 1
+
+    def add(self, poses: Poses) -> None:
+        if self._seen % self._every == 0:
+            self.kept.append(poses)
+        self._seen += 1
+        if len(self.kept) > _LOOKED_AT:
+            self.kept, self._every = self.kept[::2], 2 * self._every
 
 
 def _files(path: str) -> Iterator[_File]:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from extractors import joints, stgcn_network
 from extractors.errors import InputFault, Unreachable
 from extractors.poses import Form, Poses, prepared
-from pipelines import run_inside, stick_figures
+from pipelines import joint_layouts, run_inside, stick_figures
 from pipelines.pose_places import PoseReader
 from pipelines.poses import KIND
 from pipelines.run_inside import Trained
@@ -113,6 +113,7 @@ def gallery(of: Trained, judged: list[dict[str, Any]], root: Root) -> Gallery | 
     shown = run_inside.examples(judged)
     row_of = {video_id: row for row, video_id in enumerate(of.study.videos.ids)}
     rows = [row_of[row["video_id"]] for row in shown]
+    joint_layouts.load(root)
     places = _places(of, rows, root)
     if not any(places.values()):
         return None

@@ -19,6 +19,7 @@ from extractors.base import Extractor
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, InputFault
 from extractors.recipe import is_outdated
+from pipelines import joint_layouts
 from pipelines.compute import device_of, runner_of
 from pipelines.config import VerifyConfig
 from pipelines.errors import UsageError
@@ -184,6 +185,7 @@ def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> 
             f"{feature_set.name} is of an earlier decoder: its rows can be read and checked, not computed again. "
             f"Extract anew (`zsar extract {recipe['extractor']} --dataset NAME`), then `zsar drop {feature_set.name}`."
         )
+    joint_layouts.load(root)
     given = dict(options.pair(weights) for weights in config.weights).get(recipe["extractor"])
     extractor = options.of_recipe(recipe, given)
     here = extractor.recipe(weights_digest(extractor, StatCache(root, "weights")), probe_digest()).to_dict()

@@ -94,6 +94,11 @@ class Root:
         with self.fs.open(path, "rb") as stream:
             return pq.read_table(stream, columns=columns)
 
+    def read_text(self, *parts: str) -> str:
+        """Read one text file."""
+        with self.fs.open(self.path(*parts), "rb") as stream:
+            return bytes(stream.read()).decode()
+
     def write_table(self, table: pa.Table, *parts: str) -> None:
         """Write one Parquet file so that a reader sees the old one or the new one, never half of it.
 
