@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from pipelines.config import IndexConfig
 from pipelines.errors import UsageError
 from pipelines.index import IndexReport
-from pipelines.text_files import Problem, json_lines, lines
+from pipelines.lines import Problem, json_lines, lines, opened
 from stores.captions import SCHEMA as CAPTIONS
 from stores.captions import Captions, group_key
 from stores.failures import Failure, Failures
@@ -144,8 +144,8 @@ def _groups(path: str) -> Iterator[_Group | Problem]:
     """The records of a file of JSON lines."""
     if not os.path.isfile(path):
         raise UsageError(f"There is no file {path}. Captions are read from a local file of JSON lines.")
-    with open(path, "rb") as file, gzip.open(file) if path.endswith(".gz") else file as stream:
-        for entry in json_lines(lines(stream)):  # type: ignore[arg-type]
+    with opened(path) as stream:
+        for entry in json_lines(lines(stream)):
             yield entry if isinstance(entry, Problem) else _group(entry[1], entry[0])
 
 

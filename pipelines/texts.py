@@ -18,7 +18,8 @@ from extractors.names import canonical, readable, unspaced
 from pipelines import text_files
 from pipelines.config import TextsConfig
 from pipelines.errors import UsageError
-from pipelines.text_files import Problem, Record
+from pipelines.lines import Problem
+from pipelines.text_files import Record
 from stores import classes as class_tables
 from stores.classes import Classes
 from stores.keys import text_key

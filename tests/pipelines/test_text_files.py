@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.text_files import Problem, Record, files_of, read
+from pipelines.lines import Problem
+from pipelines.text_files import Record, files_of, read
 
 
 def records(path: Path, content: str | bytes) -> list[Record | Problem]:

@@ -1,0 +1,321 @@
+"""Lines and JSON of text files, plain or gzip, with what is wrong with each.
+
+    opened         a file's bytes, unpacked
+    lines          numbered lines as text: (line, text), or a `Problem`
+    json_lines     documents, one a line or several: (line, value), or a `Problem`
+    json_document  a whole document's entries: (line, value) of a list, `Members` of an object, or a `Problem`
+
+Lines and JSON lines hold one line in memory, a whole document all of it. A line ends with a line feed, a carriage
+return or both; a byte order mark may stand before any line, as it does where files were joined. What is wrong with a
+line is told with its number and costs that line alone; within a document it costs what follows it, and says so.
+"""
+
+import codecs
+import contextlib
+import gzip
+import io
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipelines.errors import UsageError
+
+LONGEST_LINE = 1 << 24
+_SAMPLE_LINES = 20
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as UTF-16's does
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_NO_TEXT = (
+    (b"PK\x03\x04", "a zip archive or an Excel file; save its table as CSV (UTF-8)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file; save its table as CSV (UTF-8)"),
+    (b"BZh", "packed with bzip2; unpack it"),
+    (b"\xfd7zXZ", "packed with xz; unpack it"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd; unpack it"),
+    (b"PAR1", "a Parquet file; write it as JSON lines"),
+    (b"%PDF", "a PDF; copy its text into a file"),
+)
+_BLANK = re.compile(r"\s*")
+_COMMENT = re.compile(r"//|/\*|#")
+_DECODER = json.JSONDecoder()
+
+
+class Problem(NamedTuple):
+    """What is wrong with a record, and where."""
+
+    line: int
+    reason: str
+
+
+Line = tuple[int, str]
+Value = tuple[int, Any]
+
+
+class Members(NamedTuple):
+    """An object at the top of a document: its members in their order, each with its line; a name may come twice."""
+
+    line: int
+    items: list[tuple[int, str, Any]]
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[io.BufferedReader]:
+    """A file's bytes, unpacked where they are gzip, whatever its name.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, it cannot be opened, or it is of a kind that is no text.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(path).open("rb"))
+            start = file.peek(8)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}. Check the spelling.") from error
+        if kind := next((kind for begins, kind in _NO_TEXT if start.startswith(begins)), None):
+            raise UsageError(f"{path} is {kind}.")
+        if start[:2] == b"\x1f\x8b":
+            file = stack.enter_context(io.BufferedReader(gzip.GzipFile(fileobj=file)))  # type: ignore[type-var, arg-type, assignment]
+        yield file
+
+
+def lines(stream: io.BufferedReader, encoding: str = "", mend: str = "save it as UTF-8") -> Iterator[Line | Problem]:
+    """Numbered lines as text; what cannot be one is a problem, and a file that ends in the middle is the last.
+
+    Parameters
+    ----------
+    stream : as `opened` gives it
+    encoding : of lines that are not UTF-8; nothing: these are problems
+    mend : what to do about them
+    """
+    number = 0
+    try:
+        start = stream.peek(4)
+        wide = next((name for mark, name in _MARKS if start.startswith(mark)), "")
+        if not wide and encoding and "\n".encode(encoding) != b"\n":
+            wide = encoding
+        for part in _wide(stream, wide) if wide else _narrow(stream, encoding, mend):
+            number += 1
+            yield (number, part) if isinstance(part, str) else Problem(number, part.reason)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Problem(number + 1, f"the file is damaged or ends in the middle of its gzip data ({error})")
+    except OSError as error:
+        yield Problem(number + 1, f"the file cannot be read further ({error.strerror or error})")
+
+
+def _narrow(stream: io.BufferedReader, encoding: str, mend: str) -> Iterator[str | Problem]:
+    """Lines of UTF-8, each that is not of the other encoding."""
+    while raw := stream.readline(LONGEST_LINE):
+        if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+            while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+                pass
+            yield Problem(0, f"is longer than {LONGEST_LINE:,} bytes")
+            continue
+        raw = raw.rstrip(b"\r\n")
+        for part in raw.split(b"\r") if b"\r" in raw else (raw,):
+            yield _decoded(part, encoding, mend)
+
+
+def _decoded(raw: bytes, encoding: str, mend: str) -> str | Problem:
+    if b"\0" in raw:
+        return Problem(0, f"holds NUL bytes: it is damaged, or UTF-16 without its mark; {mend}")
+    try:
+        return raw.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        told, wrong = "is not UTF-8", error
+    if encoding:
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            told, wrong = f"is neither UTF-8 nor {encoding}", error
+    return Problem(0, f"{told} (byte 0x{raw[wrong.start]:02x} at {wrong.start + 1}); {mend}")
+
+
+def _wide(stream: io.BufferedReader, encoding: str) -> Iterator[str | Problem]:
+    """Lines of an encoding whose line feed is more than a byte."""
+    reader = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
+    while line := reader.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE and not line.endswith(("\r", "\n")):
+            while (more := reader.readline(LONGEST_LINE)) and not more.endswith(("\r", "\n")):
+                pass
+            yield Problem(0, f"is longer than {LONGEST_LINE:,} characters")
+        elif "\ufffd" in line:
+            yield Problem(0, f"is not {encoding.upper()} throughout")
+        else:
+            yield line.rstrip("\r\n").removeprefix("\ufeff")
+    reader.detach()
+
+
+def sampled(numbered: Iterator[Line | Problem]) -> tuple[list[str], Iterator[Line | Problem]]:
+    """The first lines that hold something, to tell a file's form by, and all lines."""
+    first: list[Line | Problem] = []
+    sample: list[str] = []
+    for entry in numbered:
+        first.append(entry)
+        if not isinstance(entry, Problem) and entry[1].strip():
+            sample.append(entry[1])
+            if len(sample) == _SAMPLE_LINES:
+                break
+    return sample, itertools.chain(first, numbered)
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def is_json_lines(sample: list[str], fields: Iterable[str]) -> bool:
+    """Whether lines that begin as JSON are a document each: the first is one, and more follow or it has such a field."""
+    with contextlib.suppress(ValueError, RecursionError):
+        first = json.loads(sample[0])
+        return isinstance(first, dict) and (len(sample) > 1 or any(field in first for field in fields))
+    return len(sample) == 1 and "}{" in sample[0].replace(" ", "")
+
+
+def is_spread(sample: list[str]) -> bool:
+    """Whether JSON is spread over lines, as for reading, whatever the file is called."""
+    return len(sample) > 1 and sample[0].strip() in ("{", "[", "[{") and sample[1][:1] in (" ", "\t", '"', "{")
+
+
+def json_lines(numbered: Iterable[Line | Problem]) -> Iterator[Value | Problem]:
+    """The documents of each line; blank lines are passed over, and what is not JSON is a problem."""
+    for entry in numbered:
+        if isinstance(entry, Problem):
+            yield entry
+        elif entry[1].strip():
+            try:
+                value = json.loads(entry[1])
+            except (ValueError, RecursionError):  # a number too long is no JSONDecodeError
+                yield from _several(*entry)
+            else:
+                yield entry[0], value
+
+
+def _several(number: int, text: str) -> Iterator[Value | Problem]:
+    """Documents that stand behind each other in one line, with or without a comma."""
+    at = _after_blank(text, 0)
+    while at < len(text):
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            yield Problem(number, _no_json(text, error))
+            return
+        yield number, value
+        at = _after_blank(text, at)
+        if text[at : at + 1] == ",":
+            at = _after_blank(text, at + 1)
+
+
+def json_document(numbered: Iterable[Line | Problem]) -> Iterator[Value | Members | Problem]:
+    """The entries of a document, or of several behind each other; published lists are small."""
+    lines_of = io.StringIO()
+    for entry in numbered:
+        if isinstance(entry, Problem):
+            yield entry
+            lines_of.write("\n")
+        else:
+            lines_of.write(entry[1] + "\n")
+    scan = _Scan(lines_of.getvalue())
+    try:
+        while scan.next():
+            if scan.next() == "[":
+                yield from scan.elements()
+            elif scan.next() == "{":
+                yield from _members(scan)
+            else:
+                yield scan.line(), scan.value()
+            scan.passes(",")
+    except (ValueError, RecursionError) as error:
+        scan.at = max(scan.at, getattr(error, "pos", 0))
+        rest = "" if scan.is_near_end() else "; nothing behind it is read"
+        yield Problem(scan.line(), _no_json(scan.text, error) + rest)
+
+
+def _members(scan: "_Scan") -> Iterator[Members]:
+    """The object that begins here; of a broken one the members before the break, then its error."""
+    found: list[tuple[int, str, Any]] = []
+    line = scan.line()
+    broken: Exception | None = None
+    try:
+        for member in scan.members():
+            found.append(member)
+    except (ValueError, RecursionError) as error:
+        broken = error
+    if found or not broken:
+        yield Members(line, found)
+    if broken:
+        raise broken
+
+
+class _Scan:
+    """A place in a text of JSON, moved on entry by entry."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self._counted = (0, 1)
+
+    def line(self) -> int:
+        at, line = self._counted
+        line += self.text.count("\n", at, self.at)
+        self._counted = (self.at, line)
+        return line
+
+    def next(self) -> str:
+        """The next character that is not blank; nothing at the end."""
+        self.at = _after_blank(self.text, self.at)
+        return self.text[self.at : self.at + 1]
+
+    def passes(self, character: str) -> bool:
+        """Go behind this character, where it is the next."""
+        found = self.next() == character
+        self.at += found
+        return found
+
+    def value(self) -> Any:
+        self.next()
+        value, self.at = _DECODER.raw_decode(self.text, self.at)
+        return value
+
+    def elements(self) -> Iterator[Value]:
+        """Those of a list; a comma behind the last is passed over."""
+        self.passes("[")
+        while not self.passes("]"):
+            self.next()
+            yield self.line(), self.value()
+            self._separated("]")
+
+    def members(self) -> Iterator[tuple[int, str, Any]]:
+        """Those of an object, in the same way."""
+        self.passes("{")
+        while not self.passes("}"):
+            if self.next() != '"':
+                raise json.JSONDecodeError("Expecting property name enclosed in double quotes", self.text, self.at)
+            line, name = self.line(), self.value()
+            if not self.passes(":"):
+                raise json.JSONDecodeError("Expecting ':' delimiter", self.text, self.at)
+            yield line, name, self.value()
+            self._separated("}")
+
+    def _separated(self, end: str) -> None:
+        if not self.passes(",") and self.next() != end:
+            raise json.JSONDecodeError("Expecting ',' delimiter", self.text, self.at)
+
+    def is_near_end(self) -> bool:
+        return _after_blank(self.text, self.at) >= len(self.text)
+
+
+def _after_blank(text: str, at: int) -> int:
+    found = _BLANK.match(text, at)
+    return found.end() if found else at
+
+
+def _no_json(text: str, error: Exception) -> str:
+    at = getattr(error, "pos", 0)
+    comment = ": JSON knows no comments, take them out" if _COMMENT.match(text, _after_blank(text, at)) else ""
+    return f"is not JSON ({getattr(error, 'msg', error)}){comment}"
