@@ -872,6 +872,7 @@ def texts_add_command(
     kind: Annotated[str, typer.Option(help="class, definition, description, phrase or object.")],
     set: SetOption,
     part: Annotated[str, typer.Option(help="What of a class they tell, where a record does not say so.")] = "",
+    encoding: Annotated[str, typer.Option(help="Of lines that are not UTF-8: cp1252 (Windows), utf-16-le, ...")] = "",
     root: RootOption = ROOT,
     as_json: JsonOption = False,
 ) -> None:
@@ -881,7 +882,9 @@ def texts_add_command(
     be linked or read is reported with its name or its line, and the rest is kept.
 
     A record without a text of its own tells parts: {"class": ..., "head": ..., "start": ...}. What stands beside a
-    description is taken to be about that, and left out.
+    description is taken to be about that, and left out; of a list of classes, all that is not a name.
+
+    Cells of CSV are split by what splits its column names (class;description), or as a first line says: sep=;.
 
     JSON: read, new, duplicate, unlinked; texts (new ones to encode), classes (that got new ones); bad, problems,
     unlinked_names and left_out (fields) where there are any.
@@ -904,7 +907,10 @@ def texts_add_command(
         print_table(f"Not read ({report.bad})", rows)
     if report.left_out:
         named = ", ".join(f"{field} ({count})" for field, count in report.left_out.items())
-        say(f"Left out, as they stand beside a description: {named}. Give parts of a class in a file of their own.")
+        if kind == "class":
+            say(f"Left out, as a class is its name alone: {named}. Put a name that holds a comma between quotes.")
+        else:
+            say(f"Left out, as they stand beside a description: {named}. Give parts of a class in a file of their own.")
 
 
 @texts_app.command("link")

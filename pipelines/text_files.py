@@ -53,7 +53,7 @@ _COLON = re.compile(r"[^\d\s,:][^,:]{0,80}:\s*\S")  # `class: text`; not AVA's `
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOTHING = frozenset({"nan", "null", "none", "n/a", "#n/a", "na", "<na>"})  # as tables write a missing text
 MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->|&(?:[A-Za-z][A-Za-z0-9]*|#\d+|#[xX][0-9A-Fa-f]+);")
-_MEND = "save it as UTF-8, or tell `zsar texts add` what it is: --encoding cp1252 where it comes from Windows"
+_MEND = "save it as UTF-8, or name its encoding to `zsar texts add` (--encoding cp1252 of Windows, utf-16-le, ...)"
 
 
 class Record(NamedTuple):
