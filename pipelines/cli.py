@@ -1095,10 +1095,11 @@ def run_command(
 def classify_command(
     clip: Annotated[str, typer.Argument(help="A video file.")],
     classes: Annotated[
-        list[str] | None, typer.Option(help="Names to choose from, between commas; may be given again.")
+        list[str] | None,
+        typer.Option(help="Names to choose from. Once: split at commas. Several times: a name each. @FILE: a name a line."),
     ] = None,
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="Kinetics classes to treat as never seen, between commas.")
+        list[str] | None, typer.Option(help="Kinetics classes to treat as never seen, in the same ways.")
     ] = None,
     objects: Annotated[bool, typer.Option("--objects", help="Let the objects seen count too.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -1112,13 +1113,17 @@ def classify_command(
     A class of Kinetics-400 is answered by I3D's classifier, any other by a map learned from the classifier's rows: from
     a name to the row it would have. Both stand in one calibrated answer, which says which is which.
 
+    --classes "juggling, welding" gives two names. A name that holds a comma is given whole where --classes stands more
+    than once (--classes "putting it up, then down" --classes welding), or in a file, a name a line (--classes @FILE).
+
     JSON: clip, answers (class, probability, source, rests_on, objects), nearest (Kinetics phrases with probability),
     objects (with score), learned_from, computed (features), seconds; with --html `page`, a URL.
     """
     from pipelines.classify import ClassifyConfig, classify
     from pipelines.classify import page as write_page
+    from pipelines.given_names import names
 
-    asked, without = (tuple(n for text in given or () for n in text.split(",")) for given in (classes, leave_out))
+    asked, without = names("--classes", classes or (), say), names("--leave-out", leave_out or (), say)
     report = classify(ClassifyConfig(clip, asked, without, objects, device), _open_root(root))
     written = {"page": write_page(report, _open_root(root))} if html else {}
     if as_json:
