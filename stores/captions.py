@@ -6,13 +6,21 @@
     text, source, line
 
 A group is an item of the data set's manifest (kind `caption_group`); its features are those of its texts.
+
+Captions are gathered in whatever order they come by a database in memory that moves to disk what goes over its limit,
+and are written in pieces: a data set of millions of captions is never in memory as a whole.
 """
 
+import contextlib
 import hashlib
+import tempfile
+from collections.abc import Iterator
 
+import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from stores.keys import KEY_BYTES
+from stores.keys import KEY_BYTES, key_array
 from stores.root import Root
 
 SCHEMA = pa.schema(
@@ -25,7 +33,10 @@ SCHEMA = pa.schema(
         ("line", pa.int64()),
     ]
 )
+ARRIVING = pa.schema([("video", pa.int64()), *(SCHEMA.field(name) for name in SCHEMA.names[1:])])
 _FOLDER = "captions"
+_MEMORY = "256MB"
+_AT_ONCE = 50_000
 
 
 class Captions:
@@ -44,12 +55,104 @@ class Captions:
             return SCHEMA.empty_table().select(columns or SCHEMA.names)
         return self._root.read_table(_FOLDER, f"{dataset}.parquet", columns=columns)
 
-    def write(self, dataset: str, table: pa.Table) -> None:
-        """Replace the captions of a data set at once."""
-        table = table.cast(SCHEMA).sort_by([("group", "ascending"), ("place", "ascending")])
-        self._root.write_table(table, _FOLDER, f"{dataset}.parquet")
+    @contextlib.contextmanager
+    def gathering(self) -> Iterator["Gathering"]:
+        """Gather captions in whatever order they come."""
+        with tempfile.TemporaryDirectory(prefix="captions-") as folder, duckdb.connect() as connection:
+            connection.execute(f"set memory_limit = '{_MEMORY}'")
+            connection.execute(f"set temp_directory = '{folder}'".replace("\\", "/"))
+            yield Gathering(connection)
+
+    def write(self, dataset: str, gathered: "Gathering", groups: pa.Array) -> None:
+        """Replace the captions of a data set at once.
+
+        Parameters
+        ----------
+        dataset : str
+        gathered : Gathering
+            Captions that are new, or stand somewhere else now.
+        groups : (videos,) keys
+            Of all groups the data set has now; those that were not gathered keep the captions they had.
+        """
+        for batch in self._batches(dataset):
+            gathered.keep(batch)
+        new_file = self._root.new_file(_FOLDER, f"{dataset}.parquet")
+        with new_file as path, pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+            for batch in gathered.of(groups):
+                writer.write_batch(batch)
+
+    def _batches(self, dataset: str) -> Iterator[pa.RecordBatch]:
+        if not self.exist(dataset):
+            return
+        path = self._root.path(_FOLDER, f"{dataset}.parquet")
+        with contextlib.ExitStack() as stack:
+            source = path if self._root.is_local else stack.enter_context(self._root.fs.open(path, "rb"))
+            yield from stack.enter_context(pq.ParquetFile(source)).iter_batches(_AT_ONCE)
+
+
+class Gathering:
+    """Captions on their way; of twins, which share a group, those of the video with the lowest number are kept."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._groups: dict[int, bytes] = {}
+        for name, schema in (("told", ARRIVING), ("kept", SCHEMA)):
+            connection.register("empty", schema.empty_table())
+            connection.execute(f"create table {name} as select * from empty")
+            connection.unregister("empty")
+
+    def add(self, rows: pa.Table) -> None:
+        """Add captions, rows of ARRIVING."""
+        self._insert("told", rows)
+
+    def keep(self, rows: pa.RecordBatch) -> None:
+        """Add captions that the data set had before, rows of SCHEMA."""
+        self._insert("kept", pa.Table.from_batches([rows]))
+
+    def groups(self) -> dict[int, bytes]:
+        """The key of each video's group, by the videos' numbers; to be asked for when all captions are in."""
+        self._groups = self._groups or dict(self._grouped())
+        return self._groups
+
+    def _grouped(self) -> Iterator[tuple[int, bytes]]:
+        rows = self._connection.execute("select video, key from told order by video, place")
+        video, keys = -1, b""
+        for batch in rows.to_arrow_reader(_AT_ONCE):
+            flat = key_array(batch["key"]).tobytes()
+            for at, number in enumerate(batch["video"].to_pylist()):
+                if number != video:
+                    if keys:
+                        yield video, _group_key(keys)
+                    video, keys = number, b""
+                keys += flat[at * KEY_BYTES : (at + 1) * KEY_BYTES]
+        if keys:
+            yield video, _group_key(keys)
+
+    def of(self, groups: pa.Array) -> Iterator[pa.RecordBatch]:
+        """The captions of these groups, sorted by group and place; rows of SCHEMA."""
+        first = {key: number for number, key in reversed(self.groups().items())}
+        own = {"video": pa.array(first.values(), pa.int64()), "group": pa.array(first, pa.binary(KEY_BYTES))}
+        self._connection.register("own", pa.table(own))
+        self._connection.register("wanted", pa.table({"group": groups}))
+        rows = self._connection.execute(
+            'select "group", place, key, text, source, line from told join own using (video) '
+            'semi join wanted using ("group") union all '
+            'select * from kept anti join own using ("group") semi join wanted using ("group") '
+            'order by "group", place'
+        )
+        for batch in rows.to_arrow_reader(_AT_ONCE):
+            yield from pa.Table.from_batches([batch]).cast(SCHEMA).to_batches()
+
+    def _insert(self, name: str, rows: pa.Table) -> None:
+        self._connection.register("arrived", rows)
+        self._connection.execute(f"insert into {name} select * from arrived")
+        self._connection.unregister("arrived")
 
 
 def group_key(texts: list[bytes]) -> bytes:
     """Content key of a group of texts, from their keys in their order."""
-    return hashlib.blake2b(b"".join(texts), digest_size=KEY_BYTES, person=b"caption_group").digest()
+    return _group_key(b"".join(texts))
+
+
+def _group_key(keys: bytes) -> bytes:
+    return hashlib.blake2b(keys, digest_size=KEY_BYTES, person=b"caption_group").digest()
