@@ -76,7 +76,7 @@ def index_captions(config: IndexConfig, root: Root) -> CaptionsReport:
         reading = _Reading(config, gathered)
         for path in config.paths:
             if not os.path.isfile(path):
-                raise UsageError(f"There is no file {path}. Captions are read from a local file of JSON lines.")
+                raise UsageError(f"There is no file {path}. Captions are read from local files: {caption_files.TAKEN}.")
         for path in dict.fromkeys(str(Path(path).absolute()) for path in config.paths):
             reading.file(path)
         if not reading.ids:
@@ -168,9 +168,8 @@ def _merge(config: IndexConfig, root: Root, reading: _Reading) -> CaptionsReport
     known = config.dataset in manifest.datasets()
     old = manifest.read(config.dataset) if known else MANIFEST.empty_table()
     is_group = pc.equal(old["kind"], "caption_group")
-    again = pc.or_(
-        pc.is_in(old["uri"], pa.array(reading.uris)), pc.is_in(old["video_id"], pa.array(list(reading.ids), pa.string()))
-    )
+    is_told = pc.is_in(old["video_id"], pa.array(list(reading.ids), pa.string()))
+    again = pc.or_(pc.is_in(old["uri"], pa.array(reading.uris)), is_told)
     before = old.filter(is_group)
     earlier = dict(zip(before["video_id"].to_pylist(), before["key"].to_pylist(), strict=True))
     groups = reading.gathered.groups()

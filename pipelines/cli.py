@@ -146,27 +146,33 @@ def index_command(
         list[str] | None, typer.Option(help="Label file of the data set (csv, json, split lists).")
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget videos whose files are gone.")] = False,
-    kind: Annotated[str, typer.Option(help="videos, captions that stand for them (JSON lines), or poses.")] = "videos",
+    kind: Annotated[str, typer.Option(help="videos, captions that stand for them, or poses.")] = "videos",
     root: RootOption = ROOT,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Find the videos of a data set and give each content its key.
 
-    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again. With
-    --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}: a caption is a segment. With
-    --kind poses files are .skeleton (NTU), .json (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one sequence or
-    of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a line. What
-    `zsar extract mediapipe` found in the data set's videos is indexed by its name, mediapipe@KEY.
+    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet. Unchanged files are not read again.
 
-    JSON: videos, new, unchanged, contents (distinct contents); missing, failed, unlabelled when not 0.
+    With --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}, or tells one caption of a
+    video that other lines tell more of; a list, CSV and the files of MSR-VTT, VATEX and ActivityNet Captions are read
+    too. A caption is a segment.
+
+    With --kind poses files are .skeleton (NTU), .json (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one
+    sequence or of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a
+    line. What `zsar extract mediapipe` found in the data set's videos is indexed by its name, mediapipe@KEY.
+
+    JSON: videos, new, unchanged, contents (distinct contents); missing, failed, unlabelled, and of captions left_out
+    (fields), when not 0.
     """
-    from pipelines.captions import index_captions
+    from pipelines.captions import CaptionsReport, index_captions
     from pipelines.config import IndexConfig
-    from pipelines.index import index
+    from pipelines.index import IndexReport, index
     from pipelines.poses import index_poses
 
     settings = _settings(IndexConfig, locals())
+    report: IndexReport | CaptionsReport
     with Bar("Indexing") as advance:
         if settings.kind == "captions":
             report = index_captions(settings, _open_root(root))
@@ -174,7 +180,9 @@ def index_command(
             report = index_poses(settings, _open_root(root), advance)
         else:
             report = index(settings, _open_root(root), advance)
-    fields = _without_zeros(dataclasses.asdict(report), "missing", "failed", "unlabelled", "pruned", "imports")
+    fields = _without_zeros(
+        dataclasses.asdict(report), "missing", "failed", "unlabelled", "pruned", "imports", "left_out"
+    )
     layout_found = fields.pop("layout")
     if report.unlabelled == report.videos:  # the layout has no labels at all
         fields.pop("unlabelled", None)
@@ -182,10 +190,13 @@ def index_command(
         print(json.dumps(fields))
         return
     imports = fields.pop("imports", ())
+    left_out = fields.pop("left_out", {})
     if report.layout:
         print_counts(f"{dataset} ({layout_found})", fields)
     if imports:
         print_table("Features read", [dict(entry) for entry in imports])
+    if left_out:
+        say(f"Left out: {', '.join(f'{field} ({count} records)' for field, count in left_out.items())}.")
     if report.failed:
         say(f"Some could not be read: `zsar list failures --root {root}` names them.")
 
@@ -1096,7 +1107,9 @@ def classify_command(
     clip: Annotated[str, typer.Argument(help="A video file.")],
     classes: Annotated[
         list[str] | None,
-        typer.Option(help="Names to choose from. Once: split at commas. Several times: a name each. @FILE: a name a line."),
+        typer.Option(
+            help="Names to choose from. Once: split at commas. More often: a name each. @FILE: a name a line."
+        ),
     ] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Kinetics classes to treat as never seen, in the same ways.")

@@ -138,7 +138,9 @@ def _cells(lines: list[str], delimiter: str) -> list[str] | str | None:
         return f"is not CSV ({error})"
 
 
-def _until_closed(line: str, delimiter: str, ahead: deque[Line | Problem], source: Iterator[Line | Problem]) -> list[Line]:  # fmt: skip
+def _until_closed(
+    line: str, delimiter: str, ahead: deque[Line | Problem], source: Iterator[Line | Problem]
+) -> list[Line]:
     """The lines up to the one that closes a row's quote; none where none does, and these are in `ahead` again."""
     more: list[Line] = []
     size = len(line)

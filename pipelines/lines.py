@@ -82,7 +82,7 @@ def opened(path: str) -> Iterator[io.BufferedReader]:
         if kind := next((kind for begins, kind in _NO_TEXT if start.startswith(begins)), None):
             raise UsageError(f"{path} is {kind}.")
         if start[:2] == b"\x1f\x8b":
-            file = stack.enter_context(io.BufferedReader(gzip.GzipFile(fileobj=file)))  # type: ignore[type-var, arg-type, assignment]
+            file = stack.enter_context(io.BufferedReader(gzip.GzipFile(fileobj=file)))
         yield file
 
 
@@ -170,7 +170,7 @@ def sampled(numbered: Iterator[Line | Problem]) -> tuple[list[str], Iterator[Lin
 
 
 def is_json_lines(sample: list[str], fields: Iterable[str]) -> bool:
-    """Whether lines that begin as JSON are a document each: the first is one, and more follow or it has such a field."""
+    """Whether lines that begin as JSON are a document each: the first is one, and more follow or it has a field."""
     with contextlib.suppress(ValueError, RecursionError):
         first = json.loads(sample[0])
         return isinstance(first, dict) and (len(sample) > 1 or any(field in first for field in fields))

@@ -248,7 +248,7 @@ def _csv(numbered: Iterable[Line | Problem], delimiter: str) -> Iterator[Record 
         elif len(cells) == 2 and cells[1].isdigit():
             yield Record(cells[0], "", "", number)
         elif _ALL_TEXT_FIELDS.count(cells[-1].lower()):
-            yield Problem(number, f"seems to name columns, and none of them {' or '.join(map(repr, _CLASS_FIELDS[:2]))}")
+            yield Problem(number, "seems to name columns, but none of the class: call that 'class'")
         else:
             yield Record(cells[0], f"{delimiter} ".join(cells[1:]), "", number)
 

@@ -13,14 +13,17 @@ and are written in pieces: a data set of millions of captions is never in memory
 
 import contextlib
 import hashlib
+import itertools
+import operator
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stores.keys import KEY_BYTES, key_array
+from stores.keys import KEY_BYTES
 from stores.root import Root
 
 SCHEMA = pa.schema(
@@ -58,10 +61,10 @@ class Captions:
     @contextlib.contextmanager
     def gathering(self) -> Iterator["Gathering"]:
         """Gather captions in whatever order they come."""
-        with tempfile.TemporaryDirectory(prefix="captions-") as folder, duckdb.connect() as connection:
-            connection.execute(f"set memory_limit = '{_MEMORY}'")
-            connection.execute(f"set temp_directory = '{folder}'".replace("\\", "/"))
-            yield Gathering(connection)
+        with tempfile.TemporaryDirectory(prefix="captions-") as folder:
+            config: dict[str, Any] = {"memory_limit": _MEMORY, "temp_directory": folder}
+            with duckdb.connect(config=config) as connection:
+                yield Gathering(connection)
 
     def write(self, dataset: str, gathered: "Gathering", groups: pa.Array) -> None:
         """Replace the captions of a data set at once.
@@ -74,20 +77,23 @@ class Captions:
         groups : (videos,) keys
             Of all groups the data set has now; those that were not gathered keep the captions they had.
         """
-        for batch in self._batches(dataset):
-            gathered.keep(batch)
+        gathered.close(groups)
+        for rows in self._pieces(dataset):
+            gathered.keep(rows)
         new_file = self._root.new_file(_FOLDER, f"{dataset}.parquet")
         with new_file as path, pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-            for batch in gathered.of(groups):
+            for batch in gathered.rows():
                 writer.write_batch(batch)
 
-    def _batches(self, dataset: str) -> Iterator[pa.RecordBatch]:
+    def _pieces(self, dataset: str) -> Iterator[pa.Table]:
         if not self.exist(dataset):
             return
         path = self._root.path(_FOLDER, f"{dataset}.parquet")
         with contextlib.ExitStack() as stack:
             source = path if self._root.is_local else stack.enter_context(self._root.fs.open(path, "rb"))
-            yield from stack.enter_context(pq.ParquetFile(source)).iter_batches(_AT_ONCE)
+            file = stack.enter_context(pq.ParquetFile(source))
+            for number in range(file.num_row_groups):  # `iter_batches` reads far ahead
+                yield file.read_row_group(number, use_threads=False)
 
 
 class Gathering:
@@ -105,9 +111,17 @@ class Gathering:
         """Add captions, rows of ARRIVING."""
         self._insert("told", rows)
 
-    def keep(self, rows: pa.RecordBatch) -> None:
+    def close(self, groups: pa.Array) -> None:
+        """Say which groups there shall be; what is kept after this is kept where it is of these, and not told anew."""
+        first = {key: number for number, key in reversed(self.groups().items())}
+        own = {"video": pa.array(first.values(), pa.int64()), "group": pa.array(first, pa.binary(KEY_BYTES))}
+        self._connection.register("own", pa.table(own))
+        self._connection.register("wanted", pa.table({"group": groups}))
+
+    def keep(self, rows: pa.Table) -> None:
         """Add captions that the data set had before, rows of SCHEMA."""
-        self._insert("kept", pa.Table.from_batches([rows]))
+        chosen = 'anti join own using ("group") semi join wanted using ("group")'
+        self._insert("kept", rows, chosen)
 
     def groups(self) -> dict[int, bytes]:
         """The key of each video's group, by the videos' numbers; to be asked for when all captions are in."""
@@ -116,43 +130,32 @@ class Gathering:
 
     def _grouped(self) -> Iterator[tuple[int, bytes]]:
         rows = self._connection.execute("select video, key from told order by video, place")
-        video, keys = -1, b""
-        for batch in rows.to_arrow_reader(_AT_ONCE):
-            flat = key_array(batch["key"]).tobytes()
-            for at, number in enumerate(batch["video"].to_pylist()):
-                if number != video:
-                    if keys:
-                        yield video, _group_key(keys)
-                    video, keys = number, b""
-                keys += flat[at * KEY_BYTES : (at + 1) * KEY_BYTES]
-        if keys:
-            yield video, _group_key(keys)
+        pairs = (
+            pair
+            for batch in rows.to_arrow_reader(_AT_ONCE)
+            for pair in zip(batch["video"].to_pylist(), batch["key"].to_pylist(), strict=True)
+        )
+        for video, own in itertools.groupby(pairs, operator.itemgetter(0)):
+            yield video, group_key(key for _, key in own)
 
-    def of(self, groups: pa.Array) -> Iterator[pa.RecordBatch]:
-        """The captions of these groups, sorted by group and place; rows of SCHEMA."""
-        first = {key: number for number, key in reversed(self.groups().items())}
-        own = {"video": pa.array(first.values(), pa.int64()), "group": pa.array(first, pa.binary(KEY_BYTES))}
-        self._connection.register("own", pa.table(own))
-        self._connection.register("wanted", pa.table({"group": groups}))
+    def rows(self) -> Iterator[pa.RecordBatch]:
+        """All captions, sorted by group and place; rows of SCHEMA."""
         rows = self._connection.execute(
             'select "group", place, key, text, source, line from told join own using (video) '
-            'semi join wanted using ("group") union all '
-            'select * from kept anti join own using ("group") semi join wanted using ("group") '
-            'order by "group", place'
+            'union all select * from kept order by "group", place'
         )
         for batch in rows.to_arrow_reader(_AT_ONCE):
             yield from pa.Table.from_batches([batch]).cast(SCHEMA).to_batches()
 
-    def _insert(self, name: str, rows: pa.Table) -> None:
+    def _insert(self, name: str, rows: pa.Table, chosen: str = "") -> None:
         self._connection.register("arrived", rows)
-        self._connection.execute(f"insert into {name} select * from arrived")
+        self._connection.execute(f"insert into {name} select * from arrived {chosen}")
         self._connection.unregister("arrived")
 
 
-def group_key(texts: list[bytes]) -> bytes:
+def group_key(texts: Iterable[bytes]) -> bytes:
     """Content key of a group of texts, from their keys in their order."""
-    return _group_key(b"".join(texts))
-
-
-def _group_key(keys: bytes) -> bytes:
-    return hashlib.blake2b(keys, digest_size=KEY_BYTES, person=b"caption_group").digest()
+    digest = hashlib.blake2b(digest_size=KEY_BYTES, person=b"caption_group")
+    for key in texts:
+        digest.update(key)
+    return digest.digest()
