@@ -232,7 +232,8 @@ def json_document(numbered: Iterable[Line | Problem]) -> Iterator[Value | Member
             scan.passes(",")
     except (ValueError, RecursionError) as error:
         scan.at = max(scan.at, getattr(error, "pos", 0))
-        rest = "" if scan.is_near_end() else "; nothing behind it is read"
+        rest = "; nothing behind it is read" if scan.next() else ""
+        scan.at = min(scan.at, len(scan.text.rstrip()))  # in the line that it ends in
         yield Problem(scan.line(), _no_json(scan.text, error) + rest)
 
 
@@ -305,9 +306,6 @@ class _Scan:
     def _separated(self, end: str) -> None:
         if not self.passes(",") and self.next() != end:
             raise json.JSONDecodeError("Expecting ',' delimiter", self.text, self.at)
-
-    def is_near_end(self) -> bool:
-        return _after_blank(self.text, self.at) >= len(self.text)
 
 
 def _after_blank(text: str, at: int) -> int:
