@@ -7,23 +7,23 @@
 
 A group is an item of the data set's manifest (kind `caption_group`); its features are those of its texts.
 
-Captions are gathered in whatever order they come by a database in memory that moves to disk what goes over its limit,
-and are written in pieces: a data set of millions of captions is never in memory as a whole.
+Captions are gathered in whatever order they come. Texts wait in files, dealt out by the beginnings of their groups'
+keys; memory holds one such file, and of each caption its key and place.
 """
 
 import contextlib
 import hashlib
-import itertools
-import operator
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from pathlib import Path
 
-import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stores.keys import KEY_BYTES
+from stores.errors import WriteFailed
+from stores.keys import KEY_BYTES, key_array
 from stores.root import Root
 
 SCHEMA = pa.schema(
@@ -38,8 +38,9 @@ SCHEMA = pa.schema(
 )
 ARRIVING = pa.schema([("video", pa.int64()), *(SCHEMA.field(name) for name in SCHEMA.names[1:])])
 _FOLDER = "captions"
-_MEMORY = "256MB"
-_AT_ONCE = 50_000
+_PILE_BYTES = 64 << 20  # of texts that are sorted at once
+_MOST_PILES = 256  # files open at once
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 class Captions:
@@ -61,10 +62,8 @@ class Captions:
     @contextlib.contextmanager
     def gathering(self) -> Iterator["Gathering"]:
         """Gather captions in whatever order they come."""
-        with tempfile.TemporaryDirectory(prefix="captions-") as folder:
-            config: dict[str, Any] = {"memory_limit": _MEMORY, "temp_directory": folder}
-            with duckdb.connect(config=config) as connection:
-                yield Gathering(connection)
+        with tempfile.TemporaryDirectory(prefix="captions-") as folder, contextlib.ExitStack() as stack:
+            yield Gathering(Path(folder), stack)
 
     def write(self, dataset: str, gathered: "Gathering", groups: pa.Array) -> None:
         """Replace the captions of a data set at once.
@@ -76,14 +75,19 @@ class Captions:
             Captions that are new, or stand somewhere else now.
         groups : (videos,) keys
             Of all groups the data set has now; those that were not gathered keep the captions they had.
+
+        Raises
+        ------
+        WriteFailed
+            Nothing was changed.
         """
-        gathered.close(groups)
-        for rows in self._pieces(dataset):
-            gathered.keep(rows)
+        own = pa.array(gathered.groups().values(), pa.binary(KEY_BYTES))
+        kept = groups.filter(pc.invert(pc.is_in(groups, own)))
+        there = (piece.filter(pc.is_in(piece["group"], kept)) for piece in (self._pieces(dataset) if len(kept) else ()))
         new_file = self._root.new_file(_FOLDER, f"{dataset}.parquet")
         with new_file as path, pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-            for batch in gathered.rows():
-                writer.write_batch(batch)
+            for rows in gathered.sorted(there):
+                writer.write_table(rows)
 
     def _pieces(self, dataset: str) -> Iterator[pa.Table]:
         if not self.exist(dataset):
@@ -97,60 +101,92 @@ class Captions:
 
 
 class Gathering:
-    """Captions on their way; of twins, which share a group, those of the video with the lowest number are kept."""
+    """Captions on their way; of twins, which share a group, those of the video with the lowest number are kept.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    Parameters
+    ----------
+    folder : where texts wait
+    stack : closes the files
+    """
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._told = stack.enter_context(pa.ipc.new_stream(str(folder / "told"), ARRIVING, options=_PACKED))
+        self._bytes = 0
+        self._places: list[np.ndarray] = []  # (rows, 2): video and place
+        self._keys: list[np.ndarray] = []
         self._groups: dict[int, bytes] = {}
-        for name, schema in (("told", ARRIVING), ("kept", SCHEMA)):
-            connection.register("empty", schema.empty_table())
-            connection.execute(f"create table {name} as select * from empty")
-            connection.unregister("empty")
 
     def add(self, rows: pa.Table) -> None:
-        """Add captions, rows of ARRIVING."""
-        self._insert("told", rows)
+        """Add captions, rows of ARRIVING.
 
-    def close(self, groups: pa.Array) -> None:
-        """Say which groups there shall be; what is kept after this is kept where it is of these, and not told anew."""
-        first = {key: number for number, key in reversed(self.groups().items())}
-        own = {"video": pa.array(first.values(), pa.int64()), "group": pa.array(first, pa.binary(KEY_BYTES))}
-        self._connection.register("own", pa.table(own))
-        self._connection.register("wanted", pa.table({"group": groups}))
-
-    def keep(self, rows: pa.Table) -> None:
-        """Add captions that the data set had before, rows of SCHEMA."""
-        chosen = 'anti join own using ("group") semi join wanted using ("group")'
-        self._insert("kept", rows, chosen)
+        Raises
+        ------
+        WriteFailed
+            The disk of temporary files is full.
+        """
+        try:
+            self._told.write_table(rows)
+        except OSError as error:
+            mend = "Give $TMPDIR a folder with more room and run the same command again"
+            raise WriteFailed(
+                f"Captions cannot wait in {self._folder}: {error}. Nothing was changed. {mend}."
+            ) from error
+        self._bytes += rows.nbytes
+        self._places.append(np.stack([rows["video"].to_numpy(), rows["place"].to_numpy()], 1).astype(np.int32))
+        self._keys.append(key_array(rows["key"]))
 
     def groups(self) -> dict[int, bytes]:
         """The key of each video's group, by the videos' numbers; to be asked for when all captions are in."""
-        self._groups = self._groups or dict(self._grouped())
+        if not self._groups and self._keys:
+            places = np.concatenate(self._places)
+            order = np.lexsort((places[:, 1], places[:, 0]))
+            keys = np.concatenate(self._keys)
+            self._places, self._keys = [], []
+            videos = places[order, 0]
+            starts = np.flatnonzero(np.diff(videos, prepend=videos[0] - 1))
+            for start, end in zip(starts, [*starts[1:], len(videos)], strict=True):
+                self._groups[int(videos[start])] = group_key([keys[order[start:end]].tobytes()])
         return self._groups
 
-    def _grouped(self) -> Iterator[tuple[int, bytes]]:
-        rows = self._connection.execute("select video, key from told order by video, place")
-        pairs = (
-            pair
-            for batch in rows.to_arrow_reader(_AT_ONCE)
-            for pair in zip(batch["video"].to_pylist(), batch["key"].to_pylist(), strict=True)
-        )
-        for video, own in itertools.groupby(pairs, operator.itemgetter(0)):
-            yield video, group_key(key for _, key in own)
+    def sorted(self, there: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """These captions and others (tables of SCHEMA), sorted by group and place."""
+        self._told.close()
+        piles = _Piles(self._folder, min(1 + self._bytes // _PILE_BYTES, _MOST_PILES), self._stack)
+        group_of = self.groups()
+        first = {key: number for number, key in reversed(group_of.items())}
+        own = np.zeros(max(group_of, default=-1) + 1, bool)
+        own[list(first.values())] = True
+        with pa.ipc.open_stream(pa.OSFile(str(self._folder / "told"))) as told:
+            for batch in told:
+                rows = pa.Table.from_batches([batch]).filter(pa.array(own[batch["video"].to_numpy()]))
+                groups = pa.array([group_of[number] for number in rows["video"].to_pylist()], pa.binary(KEY_BYTES))
+                piles.add(rows.append_column("group", groups).select(SCHEMA.names).cast(SCHEMA))
+        for rows in there:
+            piles.add(rows)
+        yield from piles
 
-    def rows(self) -> Iterator[pa.RecordBatch]:
-        """All captions, sorted by group and place; rows of SCHEMA."""
-        rows = self._connection.execute(
-            'select "group", place, key, text, source, line from told join own using (video) '
-            'union all select * from kept order by "group", place'
-        )
-        for batch in rows.to_arrow_reader(_AT_ONCE):
-            yield from pa.Table.from_batches([batch]).cast(SCHEMA).to_batches()
 
-    def _insert(self, name: str, rows: pa.Table, chosen: str = "") -> None:
-        self._connection.register("arrived", rows)
-        self._connection.execute(f"insert into {name} select * from arrived {chosen}")
-        self._connection.unregister("arrived")
+class _Piles:
+    """Rows dealt out to files by the beginning of their group's key, so that one file after the other is in order."""
+
+    def __init__(self, folder: Path, count: int, stack: contextlib.ExitStack) -> None:
+        self._paths = [str(folder / f"pile{number}") for number in range(count)]
+        self._files = [stack.enter_context(pa.ipc.new_stream(path, SCHEMA, options=_PACKED)) for path in self._paths]
+
+    def add(self, rows: pa.Table) -> None:
+        keys = key_array(rows["group"])
+        pile = (keys[:, 0].astype(np.int64) * 256 + keys[:, 1]) * len(self._files) >> 16
+        for number in np.unique(pile):
+            self._files[number].write_table(rows.take(np.flatnonzero(pile == number)))
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for path, file in zip(self._paths, self._files, strict=True):
+            file.close()
+            with pa.ipc.open_stream(pa.OSFile(path)) as stream:
+                rows = stream.read_all()
+            yield rows.sort_by([("group", "ascending"), ("place", "ascending")])
 
 
 def group_key(texts: Iterable[bytes]) -> bytes:
