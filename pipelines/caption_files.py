@@ -16,18 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines import csv_rows
-from pipelines.lines import (
-    Line,
-    Members,
-    Problem,
-    is_json_lines,
-    is_spread,
-    json_document,
-    json_lines,
-    lines,
-    opened,
-    sampled,
-)
+from pipelines.json_documents import Members, is_spread, json_document
+from pipelines.lines import Line, Problem, is_json_lines, json_lines, lines, opened, sampled
 from stores.keys import folded
 
 _ID_FIELDS = ("video", "video_id", "videoID", "id")

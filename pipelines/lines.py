@@ -1,13 +1,11 @@
-"""Lines and JSON of text files, plain or gzip, with what is wrong with each.
+"""Lines and JSON lines of text files, plain or gzip, with what is wrong with each.
 
     opened         a file's bytes, unpacked
     lines          numbered lines as text: (line, text), or a `Problem`
     json_lines     documents, one a line or several: (line, value), or a `Problem`
-    json_document  a whole document's entries: (line, value) of a list, `Members` of an object, or a `Problem`
 
-Lines and JSON lines hold one line in memory, a whole document all of it. A line ends with a line feed, a carriage
-return or both; a byte order mark may stand before any line, as it does where files were joined. What is wrong with a
-line is told with its number and costs that line alone; within a document it costs what follows it, and says so.
+Memory holds one line. A line ends with a line feed, a carriage return or both; a byte order mark may stand before any
+line, as it does where files were joined. What is wrong with a line is told with its number and costs that line alone.
 """
 
 import codecs
@@ -43,7 +41,7 @@ _NO_TEXT = (
 )
 _BLANK = re.compile(r"\s*")
 _COMMENT = re.compile(r"//|/\*|#")
-_DECODER = json.JSONDecoder()
+DECODER = json.JSONDecoder()
 
 
 class Problem(NamedTuple):
@@ -55,13 +53,6 @@ class Problem(NamedTuple):
 
 Line = tuple[int, str]
 Value = tuple[int, Any]
-
-
-class Members(NamedTuple):
-    """An object at the top of a document: its members in their order, each with its line; a name may come twice."""
-
-    line: int
-    items: list[tuple[int, str, Any]]
 
 
 @contextlib.contextmanager
@@ -174,12 +165,7 @@ def is_json_lines(sample: list[str], fields: Iterable[str]) -> bool:
     with contextlib.suppress(ValueError, RecursionError):
         first = json.loads(sample[0])
         return isinstance(first, dict) and (len(sample) > 1 or any(field in first for field in fields))
-    return len(sample) == 1 and "}{" in sample[0].replace(" ", "")
-
-
-def is_spread(sample: list[str]) -> bool:
-    """Whether JSON is spread over lines, as for reading, whatever the file is called."""
-    return len(sample) > 1 and sample[0].strip() in ("{", "[", "[{") and sample[1][:1] in (" ", "\t", '"', "{")
+    return False
 
 
 def json_lines(numbered: Iterable[Line | Problem]) -> Iterator[Value | Problem]:
@@ -198,122 +184,27 @@ def json_lines(numbered: Iterable[Line | Problem]) -> Iterator[Value | Problem]:
 
 def _several(number: int, text: str) -> Iterator[Value | Problem]:
     """Documents that stand behind each other in one line, with or without a comma."""
-    at = _after_blank(text, 0)
+    at = after_blank(text, 0)
     while at < len(text):
         try:
-            value, at = _DECODER.raw_decode(text, at)
+            value, at = DECODER.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            yield Problem(number, _no_json(text, error))
+            yield Problem(number, no_json(text, error))
             return
         yield number, value
-        at = _after_blank(text, at)
+        at = after_blank(text, at)
         if text[at : at + 1] == ",":
-            at = _after_blank(text, at + 1)
+            at = after_blank(text, at + 1)
 
 
-def json_document(numbered: Iterable[Line | Problem]) -> Iterator[Value | Members | Problem]:
-    """The entries of a document, or of several behind each other; published lists are small."""
-    lines_of = io.StringIO()
-    for entry in numbered:
-        if isinstance(entry, Problem):
-            yield entry
-            lines_of.write("\n")
-        else:
-            lines_of.write(entry[1] + "\n")
-    scan = _Scan(lines_of.getvalue())
-    try:
-        while scan.next():
-            if scan.next() == "[":
-                yield from scan.elements()
-            elif scan.next() == "{":
-                yield from _members(scan)
-            else:
-                yield scan.line(), scan.value()
-            scan.passes(",")
-    except (ValueError, RecursionError) as error:
-        scan.at = max(scan.at, getattr(error, "pos", 0))
-        rest = "; nothing behind it is read" if scan.next() else ""
-        scan.at = min(scan.at, len(scan.text.rstrip()))  # in the line that it ends in
-        yield Problem(scan.line(), _no_json(scan.text, error) + rest)
-
-
-def _members(scan: "_Scan") -> Iterator[Members]:
-    """The object that begins here; of a broken one the members before the break, then its error."""
-    found: list[tuple[int, str, Any]] = []
-    line = scan.line()
-    broken: Exception | None = None
-    try:
-        for member in scan.members():
-            found.append(member)
-    except (ValueError, RecursionError) as error:
-        broken = error
-    if found or not broken:
-        yield Members(line, found)
-    if broken:
-        raise broken
-
-
-class _Scan:
-    """A place in a text of JSON, moved on entry by entry."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self._counted = (0, 1)
-
-    def line(self) -> int:
-        at, line = self._counted
-        line += self.text.count("\n", at, self.at)
-        self._counted = (self.at, line)
-        return line
-
-    def next(self) -> str:
-        """The next character that is not blank; nothing at the end."""
-        self.at = _after_blank(self.text, self.at)
-        return self.text[self.at : self.at + 1]
-
-    def passes(self, character: str) -> bool:
-        """Go behind this character, where it is the next."""
-        found = self.next() == character
-        self.at += found
-        return found
-
-    def value(self) -> Any:
-        self.next()
-        value, self.at = _DECODER.raw_decode(self.text, self.at)
-        return value
-
-    def elements(self) -> Iterator[Value]:
-        """Those of a list; a comma behind the last is passed over."""
-        self.passes("[")
-        while not self.passes("]"):
-            self.next()
-            yield self.line(), self.value()
-            self._separated("]")
-
-    def members(self) -> Iterator[tuple[int, str, Any]]:
-        """Those of an object, in the same way."""
-        self.passes("{")
-        while not self.passes("}"):
-            if self.next() != '"':
-                raise json.JSONDecodeError("Expecting property name enclosed in double quotes", self.text, self.at)
-            line, name = self.line(), self.value()
-            if not self.passes(":"):
-                raise json.JSONDecodeError("Expecting ':' delimiter", self.text, self.at)
-            yield line, name, self.value()
-            self._separated("}")
-
-    def _separated(self, end: str) -> None:
-        if not self.passes(",") and self.next() != end:
-            raise json.JSONDecodeError("Expecting ',' delimiter", self.text, self.at)
-
-
-def _after_blank(text: str, at: int) -> int:
+def after_blank(text: str, at: int) -> int:
+    """The next place from `at` that is not blank."""
     found = _BLANK.match(text, at)
     return found.end() if found else at
 
 
-def _no_json(text: str, error: Exception) -> str:
+def no_json(text: str, error: Exception) -> str:
+    """What is wrong with a text, in words."""
     at = getattr(error, "pos", 0)
-    comment = ": JSON knows no comments, take them out" if _COMMENT.match(text, _after_blank(text, at)) else ""
+    comment = ": JSON knows no comments, take them out" if _COMMENT.match(text, after_blank(text, at)) else ""
     return f"is not JSON ({getattr(error, 'msg', error)}){comment}"

@@ -1,4 +1,4 @@
-"""Lines and JSON of text files: what is read, what is wrong with which line, and what that costs."""
+"""Lines and JSON lines of text files: what is read, what is wrong with which line, and what that costs."""
 
 import gzip
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.lines import Members, Problem, json_document, json_lines, lines, opened
+from pipelines.lines import Problem, json_lines, lines, opened
 
 
 def read(path: Path, content: bytes | str, encoding: str = "") -> list[tuple[int, str] | Problem]:
@@ -80,25 +80,3 @@ def test_documents_behind_each_other_in_a_line_are_all_read():
         Problem(1, "is not JSON (Expecting value)"),
         (2, {"a": 4}),
     ]
-
-
-def test_entries_of_a_document_have_the_line_they_begin_in():
-    assert list(json_document(numbered('[\n{"a":\n 1},\n {"a": 2},\n]\n["x"]'))) == [
-        (2, {"a": 1}),
-        (4, {"a": 2}),
-        (6, "x"),
-    ]
-    assert list(json_document(numbered('{\n"a": 1,\n"a": [2]}'))) == [Members(1, [(2, "a", 1), (3, "a", [2])])]
-
-
-def test_what_stands_before_a_break_is_read_and_what_stands_behind_it_is_said_to_be_lost():
-    assert list(json_document(numbered('[{"a": 1},\n{"a" 2},\n{"a": 3}]'))) == [
-        (1, {"a": 1}),
-        Problem(2, "is not JSON (Expecting ':' delimiter); nothing behind it is read"),
-    ]
-    assert list(json_document(numbered('{"a": 1,\n"b": '))) == [
-        Members(1, [(1, "a", 1)]),
-        Problem(2, "is not JSON (Expecting value)"),
-    ]
-    (problem,) = json_document(numbered('[ // all classes\n"x"]'))
-    assert "JSON knows no comments, take them out" in problem.reason
