@@ -201,7 +201,10 @@ def checked(classes: Sequence[str], form_of: Callable[[str], str] = unspaced) ->
     """The names without blanks around them; UsageError where there is none, or two are one class."""
     names = tuple(name for name in (" ".join(each.split()) for each in classes) if name)
     if not names:
-        raise UsageError('No class names to choose from: give some with --classes "juggling, welding, playing chess".')
+        raise UsageError(
+            'No class names to choose from: give some with --classes "juggling, welding, playing chess", or --classes '
+            "@FILE with a name a line."
+        )
     by_form: dict[str, str] = {}
     for name in names:
         form = form_of(name)

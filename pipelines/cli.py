@@ -146,7 +146,7 @@ def index_command(
         list[str] | None, typer.Option(help="Label file of the data set (csv, json, split lists).")
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Forget videos whose files are gone.")] = False,
-    kind: Annotated[str, typer.Option(help="videos, captions that stand for them (JSON lines), or poses.")] = "videos",
+    kind: Annotated[str, typer.Option(help="videos, captions that stand for them, or poses.")] = "videos",
     axes: Annotated[str, typer.Option(help="Of arrays of poses, the order of their axes, such as ctvm.")] = "",
     declare: Annotated[str, typer.Option(help="Of poses, a TOML file of a layout of joints of your own.")] = "",
     root: RootOption = ROOT,
@@ -157,23 +157,28 @@ def index_command(
 
     Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet, list, table. Unchanged files are not read
     again. A file of features made elsewhere is matched with the data set's videos by their ids; with --labels or a
-    --layout its ids are items of their own, without videos. With --kind captions each line is {"video": id, "class":
-    label, "captions": [text, ...]}: a caption is a segment. With --kind poses files are .skeleton (NTU), .json
-    (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one sequence or of many; --layout names the joints of arrays
-    (ntu-25, kinect-20, ...), --labels NTU's class names, one a line. What `zsar extract mediapipe` found in the data
-    set's videos is indexed by its name, mediapipe@KEY.
+    --layout its ids are items of their own, without videos.
+
+    With --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}, or tells one caption of a
+    video that other lines tell more of; a list, CSV and the files of MSR-VTT, VATEX and ActivityNet Captions are read
+    too. A caption is a segment.
+
+    With --kind poses files are .skeleton (NTU), .json (Kinetics-skeleton, OpenPose), .npy, .npz or HDF5, of one
+    sequence or of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a
+    line. What `zsar extract mediapipe` found in the data set's videos is indexed by its name, mediapipe@KEY.
 
     JSON: videos, new, unchanged, contents (distinct contents); when not 0 missing, failed, unlabelled, pruned,
-    not_taken (files passed over, by extension), doubts (why the order of joints is doubted), of_videos, and imports, a
-    list with path, feature, items, rows, added, unknown, refused, matched (how many by which rules of spelling),
-    ambiguous, lacking, unread.
+    not_taken (files passed over, by extension), left_out (fields of captions), doubts (why the order of joints is
+    doubted), of_videos, and imports, a list with path, feature, items, rows, added, unknown, refused, matched (how many
+    by which rules of spelling), ambiguous, lacking, unread.
     """
-    from pipelines.captions import index_captions
+    from pipelines.captions import CaptionsReport, index_captions
     from pipelines.config import IndexConfig
-    from pipelines.index import index
+    from pipelines.index import IndexReport, index
     from pipelines.poses import index_poses
 
     settings = _settings(IndexConfig, locals())
+    report: IndexReport | CaptionsReport
     with Bar("Indexing") as advance:
         if settings.kind == "captions":
             report = index_captions(settings, _open_root(root))
@@ -181,7 +186,7 @@ def index_command(
             report = index_poses(settings, _open_root(root), advance)
         else:
             report = index(settings, _open_root(root), advance)
-    zeros = ("missing", "failed", "unlabelled", "pruned", "imports", "of_videos", "not_taken", "doubts")
+    zeros = ("missing", "failed", "unlabelled", "pruned", "imports", "of_videos", "not_taken", "doubts", "left_out")
     fields = _without_zeros(dataclasses.asdict(report), *zeros)
     layout_found = fields.pop("layout")
     if report.unlabelled == report.videos and layout_found in ("folder", ""):  # nobody said that there are labels
@@ -189,12 +194,13 @@ def index_command(
     if as_json:
         print(json.dumps(fields))
         return
+    imports = fields.pop("imports", ())
     if report.layout:
-        shown = ("imports", "not_taken", "of_videos", "doubts")
+        shown = ("not_taken", "of_videos", "doubts", "left_out")
         print_counts(f"{dataset} ({layout_found})", {n: v for n, v in fields.items() if n not in shown})
-    if report.imports:
+    if imports:
         counted = ("path", "feature", "items", "rows", "added")
-        print_table("Features read", [{name: getattr(each, name) for name in counted} for each in report.imports])
+        print_table("Features read", [{name: each[name] for name in counted} for each in imports])
     for line in report.told():
         say(line)
     if report.failed:
@@ -888,6 +894,7 @@ def texts_add_command(
     kind: Annotated[str, typer.Option(help="class, definition, description, phrase or object.")],
     set: SetOption,
     part: Annotated[str, typer.Option(help="What of a class they tell, where a record does not say so.")] = "",
+    encoding: Annotated[str, typer.Option(help="Of lines that are not UTF-8: cp1252 (Windows), utf-16-le, ...")] = "",
     root: RootOption = ROOT,
     as_json: JsonOption = False,
 ) -> None:
@@ -897,7 +904,9 @@ def texts_add_command(
     be linked or read is reported with its name or its line, and the rest is kept.
 
     A record without a text of its own tells parts: {"class": ..., "head": ..., "start": ...}. What stands beside a
-    description is taken to be about that, and left out.
+    description is taken to be about that, and left out; of a list of classes, all that is not a name.
+
+    Cells of CSV are split by what splits its column names (class;description), or as a first line says: sep=;.
 
     JSON: read, new, duplicate, unlinked; texts (new ones to encode), classes (that got new ones); bad, problems,
     unlinked_names and left_out (fields) where there are any.
@@ -920,7 +929,10 @@ def texts_add_command(
         print_table(f"Not read ({report.bad})", rows)
     if report.left_out:
         named = ", ".join(f"{field} ({count})" for field, count in report.left_out.items())
-        say(f"Left out, as they stand beside a description: {named}. Give parts of a class in a file of their own.")
+        if kind == "class":
+            say(f"Left out, as a class is its name alone: {named}. Put a name that holds a comma between quotes.")
+        else:
+            say(f"Left out, as they stand beside a description: {named}. Give parts of a class in a file of their own.")
 
 
 @texts_app.command("link")
@@ -1105,10 +1117,13 @@ def run_command(
 def classify_command(
     clip: Annotated[str, typer.Argument(help="A video file.")],
     classes: Annotated[
-        list[str] | None, typer.Option(help="Names to choose from, between commas; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="Names to choose from. Once: split at commas. More often: a name each. @FILE: a name a line."
+        ),
     ] = None,
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="Kinetics classes to treat as never seen, between commas.")
+        list[str] | None, typer.Option(help="Kinetics classes to treat as never seen, in the same ways.")
     ] = None,
     objects: Annotated[bool, typer.Option("--objects", help="Let the objects seen count too.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -1122,13 +1137,17 @@ def classify_command(
     A class of Kinetics-400 is answered by I3D's classifier, any other by a map learned from the classifier's rows: from
     a name to the row it would have. Both stand in one calibrated answer, which says which is which.
 
+    --classes "juggling, welding" gives two names. A name that holds a comma is given whole where --classes stands more
+    than once (--classes "putting it up, then down" --classes welding), or in a file, a name a line (--classes @FILE).
+
     JSON: clip, answers (class, probability, source, rests_on, objects), nearest (Kinetics phrases with probability),
     objects (with score), learned_from, computed (features), seconds; with --html `page`, a URL.
     """
     from pipelines.classify import ClassifyConfig, classify
     from pipelines.classify import page as write_page
+    from pipelines.given_names import names
 
-    asked, without = (tuple(n for text in given or () for n in text.split(",")) for given in (classes, leave_out))
+    asked, without = names("--classes", classes or (), say), names("--leave-out", leave_out or (), say)
     report = classify(ClassifyConfig(clip, asked, without, objects, device), _open_root(root))
     written = {"page": write_page(report, _open_root(root))} if html else {}
     if as_json:

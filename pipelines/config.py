@@ -104,12 +104,21 @@ class TextsConfig:
     kind : `class`, `definition`, `description`, `phrase` or `object`
     set : the set of classes they are about
     part : what of a class they tell, where a record does not say so itself; heads can be told to read one part
+    encoding : of lines that are not UTF-8, such as `cp1252`; nothing: they are not read
     """
 
     files: tuple[str, ...]
     kind: str
     set: str
     part: str = ""
+    encoding: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            b" ".decode(self.encoding or "utf-8")
+        except LookupError as error:
+            known = "cp1252 (Windows), latin-1, mac_roman, utf-16-le"
+            raise UsageError(f"No encoding of texts is called {self.encoding!r}; there are {known}, ...") from error
 
 
 @dataclasses.dataclass(frozen=True)

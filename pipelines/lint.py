@@ -9,10 +9,12 @@ Gives  findings: rule, class, what was found, what to do
     unrelated      a definition far from its own class, seen from either side
     vocabulary     words of a name that the word vectors lack
     near           a class of another set closer than E2E's distance: the same class under two names
+    markup, placeholder, damaged    texts and names that are not as they should be read (`text_faults.py`)
 """
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from extractors import options
 from extractors.base import TextExtractor
 from extractors.errors import InputFault
 from extractors.names import words
-from pipelines import class_texts
+from pipelines import class_texts, text_faults
 from pipelines.class_texts import ClassTexts
 from pipelines.config import LintConfig
 from pipelines.errors import UsageError
@@ -30,6 +32,7 @@ from stores.root import Root
 from stores.texts import Texts
 
 _SAME = 1 - 1e-6
+_ANEW = "Add the mended file to a new set: what a set holds stays."
 _FAR = 0.2  # in cosine; on the definitions of UCF101, HMDB51 and Kinetics-620 as published, sound ones hardly reach it
 
 
@@ -57,7 +60,8 @@ def lint(config: LintConfig, root: Root) -> tuple[Finding, ...]:
     if strange := sorted({options.pair(pair)[0] for pair in config.weights} - known):
         raise UsageError(f"--weights names {', '.join(strange)}; the lint uses {' and '.join(sorted(known))}.")
     names = class_texts.read(config.set, config.vectors, root, ("class",), config.weights)
-    findings = [*_no_text(config.set, root), *_same_vector(names), *_vocabulary(config, root)]
+    findings = [*_no_text(config.set, root), *_faults(config.set, root)]
+    findings += [*_same_vector(names), *_vocabulary(config, root)]
     if "definition" in Texts(root, config.set).read(["kind"])["kind"].unique().to_pylist():
         both = class_texts.read(config.set, config.encoder, root, ("class", "definition"), config.weights)
         findings += _unrelated(both)
@@ -74,6 +78,23 @@ def _no_text(name: str, root: Root) -> Iterator[Finding]:
         if spelled not in there:
             mend = "Add one: `zsar texts add FILE --kind definition`, or see whether its file spells it otherwise."
             yield Finding("no-text", spelled, "has neither definition nor description", mend)
+
+
+def _faults(name: str, root: Root) -> Iterator[Finding]:
+    """What is wrong with names and texts as they are written: a finding a class and rule, with the first place."""
+    for spelled in Classes(root).read(name)["name"].to_pylist():
+        for fault in text_faults.of_name(spelled):
+            yield Finding(fault.rule, spelled, f"its name {fault.what}", f"{fault.mend} {_ANEW}")
+    found: dict[tuple[str, str], tuple[str, str, int]] = {}
+    for source, line, spelled, text in text_faults.suspects(Texts(root, name)):
+        for fault in text_faults.of_text(text):
+            key = (spelled, fault.rule)
+            first = f"{fault.what} ({Path(source).name}, line {line}): {text[:80]!r}"
+            first, mend, count = found.get(key, (first, fault.mend, 0))
+            found[key] = (first, mend, count + 1)
+    for (spelled, rule), (first, mend, count) in found.items():
+        others = f"; so are {count - 1} more of its texts" if count > 1 else ""
+        yield Finding(rule, spelled, f"a text of it {first}{others}", f"{mend} {_ANEW}")
 
 
 def _same_vector(names: ClassTexts) -> Iterator[Finding]:

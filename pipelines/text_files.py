@@ -2,7 +2,7 @@
 
     JSON lines    {"action": ..., "description": ...}, plain or gzip, of any size: memory holds one line
     JSON          [{"class": ..., "definition": ...}, ...], {"class": text or [texts]}, ["name", ...], {"name": number}
-    CSV, TSV      class, text; with or without a line of column names
+    CSV, TSV      class, text; with or without a line of column names, which may also be split by `;`
     plain text    a class a line, numbered or not; or `class: text`
 
 A field other than the class and the text is a part of what is told (head, hands, start, ...); one that stands beside a
@@ -10,25 +10,23 @@ text says so, as it may be about the text and not about its class. What is wrong
 line; the rest is read.
 """
 
-import contextlib
-import csv
-import gzip
-import io
-import itertools
+import html
 import json
 import re
-import unicodedata
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
+from pipelines import csv_rows
 from pipelines.errors import UsageError
+from pipelines.json_documents import Members, is_spread, json_document
+from pipelines.lines import Line, Problem, is_json_lines, json_lines, lines, opened, sampled
 from stores.keys import folded
 
 _CLASS_FIELDS = ("class", "action", "name", "label", "category", "class_name")
 _TEXT_FIELDS = ("definition", "description", "text", "caption", "sentence", "gloss")
 _LIST_FIELDS = ("definitions", "descriptions", "texts", "captions", "sentences", "phrases")
+_ALL_TEXT_FIELDS = (*_TEXT_FIELDS, *_LIST_FIELDS)
 _OTHER_FIELDS = (
     "video",
     "video_id",
@@ -39,11 +37,13 @@ _OTHER_FIELDS = (
     "source",
     "score",
 )  # of a record, not about its class
-_LONGEST_LINE = 1 << 24
 _LONGEST_TEXT = 1 << 16
-_SAMPLE_LINES = 20
 _IS_TEXTS = re.compile(r"\.(jsonl|ndjson|json|csv|tsv|txt)(\.gz)?$", re.IGNORECASE)
 _COLON = re.compile(r"[^\d\s,:][^,:]{0,80}:\s*\S")  # `class: text`; not AVA's `1: class`
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NOTHING = frozenset({"nan", "null", "none", "n/a", "#n/a", "na", "<na>"})  # as tables write a missing text
+MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->|&(?:[A-Za-z][A-Za-z0-9]*|#\d+|#[xX][0-9A-Fa-f]+);")
+_MEND = "save it as UTF-8, or name its encoding to `zsar texts add` (--encoding cp1252 of Windows, utf-16-le, ...)"
 
 
 class Record(NamedTuple):
@@ -62,13 +62,6 @@ class Record(NamedTuple):
     beside: bool = False
 
 
-class Problem(NamedTuple):
-    """What is wrong with a record, and where."""
-
-    line: int
-    reason: str
-
-
 def files_of(path: str) -> list[str]:
     """The file itself, or the files of a folder that texts are published as, sorted."""
     if not Path(path).is_dir():
@@ -79,79 +72,65 @@ def files_of(path: str) -> list[str]:
     return found
 
 
-def read(path: str) -> Iterator[Record | Problem]:
-    """The records of a file in its order; raises UsageError where there is no such file or it cannot be opened."""
+def read(path: str, encoding: str = "") -> Iterator[Record | Problem]:
+    """The records of a file in its order, and a problem where it has none.
+
+    Parameters
+    ----------
+    path : str
+    encoding : of lines that are not UTF-8
+
+    Raises
+    ------
+    UsageError
+        There is no such file, it cannot be opened, or it is of a kind that is no text.
+    """
     name = Path(path).name.lower().removesuffix(".gz")
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(Path(path).open("rb"))
-            packed = file.peek(2)[:2] == b"\x1f\x8b"
-        except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror}. Check the spelling.") from error
-        stream: Any = stack.enter_context(gzip.open(file)) if packed else file
-        yield from _checked(_records(name, stream))
+    is_empty = True
+    with opened(path) as stream:
+        for record in _checked(_records(name, lines(stream, encoding, _MEND))):
+            is_empty = False
+            yield record
+    if is_empty:
+        yield Problem(1, "is where the file ends: it holds no record")
 
 
-def _records(name: str, stream: BinaryIO) -> Iterator[Record | Problem]:
-    numbered = lines(stream)
-    first: list[tuple[int, str] | Problem] = []
-    for line in numbered:
-        first.append(line)
-        if len([entry for entry in first if not isinstance(entry, Problem)]) >= _SAMPLE_LINES:
-            break
-    sample = [text for entry in first if not isinstance(entry, Problem) for text in entry[1:] if text.strip()]
-    everything = _rest(first, numbered)
-    start = sample[0].lstrip()[:1] if sample else ""
-    if name.endswith((".jsonl", ".ndjson")) or (start == "{" and _is_json_lines(sample)):
+def without_markup(text: str) -> str:
+    """A text without HTML: tags are blanks, entities what they stand for.
+
+    >>> without_markup("go&nbsp;<i>down</i>")
+    'go down'
+    """
+    return folded(html.unescape(MARKUP.sub(lambda found: " " if found[0][0] == "<" else found[0], text)))
+
+
+# -- forms ------------------------------------------------------------------------------------------------------------
+
+
+def _records(name: str, numbered: Iterator[Line | Problem]) -> Iterator[Record | Problem]:
+    sample, everything = sampled(numbered)
+    first = sample[0] if sample else ""
+    start = first.lstrip()[:1]
+    is_named_lines = name.endswith((".jsonl", ".ndjson")) and not is_spread(sample)
+    if is_named_lines or (start == "{" and is_json_lines(sample, _CLASS_FIELDS)):
         yield from _json_lines(everything)
-    elif name.endswith(".json") or start in ("{", "["):
+    elif name.endswith((".json", ".jsonl", ".ndjson")) or start in ("{", "["):
         yield from _json(everything)
     elif name.endswith((".csv", ".tsv")) and not _is_colon_style(sample):
-        yield from _csv(everything, "\t" if name.endswith(".tsv") else ",")
+        otherwise = "\t" if name.endswith(".tsv") else ","
+        yield from _csv(everything, csv_rows.delimiter_of(first, otherwise, _is_header))
+    elif delimiter := csv_rows.delimiter_of(first, "", _is_full_header):  # whatever it is called
+        yield from _csv(everything, delimiter)
     else:
         yield from _plain(everything, _is_colon_style(sample), _is_numbered(sample))
 
 
-def lines(stream: BinaryIO) -> Iterator[tuple[int, str] | Problem]:
-    """Numbered lines as text; what cannot be one is a problem, and a file that ends in the middle is the last."""
-    number = 0
-    encoding = "utf-8"
-    try:
-        while raw := stream.readline(_LONGEST_LINE):
-            number += 1
-            if number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                whole = (raw + stream.read()).decode("utf-16", errors="replace")
-                yield from enumerate(whole.splitlines(), start=1)
-                return
-            if number == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if len(raw) == _LONGEST_LINE and not raw.endswith(b"\n"):
-                while (more := stream.readline(_LONGEST_LINE)) and not more.endswith(b"\n"):
-                    pass
-                yield Problem(number, f"is longer than {_LONGEST_LINE:,} bytes")
-                continue
-            try:
-                yield number, raw.decode(encoding).rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                yield Problem(number, f"is not UTF-8 (byte 0x{raw[error.start]:02x} at {error.start + 1})")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield Problem(number + 1, f"the file is damaged or ends in the middle of its gzip data ({error})")
-    except OSError as error:
-        yield Problem(number + 1, f"the file cannot be read further ({error.strerror or error})")
+def _is_header(names: list[str]) -> bool:
+    return any(name in _CLASS_FIELDS for name in names)
 
 
-def _rest(
-    first: list[tuple[int, str] | Problem], lines: Iterator[tuple[int, str] | Problem]
-) -> Iterator[tuple[int, str] | Problem]:
-    yield from first
-    yield from lines
-
-
-def _is_json_lines(sample: list[str]) -> bool:
-    with contextlib.suppress(json.JSONDecodeError):
-        fields = json.loads(sample[0])
-        return len(sample) > 1 or any(field in fields for field in _CLASS_FIELDS)
-    return False
+def _is_full_header(names: list[str]) -> bool:
+    return _is_header(names) and any(name in _ALL_TEXT_FIELDS for name in names)
 
 
 def _is_colon_style(sample: list[str]) -> bool:
@@ -164,66 +143,47 @@ def _is_numbered(sample: list[str]) -> bool:
     return bool(sample) and all(re.match(r"\s*\d+[\s,;:.)]+\S", line) for line in sample)
 
 
-def json_lines(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[tuple[int, Any] | Problem]:
-    """Numbered documents, one a line; blank lines are passed over, and what is not JSON is a problem."""
-    for entry in lines:
+def _json_lines(numbered: Iterable[Line | Problem]) -> Iterator[Record | Problem]:
+    for entry in json_lines(numbered):
         if isinstance(entry, Problem):
             yield entry
-            continue
-        number, line = entry
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line)
-        except (ValueError, RecursionError) as error:  # a number too long is no JSONDecodeError
-            yield Problem(number, f"is not JSON ({getattr(error, 'msg', error)})")
-
-
-def _json_lines(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record | Problem]:
-    for entry in json_lines(lines):
-        if isinstance(entry, Problem):
-            yield entry
+        elif isinstance(entry[1], list) and all(isinstance(fields, Mapping) for fields in entry[1]):
+            for fields in entry[1]:
+                yield from _from_fields(fields, entry[0])
         else:
             yield from _from_fields(entry[1], entry[0])
 
 
-def _json(lines: Iterable[tuple[int, str] | Problem]) -> Iterator[Record | Problem]:
-    """A whole document: published lists are small."""
-    text = io.StringIO()
-    for entry in lines:
+def _json(numbered: Iterable[Line | Problem]) -> Iterator[Record | Problem]:
+    for entry in json_document(numbered):
         if isinstance(entry, Problem):
             yield entry
+        elif not isinstance(entry, Members):
+            yield from _from_fields(entry[1], entry[0])
+        elif _is_full_header([name for _, name, _ in entry.items]):  # an object of its own
+            yield from _from_fields({name: value for _, name, value in entry.items}, entry.line)
         else:
-            text.write(entry[1] + "\n")
-    try:
-        document = json.loads(text.getvalue())
-    except (ValueError, RecursionError) as error:  # a number too long is no JSONDecodeError
-        yield Problem(getattr(error, "lineno", 1), f"is not JSON ({getattr(error, 'msg', error)})")
-        return
-    if isinstance(document, Mapping):
-        yield from _from_mapping(document)
-    elif isinstance(document, list):
-        for number, fields in enumerate(document, start=1):
-            yield from _from_fields(fields, number)
+            for line, name, value in entry.items:
+                yield from _from_member(name, value, line)
+
+
+def _from_member(key: str, value: Any, number: int) -> Iterator[Record | Problem]:
+    """Of an object: class and text or texts or fields, class and number, or number and class."""
+    if isinstance(value, str) and key.isdigit():
+        yield Record(value, "", "", number)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value == value:
+        yield Record(key, "", "", number)
+    elif isinstance(value, str):
+        yield Record(key, value, "", number)
+    elif isinstance(value, list) and all(isinstance(text, str) for text in value):
+        yield from (Record(key, text, "", number) for text in value)
+    elif isinstance(value, Mapping):
+        yield from _from_fields({"class": key, **value}, number)
+    elif isinstance(value, list) and all(isinstance(fields, Mapping) for fields in value):
+        for fields in value:
+            yield from _from_fields(fields if _is_header(list(fields)) else {"class": key, **fields}, number)
     else:
-        yield Problem(1, f"should be a list or an object, got {type(document).__name__}")
-
-
-def _from_mapping(document: Mapping[str, Any]) -> Iterator[Record | Problem]:
-    """{class: text or texts}, {class: number} or {number: class}."""
-    for number, (key, value) in enumerate(document.items(), start=1):
-        if isinstance(value, str) and key.isdigit():
-            yield Record(value, "", "", number)
-        elif isinstance(value, (int, float)):
-            yield Record(key, "", "", number)
-        elif isinstance(value, str):
-            yield Record(key, value, "", number)
-        elif isinstance(value, list) and all(isinstance(text, str) for text in value):
-            yield from (Record(key, text, "", number) for text in value)
-        elif isinstance(value, Mapping):
-            yield from _from_fields({"class": key, **value}, number)
-        else:
-            yield Problem(number, f"{key!r} should have a text, a list of texts or a number")
+        yield Problem(number, f"{key!r} should have a text, a list of texts or a number, got {_kind(value)}")
 
 
 def _from_fields(fields: Any, number: int) -> Iterator[Record | Problem]:
@@ -232,84 +192,81 @@ def _from_fields(fields: Any, number: int) -> Iterator[Record | Problem]:
         yield Record(fields, "", "", number)
         return
     if not isinstance(fields, Mapping):
-        yield Problem(number, f"should be an object or a name, got {type(fields).__name__}")
+        yield Problem(number, f"should be an object or a name, got {_kind(fields)}")
         return
     given = next((field for field in _CLASS_FIELDS if field in fields), None)
     name = fields.get(given) if given else None
     if not isinstance(name, str) or not name.strip():
-        yield Problem(number, f"names no class: a field {' or '.join(map(repr, _CLASS_FIELDS[:2]))} is needed")
+        several = f": the column {given!r} is there twice" if isinstance(name, list) else ""
+        needed = f": a field {' or '.join(map(repr, _CLASS_FIELDS[:2]))} is needed"
+        yield Problem(number, f"names no class{several or needed}")
         return
     told = False
-    has_text = any(field in fields for field in (*_TEXT_FIELDS, *_LIST_FIELDS))
+    has_text = any(field in fields for field in _ALL_TEXT_FIELDS)
     for field, value in fields.items():
         if field == given or field in _OTHER_FIELDS or value is None:
             continue
-        part = "" if field in (*_TEXT_FIELDS, *_LIST_FIELDS) else field
+        part = "" if field in _ALL_TEXT_FIELDS else field
         for text in value if isinstance(value, list) else [value]:
             told = True
             if isinstance(text, str):
                 yield Record(name, text, part, number, bool(part) and has_text)
-            elif field in (*_TEXT_FIELDS, *_LIST_FIELDS):
-                yield Problem(number, f"{field!r} should be text, got {type(text).__name__}")
+            elif field in _ALL_TEXT_FIELDS:
+                yield Problem(number, f"{field!r} should be text, got {_kind(text)}")
     if not told:
         yield Record(name, "", "", number)
 
 
-def _csv(lines: Iterable[tuple[int, str] | Problem], delimiter: str) -> Iterator[Record | Problem]:
+def _kind(value: Any) -> str:
+    """What a value is called that should have been another; NaN, which tables write for nothing, by name."""
+    return "NaN" if value != value else type(value).__name__
+
+
+def _csv(numbered: Iterable[Line | Problem], delimiter: str) -> Iterator[Record | Problem]:
     """Rows of class and text, by their column names where the first row has some; a number of a class is left out."""
-    problems: list[Problem] = []
-
-    def plain() -> Iterator[str]:
-        for entry in lines:
-            if isinstance(entry, Problem):
-                problems.append(entry)
-            else:
-                yield entry[1] + "\n"
-
-    csv.field_size_limit(_LONGEST_LINE)
-    reader = csv.reader(plain(), delimiter=delimiter, skipinitialspace=True, strict=True)
-    header: list[str] | None = None
-    for position in itertools.count():
-        try:
-            row = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            yield Problem(reader.line_num, f"is not CSV ({error})")
+    for entry in csv_rows.records(numbered, delimiter, _is_header, _is_full_header):
+        if isinstance(entry, Problem):
+            yield entry
             continue
-        yield from problems
-        problems.clear()
-        cells = [cell.strip() for cell in row]
-        if not any(cells):
-            continue
-        if position == 0 and any(cell.lower() in _CLASS_FIELDS for cell in cells):
-            header = [cell.lower() for cell in cells]
-        elif header:
-            yield from _from_fields(dict(zip(header, cells, strict=False)), reader.line_num)
+        number, cells = entry
+        if isinstance(cells, dict):
+            yield from _from_fields(cells, number)
         elif len(cells) == 1:
-            yield Record(cells[0], "", "", reader.line_num)
+            yield _alone(cells[0], number, ";\t|".replace(delimiter, ""))
         elif cells[0].isdigit():
-            yield Record(cells[1], "", "", reader.line_num)
+            yield Record(cells[1], "", "", number)
         elif len(cells) == 2 and cells[1].isdigit():
-            yield Record(cells[0], "", "", reader.line_num)
+            yield Record(cells[0], "", "", number)
+        elif _ALL_TEXT_FIELDS.count(cells[-1].lower()):
+            yield Problem(number, "seems to name columns, but none of the class: call that 'class'")
         else:
-            yield Record(cells[0], f"{delimiter} ".join(cells[1:]), "", reader.line_num)
-    yield from problems
+            yield Record(cells[0], f"{delimiter} ".join(cells[1:]), "", number)
 
 
-def _plain(lines: Iterable[tuple[int, str] | Problem], colons: bool, numbered: bool) -> Iterator[Record | Problem]:
-    for entry in lines:
+def _alone(name: str, number: int, splitting: str) -> Record | Problem:
+    """A class of a list, unless it looks like several cells."""
+    if found := next((character for character in splitting if character in name), ""):
+        what = f"is one cell, with {found!r} in it: if that splits cells, put column names"
+        return Problem(number, f"{what} (class{found}description) or `sep={found}` into the first line".expandtabs(1))
+    return Record(name, "", "", number)
+
+
+def _plain(numbered: Iterable[Line | Problem], colons: bool, is_numbered: bool) -> Iterator[Record | Problem]:
+    for entry in numbered:
         if isinstance(entry, Problem):
             yield entry
             continue
         number, line = entry
-        if not line.strip():
+        line = line.strip()
+        if not line:
             continue
         if colons:
             name, _, text = line.strip(' "').partition(":")
             yield Record(name.strip(), text, "", number)
+        elif "\t" in (name := re.sub(r"^\s*\d+[\s,;:.)]+", "", line) if is_numbered else line):
+            yield Problem(number, "holds a tab in a list of names: if that splits columns, call the file .tsv")
         else:
-            yield Record(re.sub(r"^\s*\d+[\s,;:.)]+", "", line).strip() if numbered else line.strip(), "", "", number)
+            yield Record(name, "", "", number)
 
 
 def _checked(records: Iterator[Record | Problem]) -> Iterator[Record | Problem]:
@@ -324,12 +281,20 @@ def _checked(records: Iterator[Record | Problem]) -> Iterator[Record | Problem]:
             )
             continue
         text, name = folded(record.text), folded(record.name)
-        control = next((c for c in text + name if unicodedata.category(c) in ("Cc", "Cs")), None)
-        if control:
-            yield Problem(record.line, f"holds U+{ord(control):04X}, a control character or half of one")
+        if control := _CONTROL.search(text) or _CONTROL.search(name):
+            yield Problem(record.line, f"holds U+{ord(control[0]):04X}, a control character or half of one")
         elif record.text and not text:
             yield Problem(record.line, "holds only white space where its text should be")
-        elif not name:
-            yield Problem(record.line, "names no class")
+        elif text and (not _has_word(text) or text.lower() in _NOTHING):
+            yield Problem(record.line, f"holds {json.dumps(text[:40], ensure_ascii=False)} where its text should be")
+        elif not _has_word(name):
+            yield Problem(record.line, f"names no class{f': {name!r} holds no word' if name else ''}")
         else:
             yield record._replace(name=name, text=text)
+
+
+def _has_word(text: str) -> bool:
+    """Whether a letter or a digit is left when markup is taken away."""
+    if "<" in text or "&" in text:
+        text = without_markup(text)
+    return any(map(str.isalnum, text))

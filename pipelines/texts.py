@@ -9,6 +9,7 @@ Descriptions stream: memory holds the keys of the set and one batch, whatever th
 
 import dataclasses
 import itertools
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -18,7 +19,8 @@ from extractors.names import canonical, readable, unspaced
 from pipelines import text_files
 from pipelines.config import TextsConfig
 from pipelines.errors import UsageError
-from pipelines.text_files import Problem, Record
+from pipelines.lines import Problem
+from pipelines.text_files import Record
 from stores import classes as class_tables
 from stores.classes import Classes
 from stores.keys import text_key
@@ -28,6 +30,7 @@ from stores.texts import KINDS, Adding, Texts
 
 _AT_ONCE = 20_000
 _MOST_PROBLEMS = 1000
+_APOSTROPHES = dict.fromkeys("`\u00b4\u02b9\u02bc\u2018\u2019\u201b\u2032\uff07", "'")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,8 @@ class TextsReport:
     bad : records that could not be read
     unlinked_names : the classes they name, with how often
     problems : file, line and reason of the first 1,000 records that could not be read
-    left_out : fields beside a description, with how often: they are taken to be about it and not about its class
+    left_out : fields beside a description, with how often: they are taken to be about it and not about its class; of
+        a list of classes all that is not a name
     """
 
     read: int
@@ -62,7 +66,8 @@ class TextsReport:
 class Linker:
     """Finds the class of a set that a name means: by its spelling, its words, its canonical name, or that in one piece.
 
-    One piece, because hands differ in `hand stand` and `handstand`. A form that two classes share means neither.
+    One piece, because hands differ in `hand stand` and `handstand`; last of all without what no eye sees. A form that
+    two classes share means neither.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -72,6 +77,7 @@ class Linker:
             (readable, _unique(table["readable"].to_pylist(), names)),
             (canonical, _unique(table["canonical"].to_pylist(), names)),
             (unspaced, _unique(list(map(unspaced, names)), names)),
+            (_plain, _unique(list(map(_plain, names)), names)),
         ]
         self._known: dict[str, str | None] = {}
 
@@ -81,6 +87,16 @@ class Linker:
             found = (by.get(form(name)) for form, by in self._by)
             self._known[name] = next(filter(None, found), None)
         return self._known[name]
+
+
+def _plain(name: str) -> str:
+    """The form in one piece of a name as a keyboard writes it.
+
+    Ligatures and wide letters of PDFs as letters, any mark that stands for an apostrophe as one, and no soft hyphen,
+    joiner or space of no width.
+    """
+    written = unicodedata.normalize("NFKC", "".join(_APOSTROPHES.get(character, character) for character in name))
+    return unspaced("".join(character for character in written if unicodedata.category(character) != "Cf"))
 
 
 def _unique(forms: list[str], names: list[str]) -> dict[str, str | None]:
@@ -159,14 +175,16 @@ class _Records:
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
         for path in itertools.chain.from_iterable(map(text_files.files_of, self._config.files)):
-            last = -1
-            for record in text_files.read(path):
-                if self._config.kind == "class" and isinstance(record, Record):
-                    if record.line != last:  # an entry's other fields are not about its class
-                        yield path, Record(record.name, "", "", record.line)
-                    last = record.line
-                elif isinstance(record, Problem):
+            last = (0, "")
+            for record in text_files.read(path, self._config.encoding):
+                if isinstance(record, Problem):
                     self._refuse(path, *record)
+                elif self._config.kind == "class":
+                    if record.text:
+                        self.left_out[record.part or "text"] += 1
+                    if (record.line, record.name) != last:  # an entry is a class once, whatever it tells
+                        yield path, Record(record.name, "", "", record.line)
+                    last = (record.line, record.name)
                 elif self._config.kind == "description" and record.beside:
                     self.left_out[record.part] += 1
                 elif not record.text:

@@ -75,14 +75,19 @@ class Texts:
                 f"{', '.join(self.sets(self._root)) or 'none yet'}. "
                 f"Run `zsar texts add FILE --kind description --set {self.name}` first."
             )
+        return pa.concat_tables(self._tables(parts, columns, kinds))
+
+    def tables(self, columns: list[str], kinds: tuple[str, ...] = ()) -> Iterator[pa.Table]:
+        """The same rows part by part, for what need not hold all of them."""
+        return self._tables(self.parts(), columns, kinds)
+
+    def _tables(self, parts: list[str], columns: list[str] | None, kinds: tuple[str, ...]) -> Iterator[pa.Table]:
         wanted = None if columns is None else list(dict.fromkeys([*columns, *(["kind"] if kinds else [])]))
-        tables = []
         for part in parts:
             table = self._root.read_table(self._folder, part, columns=wanted)
             if kinds:
                 table = table.filter(pc.is_in(table["kind"], pa.array(kinds)))
-            tables.append(table if columns is None else table.select(columns))
-        return pa.concat_tables(tables)
+            yield table if columns is None else table.select(columns)
 
     @contextlib.contextmanager
     def adding(self) -> Iterator["Adding"]:

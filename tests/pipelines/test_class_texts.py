@@ -115,6 +115,22 @@ def test_lint_names_words_that_the_vectors_lack(root, tmp_path):
     assert found == {"42": "42: no word vector; nothing is left of it"}
 
 
+def test_lint_finds_texts_and_names_that_are_not_as_they_should_be_read(root, tmp_path):
+    add_classes(root, tmp_path, ["frog", "bow {}"])
+    add_said(root, tmp_path, {"frog": ["a <b>green</b> frog", "frog &amp; fog", "a frog"], "bow {}": ["a %s"]})
+    found = lint(LintConfig("s", vectors="fake_text"), root)
+    written = {(f.rule, f.name): f for f in found if f.rule in ("markup", "placeholder", "damaged")}
+    assert set(written) == {("markup", "frog"), ("placeholder", "bow {}")}
+    what = written["markup", "frog"].what
+    assert what.startswith("a text of it holds HTML, <b> </b> (")
+    assert what.endswith(".json, line 1): 'a <b>green</b> frog'; so are 1 more of its texts")
+    assert "to a new set" in written["markup", "frog"].mend
+    assert [f.what for f in found if f.name == "bow {}" and f.rule == "placeholder"] == [
+        "its name has a place left unfilled, {}",
+        "a text of it has a place left unfilled, %s (2.json, line 1): 'a %s'",
+    ]
+
+
 @pytest.mark.pack
 @pytest.mark.shared
 def test_lint_finds_the_shot_that_is_defined_as_food(root, shared_data):

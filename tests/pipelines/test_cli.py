@@ -56,6 +56,17 @@ def films(tmp_path) -> Path:
     return folder
 
 
+def test_names_with_commas_are_told_where_they_are_kept(zsar, tmp_path):
+    (tmp_path / "names.txt").write_text("up, then down\n")
+    clip = str(tmp_path / "none.mp4")
+    asked = zsar("classify", clip, "--classes", "up, then down", "--classes", "welding", "--json")
+    assert asked.code == 1
+    assert asked.err.startswith("--classes stands more than once, so each is one name: 'up, then down'.")
+    assert "none.mp4 does not exist" in asked.json["error"]
+    told = zsar("classify", clip, "--classes", f"@{tmp_path / 'names.txt'}", "--leave-out", "@nowhere", "--json")
+    assert told.json == {"error": "nowhere cannot be read: No such file or directory. Check the spelling."}
+
+
 def test_the_whole_way_in_json(zsar, films, tmp_path):
     assert zsar("index", str(films), "--dataset", "d", "--json").json == {
         "videos": 4,

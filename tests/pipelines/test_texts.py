@@ -125,6 +125,76 @@ def test_what_stands_beside_a_description_is_left_out_and_named(root, classes, t
     assert add(TextsConfig((path,), "phrase", "s"), root).left_out == {}
 
 
+SEEN_ALIKE = [
+    ("massaging person's head", "massaging person\u2019s head"),
+    ("massaging person's head", "massaging person\u02bcs head"),
+    ("massaging person's head", "massaging person`s head"),
+    ("massaging person's head", "massaging\u00a0person's head"),
+    ("playing ping-pong", "playing ping\u2011pong"),
+    ("playing ping-pong", "playing\u200bping\u2013pong"),
+    ("abseiling", "abseiling\u200b"),
+    ("abseiling", "abs\u00adeiling"),
+    ("abseiling", "abseil\u200bing"),
+    ("abseiling", "\ufeffabseiling"),
+    ("abseiling", "\uff41bseiling"),
+    ("café dance", "cafe\u0301 dance"),
+    ("fixing hair", "\ufb01xing hair"),
+    ("Putting [something] on", "putting something on"),
+]
+
+
+@pytest.mark.parametrize(("name", "written"), SEEN_ALIKE)
+def test_a_name_is_found_by_what_the_eye_sees_and_kept_as_it_is_written(root, tmp_path, name, written):
+    (tmp_path / "c.txt").write_text("\n".join(dict.fromkeys(name for name, _ in SEEN_ALIKE)))
+    add(TextsConfig((str(tmp_path / "c.txt"),), "class", "s"), root)
+    said = f"{written} is what is said"
+    report = add(TextsConfig((write(tmp_path / "1.jsonl", told(written, said)),), "description", "s"), root)
+    assert report.classes == (name,)
+    assert Texts(root, "s").read(["key"], ("description",))["key"].to_pylist() == [text_key(said)]
+    (tmp_path / "other.txt").write_text(written)
+    add(TextsConfig((str(tmp_path / "other.txt"),), "class", "other"), root)
+    (kept,) = Classes(root).read("other")["name"].to_pylist()
+    assert text_key(kept) == text_key(written.lstrip("\ufeff"))
+
+
+def test_lines_of_another_encoding_are_read_where_it_is_named(root, classes, tmp_path):
+    path = tmp_path / "1.csv"
+    path.write_bytes("class,text\narchery,café\narchery,bow\n".encode("cp1252"))
+    asked = ["texts", "add", str(path), "--kind", "description", "--set", "s", "--root", root.url, "--json"]
+    ((_, line, why),) = json.loads(CliRunner().invoke(app, asked).stdout)["problems"]
+    assert (line, "--encoding cp1252" in why) == (2, True)
+    again = json.loads(CliRunner().invoke(app, [*asked, "--encoding", "cp1252"]).stdout)
+    assert (again["new"], again["duplicate"], again.get("bad", 0)) == (1, 1, 0)
+    with pytest.raises(UsageError, match="No encoding of texts is called 'windows'; there are cp1252"):
+        TextsConfig((str(path),), "description", "s", encoding="windows")
+    with pytest.raises(UsageError, match="No encoding of texts is called 'base64'"):
+        TextsConfig((str(path),), "description", "s", encoding="base64")
+
+
+def test_what_a_list_of_classes_leaves_out_is_told(root, tmp_path):
+    (tmp_path / "c.csv").write_text("Lifting [something], then dropping it\nRunning\n")
+    asked = ["texts", "add", str(tmp_path / "c.csv"), "--kind", "class", "--set", "s", "--root", root.url]
+    done = CliRunner().invoke(app, asked)
+    assert (
+        "Left out, as a class is its name alone: text (1). Put a name that holds a comma between quotes." in done.stderr
+    )
+    (tmp_path / "c.csv").write_text('"Lifting [something], then dropping it"\nRunning\n')
+    assert add(TextsConfig((str(tmp_path / "c.csv"),), "class", "t"), root).left_out == {}
+    assert Classes(root).read("t")["readable"].to_pylist() == ["lifting something then dropping it", "running"]
+
+
+@pytest.mark.shared
+def test_names_of_the_odd_files_find_their_classes(root, shared_data):
+    folder = shared_data / "odd" / "texts_of_others"
+    add(TextsConfig((str(folder / "classes.txt"),), "class", "s"), root)
+    report = add(TextsConfig((str(folder / "curly.csv"),), "description", "s"), root)
+    assert (report.read, report.unlinked, len(report.classes)) == (5, 0, 4)
+    every = [str(path) for path in sorted(folder.glob("*.csv")) + sorted(folder.glob("*.jsonl"))]
+    report = add(TextsConfig(tuple(every), "description", "s", encoding="cp1252"), root)
+    assert (report.unlinked, report.bad) == (0, 5)
+    assert report.read == report.new + report.duplicate
+
+
 def test_sets_are_listed_with_what_they_hold(root, classes, tmp_path):
     add(TextsConfig((write(tmp_path / "1.jsonl", told("Archery", "a bow", "archery")),), "description", "s"), root)
     counts = {"classes": 3, "definition": 0, "description": 2, "phrase": 0, "object": 0, "different": 4}
@@ -265,7 +335,7 @@ def test_mistakes_are_one_line(root, classes, tmp_path):
         with pytest.raises(StoreError, match="A set's name is letters"):
             add(TextsConfig((path,), kind, "../b"), root)
     (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(UsageError, match="Nothing can be read of .*bad.json, line 2 is not JSON"):
+    with pytest.raises(UsageError, match="Nothing can be read of .*bad.json, line 1 is not JSON"):
         add(TextsConfig((str(tmp_path / "bad.json"),), "class", "new"), root)
 
 
