@@ -76,9 +76,9 @@ def ordered(data: np.ndarray, layout: Layout, axes: str = "") -> np.ndarray:
             )
         return np.moveaxis(data, [axes.index(letter) for letter in ours], range(data.ndim))
     fits = [order for order in _IN_USE[data.ndim] if _fits(data.shape, order, layout)]
-    if set(fits).intersection(_COMMON[data.ndim]) == {ours} or not (
-        fits or _fits(data.shape, ours, layout, sure=False)
-    ):
+    if set(fits).intersection(_COMMON[data.ndim]) == {ours}:
+        return data
+    if not fits and not _fits(data.shape, ours, layout, sure=False):
         return data  # of no order in use: whoever asked says what is wrong with it
     raise UnsureAxes(
         f"an array {data.shape} is not certain to be ({_spelt(ours)}) of {layout.name}, {len(layout.joints)} joints "
