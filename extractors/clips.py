@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from extractors.display import upright
+from extractors.display import display_of
 from extractors.errors import Corrupt, InputFault, MachineFault, TooShort, TooSmall, Unreachable
 from extractors.films import Film
 from extractors.recipe import DECODER
@@ -233,11 +233,12 @@ def _pictures(uri: str, timeline: Timeline, wanted: set[int]) -> Iterator[tuple[
     """
     if timeline.is_certain and not wanted:
         return
-    reformatter = VideoReformatter()
+    reformatter, display = VideoReformatter(), None
     with Film(uri) as (container, stream):
         numbered = _of_packets if timeline.packets is not None else _of_all
         for number, frame in numbered(container, stream, timeline, wanted):
-            yield number, upright(frame, reformatter.reformat(frame, format=_RGB24, threads=1).to_ndarray())
+            display = display or display_of(frame)
+            yield number, display.upright(reformatter.reformat(frame, format=_RGB24, threads=1).to_ndarray())
 
 
 def _of_all(container: Any, stream: Any, timeline: Timeline, wanted: set[int]) -> Iterator[tuple[int, Any]]:
