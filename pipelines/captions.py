@@ -49,6 +49,8 @@ class CaptionsReport:
     contents : distinct groups of captions among them
     failed : records that make no sense; `list failures` names them
     unlabelled : videos without a label
+    missing : videos told of before by a file that is gone (unless pruned)
+    pruned : of these the rows forgotten
     layout : `captions`
     left_out : fields that may tell of a video too and are not taken, with in how many records
     """
@@ -59,6 +61,8 @@ class CaptionsReport:
     contents: int
     failed: int
     unlabelled: int
+    missing: int = 0
+    pruned: int = 0
     layout: str = "captions"
     left_out: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -78,6 +82,10 @@ def index_captions(config: IndexConfig, root: Root) -> CaptionsReport:
         A file that is not there, or holds no captions at all.
     """
     checked_name(config.dataset)
+    if config.labels:
+        raise UsageError("Captions tell the labels of their videos themselves (`class`). Leave --labels out.")
+    if config.layout != "auto":
+        raise UsageError(f"Files of captions are told apart by what they hold. Leave --layout {config.layout} out.")
     with Captions(root).gathering() as gathered:
         reading = _Reading(config, gathered)
         for path in config.paths:
@@ -180,7 +188,14 @@ def _merge(config: IndexConfig, root: Root, reading: _Reading) -> CaptionsReport
     earlier = dict(zip(before["video_id"].to_pylist(), before["key"].to_pylist(), strict=True))
     groups = reading.gathered.groups()
     keys = [groups[number] for number in reading.ids.values()]
-    table = pa.concat_tables([old.filter(pc.invert(pc.and_(is_group, again))), _rows(config.dataset, reading, keys)])
+    kept = old.filter(pc.invert(pc.and_(is_group, again)))
+    others = pc.equal(kept["kind"], "caption_group")
+    gone = [uri for uri in kept.filter(others)["uri"].unique().to_pylist() if not os.path.exists(uri)]
+    is_gone = pc.and_(others, pc.is_in(kept["uri"], pa.array(gone, pa.string())))
+    lost = int(pc.sum(is_gone).as_py() or 0)
+    if config.prune:
+        kept = kept.filter(pc.invert(is_gone))
+    table = pa.concat_tables([kept, _rows(config.dataset, reading, keys)])
     Captions(root).write(config.dataset, reading.gathered, table["key"].combine_chunks())
     manifest.write(config.dataset, table)
     unchanged = sum(earlier.get(video_id) == key for video_id, key in zip(reading.ids, keys, strict=True))
@@ -191,6 +206,8 @@ def _merge(config: IndexConfig, root: Root, reading: _Reading) -> CaptionsReport
         contents=len(set(keys)),
         failed=len(reading.failures),
         unlabelled=sum(label is None for label in reading.labels),
+        missing=0 if config.prune else lost,
+        pruned=lost if config.prune else 0,
         left_out=dict(reading.left_out),
     )
 

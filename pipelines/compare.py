@@ -29,8 +29,9 @@ from pipelines.config import CompareConfig
 from pipelines.errors import UsageError
 from pipelines.export import loaded
 from pipelines.foreign_ids import whose
+from stores.captions import Captions
 from stores.features import FeatureSet, positions
-from stores.foreign import Rows, is_feature_file, read_foreign
+from stores.foreign import Foreign, Rows, is_feature_file, read_foreign
 from stores.manifest import Manifest
 from stores.ragged import put_in_place
 from stores.root import Root
@@ -185,7 +186,11 @@ def _names(config: CompareConfig, root: Root) -> dict[bytes, str]:
     if config.dataset is None:
         return {}
     table = Manifest(root).read(config.dataset, columns=["video_id", "key"])
-    return dict(reversed(list(zip(table["key"].to_pylist(), table["video_id"].to_pylist(), strict=True))))
+    names = dict(reversed(list(zip(table["key"].to_pylist(), table["video_id"].to_pylist(), strict=True))))
+    for caption in Captions(root).read(config.dataset, ["group", "place", "key"]).to_pylist():
+        if caption["group"] in names:
+            names.setdefault(caption["key"], f"{names[caption['group']]}#{caption['place']}")
+    return names
 
 
 @contextlib.contextmanager
@@ -246,6 +251,8 @@ def _of_file(config: CompareConfig, root: Root, names: dict[bytes, str]) -> tupl
     for i in np.flatnonzero(who.known):
         names.setdefault(keys[i].tobytes(), features.video_id[i])
     unknown = [features.video_id[i] for i in np.flatnonzero(~who.known)]
+    if (texts := _texts_of(config, root, features, keys)) is not None:
+        return texts, unknown, who.rules
     _, first = np.unique(keys, axis=0, return_index=True)
     keep = np.array([i for i in sorted(first) if who.known[i]], np.int64)
     sizes = np.diff(features.offsets)
@@ -255,6 +262,24 @@ def _of_file(config: CompareConfig, root: Root, names: dict[bytes, str]) -> tupl
     offsets = np.concatenate([[0], np.cumsum(sizes[keep])]).astype(np.int64)
     rows = np.repeat(starts - offsets[:-1], sizes[keep]) + np.arange(offsets[-1])
     return _Side(config.b, keys[keep], np.asarray(features.values[:])[rows], offsets), unknown, who.rules
+
+
+def _texts_of(config: CompareConfig, root: Root, features: Foreign, keys: np.ndarray) -> _Side | None:
+    """The file's side by captions, where its items are groups of them with a row a caption; else None."""
+    captions = Captions(root).read(config.dataset or "", ["group", "key"])
+    own: dict[bytes, list[bytes]] = {}
+    for group, key in zip(captions["group"].to_pylist(), captions["key"].to_pylist(), strict=True):
+        own.setdefault(group, []).append(key)
+    sizes = np.diff(features.offsets)
+    rows: dict[bytes, int] = {}
+    for item in range(len(keys)):
+        texts = own.get(keys[item].tobytes(), [])
+        if len(texts) == sizes[item]:
+            rows.update({key: int(features.offsets[item]) + at for at, key in reversed(list(enumerate(texts)))})
+    if not rows:
+        return None
+    found = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+    return _Side(config.b, found, np.asarray(features.values[:])[list(rows.values())], np.arange(len(rows) + 1))
 
 
 def _dimension(a: _Side, b: _Side) -> int:

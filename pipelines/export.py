@@ -17,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines import feature_sets
+from pipelines.caption_rows import caption_rows, kind_of
 from pipelines.config import ExportConfig
 from pipelines.errors import UsageError
 from pipelines.released import of_one_name
@@ -70,11 +72,16 @@ def export(config: ExportConfig, root: Root) -> ExportReport:
     feature_set.array(config.output)
     table = _rows_of(Manifest(root).read(config.dataset, columns=["video_id", "key", "kind"]), feature_set)
     keys = key_array(table["key"])
-    there = positions(feature_set.keys(), keys) >= 0
+    of_captions = _of_captions(table, feature_set)
+    if of_captions:
+        there = np.diff(caption_rows(feature_set, keys, config.dataset, root).offsets) > 0
+    else:
+        there = positions(feature_set.keys(), keys) >= 0
     missing = table.filter(pa.array(~there))
     if missing.num_rows and (not config.allow_missing or not there.any()):
         raise UsageError(_missing_message(config, feature_set, missing, len(keys), root))
-    with _in_order(feature_set, keys[there], config) as features:
+    arranged = _of_texts if of_captions else _in_order
+    with arranged(feature_set, keys[there], config, root) as features:
         names = table.filter(pa.array(there))["video_id"].to_pylist()
         foreign = dataclasses.replace(features, video_id=names)
         write_foreign(config.out, foreign, config.format, config.layout)
@@ -112,23 +119,45 @@ def loaded(feature_set: FeatureSet, keys: np.ndarray, output: str, folder: str |
 
 
 @contextlib.contextmanager
-def _in_order(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig) -> Iterator[Foreign]:
+def _of_texts(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root) -> Iterator[Foreign]:
+    """The rows of groups of captions in that order, a row a caption; a text is loaded once, wherever it stands."""
+    found = caption_rows(feature_set, keys, config.dataset, root)
+    with loaded(feature_set, found.texts, config.output, _folder_of(config)) as features:
+        if (np.diff(features.offsets) != 1).any():
+            raise UsageError(
+                f"Output {config.output!r} of {feature_set.name} has several rows a text, which captions of a video "
+                "cannot be told by. Export another output (--output)."
+            )
+        yield Foreign([], keys, Gathered(features.values, found.rows), found.offsets, None, feature_set.recipe)
+
+
+@contextlib.contextmanager
+def _in_order(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root) -> Iterator[Foreign]:
     """The rows of `keys` in that order; twins are loaded once and written twice."""
     distinct, item = np.unique(keys, axis=0, return_inverse=True)
     if len(distinct) == len(keys):
         distinct, item = keys, np.arange(len(keys))
-    folder = Path(config.out).absolute().parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteFailed(f"Cannot write to {folder}: {error.strerror}. Give another path with --out.") from error
-    with loaded(feature_set, distinct, config.output, folder) as features:
+    with loaded(feature_set, distinct, config.output, _folder_of(config)) as features:
         sizes = np.diff(features.offsets)[item]
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         order = np.repeat(features.offsets[:-1][item] - offsets[:-1], sizes) + np.arange(offsets[-1])
         values = features.values if len(distinct) == len(keys) else Gathered(features.values, order)
         times = None if np.isnan(features.times).all() else features.times[order]
         yield Foreign([], keys, values, offsets, times, feature_set.recipe)
+
+
+def _folder_of(config: ExportConfig) -> Path:
+    folder = Path(config.out).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteFailed(f"Cannot write to {folder}: {error.strerror}. Give another path with --out.") from error
+    return folder
+
+
+def _of_captions(table: pa.Table, feature_set: FeatureSet) -> bool:
+    """Whether captions stand for the items, and the features are theirs."""
+    return kind_of(feature_set) == "caption_group" and table["kind"].unique().to_pylist() == ["caption_group"]
 
 
 def _check(config: ExportConfig) -> None:
@@ -146,6 +175,8 @@ def _check(config: ExportConfig) -> None:
 
 def _rows_of(table: pa.Table, feature_set: FeatureSet) -> pa.Table:
     """Manifest rows of the kinds this feature set is of: texts of a data set are not missing video features."""
+    if (kind := kind_of(feature_set)) == "caption_group" and kind in table["kind"].to_pylist():
+        return table.filter(pc.equal(table["kind"], kind))
     table = of_one_name(table, feature_set.keys())
     kinds = table["kind"].unique().to_pylist()
     if len(kinds) < 2:

@@ -231,9 +231,7 @@ class _Loop:
                 total = torch.stack(list(parts.values())).sum()
             if not bool(torch.isfinite(total)):
                 told = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in parts.items())
-                raise Stopped(
-                    f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {told}. Lower --option lr=."
-                )
+                raise Stopped(f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {told}. Lower lr.")
             self._fabric.backward(total / settings.accumulate)
             if count % settings.accumulate == 0 or seen == task.samples:
                 if settings.clip:

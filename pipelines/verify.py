@@ -25,6 +25,7 @@ from pipelines.config import VerifyConfig
 from pipelines.errors import UsageError
 from pipelines.items import Item, TextItem
 from pipelines.plan import weights_digest
+from stores.captions import Captions
 from stores.errors import Damaged
 from stores.features import Damage, FeatureSet, FeatureStore, ItemRows
 from stores.keys import KEY_BYTES
@@ -199,18 +200,22 @@ def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> 
 
 
 def _items(root: Root, feature_set: FeatureSet, keys: set[bytes]) -> _Items:
-    """Where these contents lie, over all data sets, or what these texts are, over all sets."""
+    """Where these contents lie, over all data sets, or what these texts are, over all sets and all captions."""
     name = feature_set.recipe["extractor"]
     texts = name in extractors.EXTRACTORS and extractors.find(name).kind == "text"
     wanted = pa.array(sorted(keys), pa.binary(KEY_BYTES))
     found: _Items = {}
+    manifest = Manifest(root)
     if texts:
         for texts_set in Texts.sets(root) if keys else ():
             table = Texts(root, texts_set).read(["key", "text", "source", "line"])
             for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
                 found.setdefault(row["key"], TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", ()))
+        for dataset in manifest.datasets() if keys else ():
+            table = Captions(root).read(dataset, ["key", "text", "source", "line"])
+            for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
+                found.setdefault(row["key"], TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", ()))
         return found
-    manifest = Manifest(root)
     columns = ["key", "uri", "size_bytes", "mtime_ns", "start_s", "end_s", "video_id"]
     for dataset in manifest.datasets() if keys else ():
         table = manifest.read(dataset, columns)

@@ -13,13 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import extractors
-from extractors.errors import UnknownExtractor
 from pipelines import feature_sets
+from pipelines.caption_rows import caption_rows, kind_of
 from pipelines.errors import UsageError
 from pipelines.released import of_one_name
 from pipelines.texts import Linker, link
-from stores.captions import Captions
 from stores.classes import Classes
 from stores.features import FeatureSet, positions
 from stores.keys import key_array, rows_digest
@@ -179,7 +177,7 @@ class _Labelled(NamedTuple):
 
 def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     feature_set = feature_sets.find(root, feature)
-    kind = _read_by(feature_set)
+    kind = kind_of(feature_set)
     of_captions = kind == "caption_group"
     table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label"])
     kinds = np.array(table["kind"].to_pylist())
@@ -233,15 +231,6 @@ def _made_by(feature_set: FeatureSet, dataset: str) -> str:
     return f"zsar {'index FILE' if name == 'imported' else f'extract {name}'} --dataset {dataset}"
 
 
-def _read_by(feature_set: FeatureSet) -> str:
-    """The kind of items that a feature set is of; empty for features made elsewhere, of videos or of poses."""
-    try:
-        kind = extractors.find(feature_set.name.partition("@")[0]).kind
-    except UnknownExtractor:
-        return ""
-    return "caption_group" if kind == "text" else kind
-
-
 def _rows_of(
     feature_set: FeatureSet, keys: np.ndarray, dataset: str, root: Root, of_captions: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -255,13 +244,4 @@ def _rows_of(
         sizes[there] = np.diff(offsets)[positions(stored, wanted)]
         total = np.concatenate([[0], np.cumsum(sizes)])
         return np.arange(total[-1]), total, wanted
-    captions = Captions(root).read(dataset, ["group", "key"])
-    texts = np.unique(key_array(captions["key"]), axis=0)
-    texts = texts[positions(feature_set.keys(), texts) >= 0]
-    row = positions(texts, key_array(captions["key"])) if len(texts) else np.full(captions.num_rows, -1)
-    groups, first, sizes = np.unique(key_array(captions["group"]), axis=0, return_index=True, return_counts=True)
-    whole = np.minimum.reduceat(row, first) >= 0  # a group is there when all its captions are
-    at = positions(groups, keys)
-    sizes = np.where((at >= 0) & whole[at], sizes[at], 0)
-    rows = [row[first[g] : first[g] + n] for g, n in zip(at, sizes, strict=True) if n]
-    return np.concatenate(rows) if rows else np.empty(0, np.int64), np.concatenate([[0], np.cumsum(sizes)]), texts
+    return caption_rows(feature_set, keys, dataset, root)
