@@ -30,10 +30,17 @@ from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from extractors.errors import ExtractorError
-from pipelines import report as reports
-from pipelines.captions import index_captions
-from pipelines.compute import device_of
-from pipelines.config import (
+from pipelines.errors import UsageError
+from pipelines.extract.compute import device_of
+from pipelines.extract.extraction import Extraction, ExtractReport, Silent, extraction
+from pipelines.extract.plan import Plan
+from pipelines.extract.shards import Shard, cut, work
+from pipelines.index.captions import index_captions
+from pipelines.index.poses import index_poses
+from pipelines.index.videos import index as index_stage
+from pipelines.look import extraction_page as reports
+from pipelines.look.listing import failures
+from pipelines.settings import (
     EvaluateConfig,
     ExtractConfig,
     FinetuneConfig,
@@ -42,14 +49,7 @@ from pipelines.config import (
     ShardConfig,
     TextsConfig,
 )
-from pipelines.errors import UsageError
-from pipelines.extract import Extraction, ExtractReport, Silent, extraction
-from pipelines.index import index as index_stage
-from pipelines.listing import failures
-from pipelines.plan import Plan
-from pipelines.poses import index_poses
-from pipelines.shards import Shard, cut, work
-from pipelines.texts import TextsReport, add
+from pipelines.texts.adding import TextsReport, add
 from stores.errors import StoreError
 from stores.root import Root
 from stores.texts import KINDS
@@ -154,7 +154,7 @@ def extract(
     root : str
         The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
     shard_size, runner, cluster, cluster_options, adapt
-        As `pipelines.config.ShardConfig` says.
+        As `pipelines.settings.ShardConfig` says.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def extract(
 @_in_one_line
 def fit_task(config: FitConfig, root: str) -> Any:
     """Train a head on the seen classes of each split; on a GPU only while a slot is free."""
-    from pipelines.fit import fit as fit_stage
+    from pipelines.learn.fit import fit as fit_stage
 
     with _slot(config.device):
         log = get_run_logger()
@@ -206,7 +206,7 @@ def fit_task(config: FitConfig, root: str) -> Any:
 @_in_one_line
 def evaluate_task(run: str, root: str) -> Any:
     """Judge a run on the unseen classes of its splits."""
-    from pipelines.evaluate import evaluate as evaluate_stage
+    from pipelines.judge.evaluate import evaluate as evaluate_stage
 
     return evaluate_stage(EvaluateConfig(run), Root(root))
 
@@ -285,7 +285,7 @@ def fit(
 @_in_one_line
 def finetune_task(config: FinetuneConfig, root: str) -> Any:
     """Train a network on the seen classes of each split; on a GPU only while a slot is free."""
-    from pipelines.finetune import finetune as finetune_stage
+    from pipelines.learn.finetune import finetune as finetune_stage
 
     with _slot(config.device):
         log = get_run_logger()

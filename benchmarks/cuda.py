@@ -34,8 +34,8 @@ from benchmarks.films import film
 from benchmarks.forward import BACKBONES
 from extractors import clips, find
 from extractors.base import Output, VideoExtractor
-from pipelines.items import Item
-from pipelines.runner import Runner
+from pipelines.extract.items import Item
+from pipelines.extract.runners.videos import Runner
 
 _PRECISIONS = ("fp32", "bf16")
 _FILMS = 16

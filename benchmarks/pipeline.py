@@ -20,8 +20,8 @@ from benchmarks.films import film
 from extractors import allocator, clips, find
 from extractors.base import Output, VideoExtractor
 from extractors.sampling import Geometry, Sampling
-from pipelines.items import Item
-from pipelines.runner import Runner
+from pipelines.extract.items import Item
+from pipelines.extract.runners.videos import Runner
 
 VIDEOS = 27
 

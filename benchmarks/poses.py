@@ -34,11 +34,11 @@ from extractors.joints import KINECT_20
 from extractors.mediapipe_pose import MediaPipePose
 from extractors.poses import Form, checked
 from extractors.stgcn import STGCN, STGCNSmall
-from pipelines.items import Item
-from pipelines.pose_places import Place, PoseReader, array_key
-from pipelines.pose_runner import PoseRunner
-from pipelines.pose_training import PoseSet, PoseTask
-from pipelines.track_runner import TrackRunner
+from pipelines.extract.items import Item
+from pipelines.extract.runners.poses import PoseRunner
+from pipelines.extract.runners.tracks import TrackRunner
+from pipelines.index.pose_places import Place, PoseReader, array_key
+from pipelines.learn.samples.sequences import PoseSet, PoseTask
 from stores.features import ItemRows
 
 _FRAMES = 67

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.bars import Bar
-from pipelines.config import ExtractConfig
-from pipelines.plan import plan
+from pipelines.extract.plan import plan
+from pipelines.settings import ExtractConfig
 from stores.features import FeatureStore, ItemRows
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
@@ -98,7 +98,7 @@ def missing(folder: Path) -> Iterator[Bar]:
     command = [
         sys.executable,
         "-m",
-        "pipelines.cli",
+        "pipelines.command.main",
         "extract",
         *FEATURES,
         "--dataset",

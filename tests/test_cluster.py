@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import ExtractConfig, IndexConfig
-from pipelines.extract import extract
-from pipelines.index import index
+from pipelines.extract.extraction import extract
+from pipelines.index.videos import index
+from pipelines.settings import ExtractConfig, IndexConfig
 from stores.handover import Handover
 from stores.root import Root
 from tests.conftest import contents, make_video

@@ -13,14 +13,14 @@ from pathlib import Path
 import h5py
 import pytest
 
-from pipelines.config import EvaluateConfig, ExportConfig, ExtractConfig, FitConfig, VerifyConfig
-from pipelines.evaluate import evaluate
-from pipelines.export import export
-from pipelines.fit import fit
-from pipelines.listing import datasets, failures, features, runs
-from pipelines.plan import plan
-from pipelines.results import results
-from pipelines.verify import verify
+from pipelines.extract.plan import plan
+from pipelines.extract.verify import verify
+from pipelines.judge.evaluate import evaluate
+from pipelines.judge.results import results
+from pipelines.learn.fit import fit
+from pipelines.look.export import export
+from pipelines.look.listing import datasets, failures, features, runs
+from pipelines.settings import EvaluateConfig, ExportConfig, ExtractConfig, FitConfig, VerifyConfig
 from stores.root import Root
 
 GOLDEN = Path(__file__).parent / "golden/root-0.1.0.zip"

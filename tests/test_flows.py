@@ -19,13 +19,13 @@ import psutil
 import pytest
 
 from extractors.joints import NTU_25
-from pipelines.captions import index_captions
-from pipelines.config import ExtractConfig, IndexConfig, TextsConfig
-from pipelines.extract import extract
-from pipelines.index import index
-from pipelines.listing import runs
-from pipelines.results import results
-from pipelines.texts import add
+from pipelines.extract.extraction import extract
+from pipelines.index.captions import index_captions
+from pipelines.index.videos import index
+from pipelines.judge.results import results
+from pipelines.look.listing import runs
+from pipelines.settings import ExtractConfig, IndexConfig, TextsConfig
+from pipelines.texts.adding import add
 from stores.features import FeatureStore
 from stores.root import Root
 from tests.conftest import contents, make_video
@@ -77,7 +77,7 @@ class Prefect:
 
     def zsar(self, *arguments: str) -> dict[str, Any]:
         """`zsar run ... --json`; the object of its last line."""
-        command = [sys.executable, "-m", "pipelines.cli", "run", *arguments, "--json"]
+        command = [sys.executable, "-m", "pipelines.command.main", "run", *arguments, "--json"]
         done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=RUN_S)
         return json.loads(done.stdout.strip().splitlines()[-1]) | {"status": done.returncode, "log": done.stderr}
 

@@ -341,5 +341,5 @@ def test_decoding_does_not_import_torch():
     import subprocess
     import sys
 
-    code = "import sys, extractors.clips, pipelines.plan; sys.exit('torch' in sys.modules)"
+    code = "import sys, extractors.clips, pipelines.extract.plan; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0

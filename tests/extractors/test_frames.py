@@ -10,7 +10,7 @@ import extractors
 from extractors.errors import BadWeights, WeightsMissing
 from extractors.frames import ResNet18Frames, ResNet34Frames, ResNet101Frames
 from extractors.sampling import Geometry, Sampling
-from pipelines.runner import row_times
+from pipelines.extract.runners.videos import row_times
 
 SMALL = Sampling(clips=1, frames=3, stride=6)
 CROP = Geometry(resize=72, crop=64)

@@ -16,8 +16,8 @@ from extractors.base import VideoExtractor
 from extractors.errors import BadWeights, ExtractorError, WeightsMissing
 from extractors.r2plus1d import Layout, R2Plus1D18, R2Plus1D18Segments, R2Plus1D34, R2Plus1D34IG65M, R2Plus1D34Segments
 from extractors.sampling import Geometry, Sampling
-from pipelines.items import Item
-from pipelines.runner import Runner
+from pipelines.extract.items import Item
+from pipelines.extract.runners.videos import Runner
 from stores.features import ItemRows
 from tests.conftest import make_video
 

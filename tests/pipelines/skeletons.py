@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from extractors.joints import KINECT_20, Layout
-from pipelines.config import IndexConfig
-from pipelines.index import IndexReport
-from pipelines.poses import index_poses
+from pipelines.index.poses import index_poses
+from pipelines.index.videos import IndexReport
+from pipelines.settings import IndexConfig
 from stores.manifest import Manifest
 from stores.root import Root
 

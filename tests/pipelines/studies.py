@@ -20,13 +20,13 @@ import pytest
 from safetensors.numpy import load_file
 
 import extractors
-from pipelines import fit as fitting
-from pipelines import videos
-from pipelines.captions import index_captions
-from pipelines.config import ExtractConfig, FitConfig, IndexConfig, TextsConfig
-from pipelines.elaborations import elaborate
-from pipelines.extract import extract
-from pipelines.texts import add
+from pipelines.extract.extraction import extract
+from pipelines.index.captions import index_captions
+from pipelines.learn import fit as fitting
+from pipelines.learn.samples import features as videos
+from pipelines.settings import ExtractConfig, FitConfig, IndexConfig, TextsConfig
+from pipelines.texts.adding import add
+from pipelines.texts.elaborations import elaborate
 from stores.root import Root
 from stores.runs import Runs
 

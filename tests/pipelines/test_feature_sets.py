@@ -4,12 +4,12 @@ import pytest
 
 from extractors.recipe import DECODER, Recipe, is_outdated
 from pipelines import feature_sets
-from pipelines.config import ExportConfig, ExtractConfig, VerifyConfig
 from pipelines.errors import UsageError
-from pipelines.export import export
-from pipelines.extract import extract
-from pipelines.listing import features
-from pipelines.verify import verify
+from pipelines.extract.extraction import extract
+from pipelines.extract.verify import verify
+from pipelines.look.export import export
+from pipelines.look.listing import features
+from pipelines.settings import ExportConfig, ExtractConfig, VerifyConfig
 from stores.errors import Ambiguous, NotInStore
 from stores.features import FeatureStore, ItemRows
 from stores.root import Root

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from extractors import find
-from pipelines.config import ExportConfig, ExtractConfig, IndexConfig, VerifyConfig
-from pipelines.demo import demo
 from pipelines.errors import UsageError
-from pipelines.export import export
-from pipelines.extract import extract
-from pipelines.index import index
-from pipelines.listing import failures
-from pipelines.verify import verify
+from pipelines.extract.extraction import extract
+from pipelines.extract.verify import verify
+from pipelines.index.videos import index
+from pipelines.look.demo import demo
+from pipelines.look.export import export
+from pipelines.look.listing import failures
+from pipelines.settings import ExportConfig, ExtractConfig, IndexConfig, VerifyConfig
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
@@ -138,7 +138,7 @@ def test_every_kind_of_bad_file_ends_in_the_failures_and_the_good_ones_are_done(
 
 
 def test_the_demo_makes_a_page_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.demo._clip_folders", lambda: [pack_clips()])
+    monkeypatch.setattr("pipelines.look.demo._clip_folders", lambda: [pack_clips()])
     root, page = Root(tmp_path / "root"), tmp_path / "page" / "index.html"
     first = demo(root, page)
     assert (first.videos, first.contents, first.extracted, first.failed) == (4, 4, 8, 0)
@@ -157,7 +157,7 @@ def test_a_demo_without_a_good_clip_or_a_place_for_its_page_is_one_line(real_roo
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "empty.mp4").touch()
-    monkeypatch.setattr("pipelines.demo._clip_folders", lambda: [broken])
+    monkeypatch.setattr("pipelines.look.demo._clip_folders", lambda: [broken])
     with pytest.raises(UsageError, match="None of the 1 clips gave features"):
         demo(Root(tmp_path / "root"), tmp_path / "page.html")
     shutil.copy(pack_clips() / "carphone_distorted.mp4", broken / "v.mp4")
@@ -168,9 +168,9 @@ def test_a_demo_without_a_good_clip_or_a_place_for_its_page_is_one_line(real_roo
 def test_memory_stays_below_the_model_and_a_gigabyte_and_a_half(tmp_path):
     code = (
         "import sys\n"
-        "from pipelines.config import ExtractConfig, IndexConfig\n"
-        "from pipelines.extract import extract\n"
-        "from pipelines.index import index\n"
+        "from pipelines.settings import ExtractConfig, IndexConfig\n"
+        "from pipelines.extract.extraction import extract\n"
+        "from pipelines.index.videos import index\n"
         "from stores.root import Root\n"
         "root = Root(sys.argv[2])\n"
         "index(IndexConfig((sys.argv[1],), 'clips'), root)\n"
@@ -188,7 +188,7 @@ def test_memory_stays_below_the_model_and_a_gigabyte_and_a_half(tmp_path):
 @pytest.mark.heavy
 def test_signers_are_seen_signing(tmp_path, shared_data):
     root = Root(tmp_path)
-    command = [sys.executable, "-m", "pipelines.cli"]
+    command = [sys.executable, "-m", "pipelines.command.main"]
     folder = str(shared_data / "videos" / "asl_signs")
     common = ["--dataset", "asl", "--root", str(tmp_path), "--json"]
     indexed = subprocess.check_output([*command, "index", folder, *common])

@@ -1,0 +1,1 @@
+"""The command `zsar`: a module a wing, and what they share."""

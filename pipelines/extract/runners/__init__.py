@@ -1,0 +1,1 @@
+"""Items through loaded extractors, a file a kind of item."""

@@ -1,0 +1,235 @@
+"""Verify: are the stored rows what was written, would they come out the same today, and mend what is not.
+
+Run    `zsar verify`, `zsar verify --recompute 20`, `zsar verify --repair`
+Takes  feature sets; for recomputing also the videos and the weights
+Gives  damaged items by name, how many recomputed items differ to the bit, and what was repaired
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import extractors
+from extractors import options
+from extractors.base import Extractor
+from extractors.clips import probe_digest
+from extractors.errors import ExtractorError, InputFault
+from extractors.recipe import is_outdated
+from pipelines.errors import UsageError
+from pipelines.extract.compute import device_of, runner_of
+from pipelines.extract.items import Item, TextItem
+from pipelines.extract.plan import weights_digest
+from pipelines.index import joint_layouts
+from pipelines.settings import VerifyConfig
+from stores.captions import Captions
+from stores.errors import Damaged
+from stores.features import Damage, FeatureSet, FeatureStore, ItemRows
+from stores.keys import KEY_BYTES
+from stores.manifest import Manifest
+from stores.root import Root
+from stores.stat_cache import StatCache
+from stores.texts import Texts
+
+_Items = dict[bytes, Item | TextItem]
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """An item that, computed again, gives other rows than those stored: how far apart their means are."""
+
+    key: str
+    video_id: str
+    cosine: float
+    reason: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SetReport:
+    """How one feature set stands.
+
+    Attributes
+    ----------
+    damaged : items whose stored rows cannot be trusted, as (key, video_id, reason)
+    recomputed, differing : items computed again, and those of them that came out otherwise
+    repaired : damaged items whose rows were computed again and rewritten
+    note : why nothing could be recomputed or repaired, where that was asked for
+    """
+
+    name: str
+    items: int
+    rows: int
+    damaged: tuple[tuple[str, str, str], ...]
+    recomputed: int = 0
+    differing: tuple[Difference, ...] = ()
+    repaired: int = 0
+    note: str = ""
+
+
+def verify(config: VerifyConfig, root: Root) -> tuple[SetReport, ...]:
+    """Check feature sets; every row is read and compared with its digest.
+
+    A set that cannot be opened, recomputed or repaired says so in its report; the others are verified all the same.
+    """
+    store = FeatureStore(root)
+    names = [store.resolve(name) for name in config.features] or store.names()
+    reports = []
+    for name in names:
+        try:
+            reports.append(_verify(store.find(name), config, root))
+        except Damaged as error:  # the others are verified all the same
+            reports.append(SetReport(name, 0, 0, (("", "", str(error)),)))
+    return tuple(reports)
+
+
+def _verify(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> SetReport:
+    items, rows = feature_set.shape()
+    damage = list(feature_set.damage())
+    drawn = _drawn(feature_set, {d.item for d in damage}, config)
+    places = _items(root, feature_set, {d.key for d in damage} | set(drawn))
+    named = tuple((d.key.hex(), places[d.key].name if d.key in places else "?", d.reason) for d in damage)
+    report = SetReport(feature_set.name, items, rows, named)
+    try:
+        if config.repair and damage:
+            report = dataclasses.replace(report, repaired=_repair(feature_set, damage, places, config, root))
+        if drawn:
+            differing = _recompute(feature_set, drawn, places, config, root)
+            report = dataclasses.replace(report, recomputed=len(drawn), differing=differing)
+    except (UsageError, ExtractorError) as error:
+        report = dataclasses.replace(report, note=str(error))
+    return report
+
+
+def _drawn(feature_set: FeatureSet, damaged: set[int], config: VerifyConfig) -> dict[bytes, int]:
+    """Items to compute again, drawn by the seed: content key to number."""
+    if not config.recompute:
+        return {}
+    keys = feature_set.keys()
+    sound = np.setdiff1d(np.arange(len(keys)), sorted(damaged))
+    drawn = np.random.default_rng(config.seed).permutation(sound)[: config.recompute]
+    return {keys[i].tobytes(): int(i) for i in drawn}
+
+
+def _repair(
+    feature_set: FeatureSet,
+    damage: Sequence[Damage],
+    places: _Items,
+    config: VerifyConfig,
+    root: Root,
+) -> int:
+    numbers = {d.key: d.item for d in damage}
+    fresh = _compute(feature_set, list(numbers), places, config, root)
+    lost = {key: outcome for key, outcome in fresh.items() if isinstance(outcome, InputFault)}
+    if lost:
+        key, fault = next(iter(lost.items()))
+        raise UsageError(
+            f"{len(lost)} of {len(damage)} damaged items of {feature_set.name} cannot be computed again, "
+            f"{places[key].where} for one: {fault}. Nothing was rewritten; bring the videos back and try again."
+        )
+    rewritten = {numbers[key]: outcome for key, outcome in fresh.items() if isinstance(outcome, ItemRows)}
+    feature_set.repair(rewritten)
+    return len(rewritten)
+
+
+def _recompute(
+    feature_set: FeatureSet,
+    drawn: dict[bytes, int],
+    places: _Items,
+    config: VerifyConfig,
+    root: Root,
+) -> tuple[Difference, ...]:
+    differing = []
+    for key, outcome in _compute(feature_set, list(drawn), places, config, root).items():
+        video_id = places[key].name
+        if isinstance(outcome, InputFault):
+            differing.append(Difference(key.hex(), video_id, float("nan"), f"{type(outcome).__name__}: {outcome}"))
+            continue
+        stored = feature_set.rows(drawn[key])
+        if stored.digest != outcome.digest:
+            name = sorted(stored.values)[0]
+            differing.append(Difference(key.hex(), video_id, _cosine(stored.values[name], outcome.values[name])))
+    return tuple(differing)
+
+
+def _compute(
+    feature_set: FeatureSet, keys: list[bytes], places: _Items, config: VerifyConfig, root: Root
+) -> dict[bytes, ItemRows | InputFault]:
+    """Rows of these items computed now, by the very recipe of the set."""
+    unknown = [key.hex()[:12] for key in keys if key not in places]
+    if unknown:
+        raise UsageError(
+            f"{len(unknown)} items of {feature_set.name} are in no manifest of {root.url} ({', '.join(unknown[:5])}); "
+            "index the folder that holds their videos, then verify again."
+        )
+    extractor = _extractor_of(feature_set, config, root)
+    device = device_of(config.device)
+    extractor.load(device)
+    name = feature_set.name
+    runner = runner_of({name: extractor}, device, forwards=1, decoders=1)
+    items = [dataclasses.replace(places[key], features=(name,)) for key in keys]
+    with contextlib.closing(runner.results(items)) as results:  # type: ignore[arg-type]
+        return {result.item.key: result.outcome for result in results if result is not None}
+
+
+def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> Extractor:
+    """The extractor configured as the set's recipe says, or an error that says why it cannot be."""
+    recipe = feature_set.recipe
+    if recipe["extractor"] not in extractors.EXTRACTORS:
+        raise UsageError(
+            f"{feature_set.name} was made elsewhere ({recipe['weights'][:20]}...); it cannot be recomputed."
+        )
+    if is_outdated(recipe):
+        raise UsageError(
+            f"{feature_set.name} is of an earlier decoder: its rows can be read and checked, not computed again. "
+            f"Extract anew (`zsar extract {recipe['extractor']} --dataset NAME`), then `zsar drop {feature_set.name}`."
+        )
+    joint_layouts.load(root)
+    given = dict(options.pair(weights) for weights in config.weights).get(recipe["extractor"])
+    extractor = options.of_recipe(recipe, given)
+    here = extractor.recipe(weights_digest(extractor, StatCache(root, "weights")), probe_digest()).to_dict()
+    if here != recipe:
+        other = sorted(field for field in recipe if recipe[field] != here[field])
+        raise UsageError(
+            f"{feature_set.name} cannot be recomputed here: {', '.join(other)} differ from what it was made with. "
+            "Give its weights with --weights NAME=PATH and use the library versions its commits name (`zsar show`)."
+        )
+    return extractor
+
+
+def _items(root: Root, feature_set: FeatureSet, keys: set[bytes]) -> _Items:
+    """Where these contents lie, over all data sets, or what these texts are, over all sets and all captions."""
+    name = feature_set.recipe["extractor"]
+    texts = name in extractors.EXTRACTORS and extractors.find(name).kind == "text"
+    wanted = pa.array(sorted(keys), pa.binary(KEY_BYTES))
+    found: _Items = {}
+    manifest = Manifest(root)
+    if texts:
+        for texts_set in Texts.sets(root) if keys else ():
+            table = Texts(root, texts_set).read(["key", "text", "source", "line"])
+            for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
+                found.setdefault(row["key"], TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", ()))
+        for dataset in manifest.datasets() if keys else ():
+            table = Captions(root).read(dataset, ["key", "text", "source", "line"])
+            for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
+                found.setdefault(row["key"], TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", ()))
+        return found
+    columns = ["key", "uri", "size_bytes", "mtime_ns", "start_s", "end_s", "video_id"]
+    for dataset in manifest.datasets() if keys else ():
+        table = manifest.read(dataset, columns)
+        for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
+            span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
+            there = found.get(row["key"])
+            places = there.places if isinstance(there, Item) else ()
+            place = (row["uri"], (row["size_bytes"], row["mtime_ns"]))
+            found[row["key"]] = Item(row["key"], (*places, place), span, row["video_id"], ())
+    return found
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    if a.shape != b.shape:
+        return float("nan")
+    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))

@@ -1,0 +1,1 @@
+"""What exists: videos, captions, poses, features made elsewhere."""

@@ -1,0 +1,1 @@
+"""The layouts data sets are published in."""

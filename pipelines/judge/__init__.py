@@ -1,0 +1,1 @@
+"""What a run scores: evaluation, results, published tables."""

@@ -1,0 +1,198 @@
+"""Reproduce: a named grid of runs, fitted and judged where they are not yet, as one table.
+
+Run    `zsar reproduce ucf101-captions --root R --out docs/results.md`
+Takes  `tables/NAME.toml`, or a file of that form (`table_files`)
+Gives  the table as Markdown: mean and deviation over splits and seeds, and against the reference row the paired
+       difference with its standard error; what is published beside it, with what it was measured on
+
+A row that was fitted and judged before is found again by what it depends on, and costs nothing; so is the backbone of
+its feature, which is trained on the seen classes of the row's own protocol.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import UsageError
+from pipelines.extract.extraction import extract
+from pipelines.judge.evaluate import evaluate
+from pipelines.judge.table_files import Row, Table, tables
+from pipelines.learn.finetune import finetune
+from pipelines.learn.fit import fit
+from pipelines.learn.protocols.protocols import chosen, protocol
+from pipelines.settings import EvaluateConfig, ExtractConfig, FinetuneConfig, FitConfig
+from stores.root import Root
+from stores.runs import Runs
+
+Told = Callable[[str], None]
+_MEASURES = {
+    "zsl": {"top1": "top-1", "top5": "top-5", "mean_class_top1": "mean of classes"},
+    "gzsl": {"seen_top1": "S", "unseen_top1": "U", "harmonic_mean": "H"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Judged:
+    """A row with what its runs were judged to be: result rows by setting, each with the seed of its run."""
+
+    row: Row
+    runs: tuple[str, ...]
+    found: dict[str, list[dict[str, Any]]]
+
+
+def reproduce(
+    name: str, root: Root, only: str = "", told: Told = lambda line: None, set_by_hand: Mapping[str, Any] | None = None
+) -> str:
+    """Fit and judge what is missing of a table and write it as Markdown.
+
+    Parameters
+    ----------
+    name : of a table, or a path
+    root : Root
+    only : tables whose title holds this text; nothing: all
+    told : called with a line before each row
+    set_by_hand : settings of every row in place of the table's: another data set, fewer splits
+
+    Raises
+    ------
+    UsageError, StoreError, ExtractorError
+        As `fit`, `evaluate` and `finetune`.
+    """
+    blocks = []
+    for table in tables(name, set_by_hand):
+        if only.lower() not in table.title.lower():
+            continue
+        told(table.title)
+        rows = []
+        for row in table.rows:
+            rows.append(_run(row, root))
+            measure = _main(table)
+            values = [r[measure] for r in rows[-1].found[_settings(table)[0]]]
+            told(f"  {row.name}: {_spread(values)} ({rows[-1].runs[0]})")
+        blocks.append(_markdown(table, rows))
+    if not blocks:
+        raise UsageError(f"{name} has no table whose title holds {only!r}.")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _run(row: Row, root: Root) -> _Judged:
+    """Fit and judge what is missing of a row."""
+    runs, found = [], {setting: list[dict[str, Any]]() for setting in _MEASURES}
+    feature = _feature(row, root)
+    for config in row.configs:
+        config = dataclasses.replace(config, feature=feature)
+        run = fit(config, root).run
+        if not _is_judged(run, config, root):
+            evaluate(EvaluateConfig(run), root)
+        for setting, own in _judged(run, config, root).items():
+            found[setting] += [r | {"seed": config.seed} for r in own]
+        runs.append(run)
+    return _Judged(row, tuple(runs), found)
+
+
+def _feature(row: Row, root: Root) -> str:
+    """Name of the feature set of a row: one that is there, or one that is made as its options and its backbone say."""
+    asked, dataset, device = (getattr(row.configs[0], name) for name in ("feature", "dataset", "device"))
+    if row.backbone is None and ":" not in asked:
+        return str(asked)
+    given = (
+        ()
+        if row.backbone is None
+        else (f"{row.backbone.model}={_trained(row.backbone, row.configs[0].encoder, root)}",)
+    )
+    return extract(ExtractConfig((asked,), dataset, given, device=device), root).features[0].name
+
+
+def _trained(backbone: FinetuneConfig, encoder: str, root: Root) -> str:
+    """Path of the weights of a backbone, which is trained where it is not there yet.
+
+    Where class vectors draw the split, they are those of the row's encoder: another would draw other unseen classes.
+    """
+    if encoder and protocol(backbone.protocol).needs_vectors:
+        backbone = dataclasses.replace(backbone, encoder=encoder)
+    if len(chosen(backbone.splits, protocol(backbone.protocol).count)) > 1:
+        raise UsageError(
+            f"Each split of {backbone.protocol!r} needs a backbone of its own, and a row has one feature. Give a table "
+            'a split: splits = "0".'
+        )
+    (weights,) = finetune(backbone, root).weights.values()
+    return weights
+
+
+def _settings(table: Table) -> list[str]:
+    return table.setting.split("+")
+
+
+def _main(table: Table) -> str:
+    return "harmonic_mean" if table.setting == "gzsl" else "top1"
+
+
+def _judged(run: str, config: FitConfig, root: Root) -> dict[str, list[dict[str, Any]]]:
+    """Result rows by setting, those of the splits asked for, in their order."""
+    results = Runs(root).read(run, "results")
+    wanted = set(chosen(config.splits, protocol(config.protocol).count))
+    found: dict[str, list[dict[str, Any]]] = {"zsl": [], "gzsl": []}
+    for row in [] if results is None else results.to_pylist():
+        if row["split"] in wanted:
+            found[row["setting"]].append(row)
+    return found
+
+
+def _is_judged(run: str, config: FitConfig, root: Root) -> bool:
+    count = len(chosen(config.splits, protocol(config.protocol).count))
+    return len(_judged(run, config, root)["zsl"]) == count
+
+
+def _markdown(table: Table, rows: list[_Judged]) -> str:
+    settings = _settings(table)
+    shown = [(setting, name, title) for setting in settings for name, title in _MEASURES[setting].items()]
+    reference = next((each.found[settings[0]] for each in rows if each.row.name == table.reference), None)
+    head = ["", *(title for _, _, title in shown), "hubness"]
+    head += [f"against {table.reference}"] if reference else []
+    head += ["seeds x splits" if any(len(each.runs) > 1 for each in rows) else "splits"]
+    differs = any(each.row.differs for each in rows)
+    head += ["n (missing)", "published", *(["measured here with"] if differs else []), "run"]
+    lines = [f"### {table.title}", "", *([table.about.strip(), ""] if table.about else [])]
+    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for each in rows:
+        row, own = each.row, each.found[settings[0]]
+        cells = [row.name + (f" ({row.note})" if row.note else "")]
+        cells += [_spread([r[name] for r in each.found[setting]]) for setting, name, _ in shown]
+        cells.append(f"{np.mean([r['hubness'] for r in own]):.2f}")
+        if reference:
+            cells.append("" if row.name == table.reference else _paired(own, reference, _main(table)))
+        seeds = len(each.runs)
+        cells += [str(len(own)) if seeds == 1 else f"{seeds} x {len(own) // seeds}"]
+        cells += [f"{sum(r['n'] for r in own)} ({sum(r['missing'] for r in own)})", row.published]
+        cells += ["; ".join(row.differs) or "what is published"] if differs else []
+        cells.append(each.runs[0] + (f" and {seeds - 1} more" if seeds > 1 else ""))
+        lines.append("| " + " | ".join(cells) + " |")
+    sources = sorted({_source(r) for each in rows for setting in settings for r in each.found[setting]})
+    return "\n".join([*lines, "", *(f"{source}  " for source in sources)])
+
+
+def _source(row: dict[str, Any]) -> str:
+    met = f", {len(row['overlap'])} of the test classes among them" if row["overlap"] else ""
+    before = row["pretraining"] or "nothing"
+    return f"Features: {row['feature']}, snapshot {row['snapshot']}; trained before on: {before}{met}."
+
+
+def _spread(values: list[float]) -> str:
+    return f"{100 * np.mean(values):.1f} ± {100 * np.std(values):.1f}"
+
+
+def _paired(own: list[dict[str, Any]], reference: list[dict[str, Any]], measure: str) -> str:
+    """Mean difference over the splits and seeds both have, with its standard error; one seed stands for all."""
+    theirs = {(r["seed"], r["split"]): r[measure] for r in reference}
+    first = {r["split"]: r[measure] for r in reversed(reference)}
+    several = len({r["seed"] for r in reference}) > 1
+    pairs = [(r[measure], theirs.get((r["seed"], r["split"])) if several else first.get(r["split"])) for r in own]
+    differences = np.array([mine - other for mine, other in pairs if other is not None])
+    if not len(differences):
+        return ""
+    mean = f"{100 * differences.mean():+.1f}"
+    if len(differences) == 1:
+        return mean
+    return f"{mean} ± {100 * differences.std(ddof=1) / np.sqrt(len(differences)):.1f}"

@@ -1,0 +1,134 @@
+"""Results: every judged run as a row, beside what the papers print.
+
+Run    `zsar list results`
+Takes  the runs of a root; `published.json`
+Gives  rows of plain values; what they are not comparable in stands in the row
+
+Rows are grouped by data set, protocol and setting, then by features: a better number on other features, or on features
+that were trained on test classes, is no better method. `judged` counts the configurations that were judged on the same
+unseen classes: the more were, the less the best of them says. A run whose features or texts have changed since is stale
+and comes with the command that makes it anew.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from extractors.recipe import is_outdated
+from pipelines.errors import UsageError
+from pipelines.learn.samples import features as videos
+from pipelines.texts import encoded as class_texts
+from stores.errors import StoreError
+from stores.features import FeatureStore
+from stores.root import Root
+from stores.runs import Runs
+
+PUBLISHED = Path(__file__).parent / "published.json"
+
+
+def results(root: Root) -> list[dict[str, Any]]:
+    """Every judged run, a row a setting, and after each group what is published for it."""
+    rows = [row for run in Runs(root).names() for row in _rows_of(run, root)]
+    groups = sorted({_group(row) for row in rows})
+    listed = []
+    for group in groups:
+        own = sorted((row for row in rows if _group(row) == group), key=lambda r: (r["features"], -r["top1"]))
+        for row in own:
+            row["judged"] = len({r["run"] for r in own})
+        listed += own + [row for row in _published() if _group(row) == group]
+    return listed
+
+
+def _group(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["dataset"], row["protocol"], row["setting"]
+
+
+def _rows_of(run: str, root: Root) -> list[dict[str, Any]]:
+    runs = Runs(root)
+    table = runs.read(run, "results")
+    if table is None:
+        return []
+    about = runs.about(run)
+    found = []
+    for setting in ("zsl", "gzsl"):
+        rows = [row for row in table.to_pylist() if row["setting"] == setting]
+        if rows:
+            found.append(_row(run, setting, rows, about, _state(about, root)))
+    return found
+
+
+def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, Any], state: str) -> dict[str, Any]:
+    def mean(name: str) -> float | None:
+        values = [row[name] for row in rows if row[name] is not None]
+        return float(np.mean(values)) if values else None
+
+    top1 = np.array([row["top1"] for row in rows])
+    first = rows[0]
+    met = {name for row in rows for name in row["overlap"]}
+    near = {name for row in rows for name in row.get("near") or ()}
+    return {
+        "system": first["head"],
+        "dataset": first["dataset"],
+        "protocol": first["protocol"],
+        "setting": setting,
+        "splits": len(rows),
+        "top1": float(top1.mean()),
+        "std": float(top1.std()),
+        "top5": mean("top5"),
+        "class_mean": mean("mean_class_top1"),
+        "hubness": mean("hubness"),
+        "seen": mean("seen_top1"),
+        "unseen": mean("unseen_top1"),
+        "h": mean("harmonic_mean"),
+        "n": sum(row["n"] for row in rows),
+        "missing": sum(row["missing"] for row in rows),
+        "features": first["feature"] + (" (captions)" if about["videos"]["captions"] else ""),
+        "pretraining": first["pretraining"]
+        + (f"; {len(met)} TEST CLASSES" if met else "")
+        + (f"; {len(near)} near ones" if near else ""),
+        "texts": first["kinds"] + (", of unseen classes too" if first["unseen_texts"] else ""),
+        "snapshot": first["snapshot"],
+        "given": ", ".join((*about["config"]["options"], *(f"tune {t}" for t in about["config"]["tune"]))),
+        "state": state,
+        "run": run,
+    }
+
+
+def _state(about: dict[str, Any], root: Root) -> str:
+    """`good`, or what has changed since and what to do."""
+    told, read = about["texts"], about["videos"]
+    config = about["config"]
+    try:
+        kinds = tuple(dict.fromkeys(kind.partition("/")[0] for kind in told["kinds"]))
+        same_texts = class_texts.state_of(told["set"], kinds, root) == told["state"]
+        same_features = videos.digest_of(read["dataset"], read["feature"], told["set"], root) == read["digest"]
+    except (StoreError, UsageError, pa.ArrowException):
+        return f"stale: its features or texts are gone; they were {read['feature']} and the set {told['set']}"
+    changed = [name for name, same in (("texts", same_texts), ("features", same_features)) if not same]
+    why = f"{' and '.join(changed)} changed" if changed else ""
+    if is_outdated(FeatureStore(root).find(read["feature"]).recipe):
+        why = "its features are of an earlier decoder"
+    if not why:
+        return "good"
+    splits = f" --splits {config['splits']}" if config["splits"] else ""
+    return f"stale: {why}; run `{about['command'].replace(splits, '')}{splits}`"
+
+
+def _published() -> list[dict[str, Any]]:
+    """What the papers print, as fractions; nothing where the file is not beside the code."""
+    if not PUBLISHED.exists():
+        return []
+    rows = []
+    for row in json.loads(PUBLISHED.read_text())["rows"]:
+        empty = dict.fromkeys(("top5", "class_mean", "hubness", "seen", "unseen", "h", "n", "missing"))
+        percent = {name: row[name] / 100 for name in ("top1", "std", "top5") if name in row}
+        rows.append(
+            {"system": f"{row['system']}, published", **{k: row[k] for k in ("dataset", "protocol", "setting")}}
+            | {"splits": None, "top1": None, "std": None, **empty, **percent}
+            | {"features": row["features"], "pretraining": "", "texts": "", "snapshot": "", "given": ""}
+            | {"state": row["source"], "run": "", "judged": None}
+        )
+    return rows

@@ -1,0 +1,192 @@
+"""Tables of results as files say them: which runs stand in which row, before any of them is made.
+
+tables/NAME.toml ─tables─▶ Table: title, Row: FitConfig a seed, and the backbone its feature comes from
+
+[all]                settings that all rows share: fields of `FitConfig`
+[all.backbone]       fields of `FinetuneConfig`: each protocol trains its own, on its seen classes, and a row whose
+                     `feature` is of that network reads the features of those weights
+[[table]]            title, about, reference (a row's name), setting, all (as above)
+each = [{...}, ...]  the table once for each of these settings; `title` may name them: "{protocol}"
+row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by default, and those after it); any
+                     field of `FitConfig`, in whose texts {seed} is the seed; a `feature` with options is extracted
+"""
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.settings import FinetuneConfig, FitConfig
+
+_FOLDER = Path(__file__).parent / "tables"
+_ROW_FIELDS = ("name", "published", "note", "seeds")
+SETTINGS = ("zsl", "gzsl", "zsl+gzsl")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes
+    ----------
+    name, published, note : as shown
+    configs : of its runs, a seed each
+    backbone : of the feature, where it has to be trained; else None
+    differs : what was set by hand in place of the file's
+    """
+
+    name: str
+    published: str
+    note: str
+    configs: tuple[FitConfig, ...]
+    backbone: FinetuneConfig | None
+    differs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A grid of runs.
+
+    Attributes
+    ----------
+    title, about : of the table
+    rows : in the order shown
+    reference : name of the row that others are told from; empty: none
+    setting : one of `SETTINGS`
+    """
+
+    title: str
+    about: str
+    rows: tuple[Row, ...]
+    reference: str
+    setting: str
+
+
+def tables(name: str, set_by_hand: Mapping[str, Any] | None = None) -> list[Table]:
+    """The tables of a file: one that comes with the code, by its name, or a user's, by its path.
+
+    Parameters
+    ----------
+    name : of a table, or a path
+    set_by_hand : settings of every row in place of the table's: another data set, fewer splits
+
+    Raises
+    ------
+    UsageError
+        No such file; a table that does not say what its runs are.
+    """
+    path = Path(name) if name.endswith(".toml") else _FOLDER / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.toml")))
+        raise UsageError(f"No table is called {name!r}; there are: {known}. A path to a TOML file is taken too.")
+    try:
+        document = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} cannot be read as TOML: {error}.") from error
+    found = []
+    for table in document.get("table", []):
+        for each in table.get("each", [{}]):
+            shared = document.get("all", {}) | table.get("all", {}) | each
+            rows = tuple(_row(path, shared, row, set_by_hand or {}) for row in table.get("row", []))
+            title = table.get("title", path.stem).format_map(_Named(shared))
+            reference, setting = table.get("reference", ""), table.get("setting", "zsl")
+            found.append(Table(title, table.get("about", ""), rows, reference, setting))
+            _check(path, found[-1])
+    if not found:
+        raise UsageError(f"{path} has no tables. One begins with [[table]].")
+    return found
+
+
+class _Named(dict[str, Any]):
+    """Settings a title may name; what is none of them stays as it is written."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"
+
+
+def _check(path: Path, table: Table) -> None:
+    """What a table says of itself must fit its rows."""
+    where, names = f"{path}: table {table.title!r}", [row.name for row in table.rows]
+    if not names:
+        raise UsageError(f"{where} has no rows.")
+    if not all(names):
+        raise UsageError(f"{where} has a row without a name.")
+    if table.reference and table.reference not in names:
+        raise UsageError(f"{where} has no row {table.reference!r} to tell the others from; it has: {', '.join(names)}.")
+    if table.setting not in SETTINGS:
+        raise UsageError(f"{where} is of the setting {table.setting!r}; there are: {', '.join(SETTINGS)}.")
+    lacking = [row.name for row in table.rows if not row.configs[0].gzsl]
+    if "gzsl" in table.setting and lacking:
+        raise UsageError(f"{where} is of gzsl, which is not judged for {', '.join(lacking)}: set gzsl = true.")
+
+
+def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_hand: Mapping[str, Any]) -> Row:
+    where = f"{path}: row {row.get('name', '?')!r}"
+    given = {k: v for k, v in (dict(shared) | dict(row)).items() if k not in (*_ROW_FIELDS, "backbone")}
+    given["options"] = []
+    for options in (shared.get("options", []), row.get("options", [])):
+        if not isinstance(options, list):
+            raise UsageError(f"{where}: options should be a list of texts, got {options!r}.")
+        given["options"] += options
+    differs = [f"{k} {v or 'none'} for {given[k]}" for k, v in set_by_hand.items() if given.get(k, v) != v]
+    given |= set_by_hand
+    seeds, first = row.get("seeds", shared.get("seeds", 1)), given.pop("seed", 0)
+    for name, value, least in (("seeds", seeds, 1), ("seed", first, 0)):
+        if type(value) is not int or value < least:
+            raise UsageError(f"{where}: {name} should be a whole number from {least} on, got {value!r}.")
+    configs = [_config(where, FitConfig, _seeded(given, seed)) for seed in range(first, first + seeds)]
+    return Row(
+        row.get("name", ""),
+        row.get("published", ""),
+        row.get("note", ""),
+        tuple(configs),
+        _backbone(where, shared, configs[0]),
+        tuple(differs),
+    )
+
+
+def _backbone(where: str, shared: Mapping[str, Any], config: FitConfig) -> FinetuneConfig | None:
+    """The training that a row's feature asks for: where the feature is of the backbone's network."""
+    given = shared.get("backbone")
+    if given is None:
+        return None
+    if not isinstance(given, dict) or "model" not in given:
+        raise UsageError(f'{where}: backbone should say its model, {{ model = "stgcn_small" }}, got {given!r}.')
+    own = {name: getattr(config, name) for name in ("dataset", "protocol", "splits", "set", "gzsl", "device")}
+    if own["set"] == config.dataset:
+        own["set"] = ""
+    found: FinetuneConfig = _config(f"{where}: backbone", FinetuneConfig, own | given)
+    return found if config.feature.partition(":")[0] == found.model else None
+
+
+def _seeded(given: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The settings with this seed, and {seed} filled in."""
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(each) for each in value]
+        return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
+
+    return {name: filled(value) for name, value in given.items()} | {"seed": seed}
+
+
+def _config(where: str, kind: Any, given: Mapping[str, Any]) -> Any:
+    """A configuration of what a file says, each value of its field's type."""
+    fields = typing.get_type_hints(kind)
+    if strange := sorted(set(given) - set(fields)):
+        raise UsageError(f"{where} sets {', '.join(strange)}; known: {', '.join(fields)}.")
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    if lacking := sorted((needed | ({"protocol"} & set(fields))) - set(given)):
+        raise UsageError(f"{where} does not say its {', '.join(lacking)}.")
+    typed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    for field, value in typed.items():
+        wanted = typing.get_origin(fields[field]) or fields[field]
+        known = (int, float) if wanted is float else (wanted,)
+        if not isinstance(value, known) or (isinstance(value, bool) and wanted is not bool):
+            raise UsageError(f"{where}: {field} should be {wanted.__name__}, got {value!r}.")
+        if isinstance(value, tuple) and (strange := [each for each in value if not isinstance(each, str)]):
+            raise UsageError(f"{where}: {field} should be texts, got {strange[0]!r}.")
+    return kind(**typed)

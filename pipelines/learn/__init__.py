@@ -1,0 +1,1 @@
+"""What is learned, on seen classes: heads, backbones, protocols."""

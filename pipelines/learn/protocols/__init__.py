@@ -1,0 +1,1 @@
+"""Which classes are seen and which are not."""

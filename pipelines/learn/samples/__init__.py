@@ -1,0 +1,1 @@
+"""What is trained on and judged: features, texts, objects, sequences."""

@@ -1,0 +1,247 @@
+"""The videos of a data set as a head sees them: labels, and one array of segments, read once into memory.
+
+Takes  a manifest, a feature set: of videos, or of texts where captions stand for the videos
+Gives  `VideoFeatures`: (N, m, D) float32 in manifest order, with what is missing and where it all comes from
+
+A video has as many segments as most have: where one has more or fewer, rows are picked at even distances (the count of
+such videos is kept). A video without features is missing: it is counted and named, and nothing stands in its place.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipelines import feature_sets
+from pipelines.errors import UsageError
+from pipelines.extract.caption_rows import caption_rows, kind_of
+from pipelines.index.released import of_one_name
+from pipelines.texts.adding import Linker, link
+from stores.classes import Classes
+from stores.features import FeatureSet, positions
+from stores.keys import key_array, rows_digest
+from stores.manifest import Manifest
+from stores.root import Root
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFeatures:
+    """Labelled videos of a data set with their features.
+
+    Attributes
+    ----------
+    dataset, feature, recipe, snapshot : where they come from; `feature` is the full name of the feature set
+    digest : of the rows that were read: it changes where they do
+    classes : names of the classes, as the set of texts spells them
+    ids : N video ids
+    keys : (N, 32) uint8 content keys
+    labels : (N,) int64 numbers of classes
+    segments : (N, m, D) float32
+    missing : ids of labelled videos without features
+    resampled : videos that had another number of segments than m
+    unlabelled : videos without a label, which are left out
+    of_captions : whether captions stand for the videos
+    trained_on : classes that the feature's own weights were trained on, as far as its recipe says; none is unseen
+    kept_back : whether every fifth group of videos, which GZSL judges on, was kept from that training
+    told : what the recipe says that those weights were trained on: dataset, classes, kept_back; empty where nothing
+    """
+
+    dataset: str
+    feature: str
+    recipe: str
+    snapshot: str
+    digest: str
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    keys: np.ndarray
+    labels: np.ndarray
+    segments: np.ndarray
+    missing: tuple[str, ...]
+    missing_labels: np.ndarray
+    resampled: int
+    unlabelled: int
+    of_captions: bool
+    trained_on: tuple[str, ...] = ()
+    kept_back: bool = False
+    told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def of(self, classes: np.ndarray) -> np.ndarray:
+        """Numbers of the videos of some classes."""
+        return np.flatnonzero(np.isin(self.labels, classes))
+
+
+def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) -> VideoFeatures:
+    """The labelled videos of a data set with one of its features.
+
+    Parameters
+    ----------
+    dataset : str
+    feature : str
+        Name of a feature set, in full or the extractor's.
+    texts : str
+        The set of texts whose classes the labels mean.
+    root : Root
+    segments : int
+        m; 0: as many as most videos have.
+
+    Raises
+    ------
+    NotInStore, Ambiguous
+        No such data set, feature set or set of texts.
+    UsageError
+        Labels that mean no class of the set; no video with features.
+    """
+    found = _labelled(dataset, feature, texts, root)
+    there = np.diff(found.offsets) > 0
+    if not there.any():
+        raise UsageError(
+            f"None of the {len(found.keys)} labelled items of {dataset!r} has a feature in {found.feature_set.name}. "
+            f"Run `{_made_by(found.feature_set, dataset)}`."
+        )
+    counts = np.diff(found.offsets)[there]
+    m = segments or int(np.bincount(counts).argmax())
+    picked = found.offsets[:-1][there, None] + ((np.arange(m) + 0.5) * counts[:, None] / m).astype(np.int64)
+    loaded = found.feature_set.load(found.wanted)
+    values = loaded.values.reshape(len(loaded.values), -1)
+    told = (found.feature_set.recipe.get("preprocessing") or {}).get("trained_on") or {}
+    return VideoFeatures(
+        dataset=dataset,
+        feature=found.feature_set.name,
+        recipe=found.feature_set.key,
+        snapshot=found.feature_set.snapshot,
+        digest=found.digest(),
+        classes=found.classes,
+        ids=tuple(found.ids[there]),
+        keys=found.keys[there],
+        labels=found.labels[there],
+        segments=values[found.rows[picked]].astype(np.float32),
+        missing=tuple(found.ids[~there]),
+        missing_labels=found.labels[~there],
+        resampled=int((counts != m).sum()),
+        unlabelled=found.unlabelled,
+        of_captions=found.of_captions,
+        trained_on=_trained_on(told, texts, dataset, root),
+        kept_back=bool(told) and (told["dataset"] != dataset or told.get("kept_back", False)),
+        told=told,
+    )
+
+
+def digest_of(dataset: str, feature: str, texts: str, root: Root) -> str:
+    """The digest `read` would give, without reading the features; raises as it does."""
+    return _labelled(dataset, feature, texts, root).digest()
+
+
+def refuse_trained_on(found: VideoFeatures, unseen: Iterable[str], split: str) -> None:
+    """Refuse a split whose unseen classes the feature's own weights were trained on.
+
+    Raises
+    ------
+    UsageError
+        The message names them.
+    """
+    if met := sorted(set(unseen) & set(found.trained_on)):
+        raise UsageError(
+            f"{split} has unseen classes that the weights of {found.feature} were trained on: "
+            f"{', '.join(met[:10])}{', ...' if len(met) > 10 else ''}. Train them on the seen classes of this split "
+            "(`zsar finetune`), and extract with those weights."
+        )
+
+
+def content_digest(feature_set: FeatureSet, keys: np.ndarray) -> str:
+    """Digest of the rows of some items, from the digests the store keeps."""
+    at = positions(feature_set.keys(), keys)
+    digests = np.asarray(feature_set.array("digest")[:])[at[at >= 0]]
+    return rows_digest(keys.tobytes(), digests.tobytes()).hex()
+
+
+class _Labelled(NamedTuple):
+    """The labelled items of a data set, and where their rows are: in what `feature_set.load(wanted)` gives."""
+
+    feature_set: FeatureSet
+    of_captions: bool
+    classes: tuple[str, ...]
+    ids: np.ndarray
+    keys: np.ndarray
+    labels: np.ndarray
+    unlabelled: int
+    rows: np.ndarray
+    offsets: np.ndarray
+    wanted: np.ndarray
+
+    def digest(self) -> str:
+        content = content_digest(self.feature_set, self.wanted)
+        who = "\n".join(f"{name} {self.classes[k]}" for name, k in zip(self.ids, self.labels, strict=True))
+        return rows_digest(content.encode(), who.encode(), self.keys.tobytes()).hex()
+
+
+def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
+    feature_set = feature_sets.find(root, feature)
+    kind = kind_of(feature_set)
+    of_captions = kind == "caption_group"
+    table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label"])
+    kinds = np.array(table["kind"].to_pylist())
+    table = table.take(np.flatnonzero(kinds == kind if kind else kinds != "caption_group"))
+    table = of_one_name(table, feature_set.keys())
+    if not table.num_rows:
+        lacking, mend = _MENDED.get(kind, _MENDED["video"])
+        raise UsageError(
+            f"Data set {dataset!r} has no {lacking}, which {feature_set.name} is made "
+            f"from. Run `zsar index {mend} --dataset {dataset}`."
+        )
+    means = link(texts, dataset, root)
+    if strange := sorted(label for label, name in means.items() if name is None):
+        raise UsageError(
+            f"{len(strange)} labels of {dataset!r} mean no class of the set {texts!r}: {', '.join(strange[:10])}"
+            f"{', ...' if len(strange) > 10 else ''}. Add them: `zsar texts add FILE --kind class --set {texts}`."
+        )
+    classes = tuple(Classes(root).read(texts)["name"].to_pylist())
+    number = {name: k for k, name in enumerate(classes)}
+    named = [-1 if label is None else number[str(means[label])] for label in table["label"].to_pylist()]
+    labels = np.array(named, np.int64)
+    labelled = np.flatnonzero(labels >= 0)
+    ids, keys = np.array(table["video_id"].to_pylist(), object)[labelled], key_array(table["key"])[labelled]
+    unlabelled = table.num_rows - len(labelled)
+    rows, offsets, wanted = _rows_of(feature_set, keys, dataset, root, of_captions)
+    return _Labelled(feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, rows, offsets, wanted)
+
+
+def _trained_on(told: dict[str, Any], texts: str, dataset: str, root: Root) -> tuple[str, ...]:
+    """Classes of the set that weights were trained on, by what the recipe tells of them."""
+    if not told:
+        return ()
+    table = Classes(root).read(texts)
+    if not told["classes"] and dataset.startswith(told["dataset"].rstrip("0123456789")):
+        return tuple(table["name"].to_pylist())  # published weights, which saw all classes of their data set
+    means = Linker(table)
+    return tuple(sorted({name for label in told["classes"] if (name := means(label))}))
+
+
+#: what items are called, and how they are indexed
+_MENDED = {
+    "video": ("videos", "PATH"),
+    "pose": ("poses", "PATH --kind poses"),
+    "caption_group": ("captions", "captions.jsonl --kind captions"),
+}
+
+
+def _made_by(feature_set: FeatureSet, dataset: str) -> str:
+    """The command that gives a data set this feature."""
+    name = feature_set.name.partition("@")[0]
+    return f"zsar {'index FILE' if name == 'imported' else f'extract {name}'} --dataset {dataset}"
+
+
+def _rows_of(
+    feature_set: FeatureSet, keys: np.ndarray, dataset: str, root: Root, of_captions: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of each item, in the order of what is to be loaded: (rows,), offsets (items + 1,), keys to load."""
+    if not of_captions:
+        stored = feature_set.keys()
+        there = positions(stored, keys) >= 0
+        wanted = keys[there]
+        sizes = np.zeros(len(keys), np.int64)
+        offsets = np.asarray(feature_set.array("offsets")[:])
+        sizes[there] = np.diff(offsets)[positions(stored, wanted)]
+        total = np.concatenate([[0], np.cumsum(sizes)])
+        return np.arange(total[-1]), total, wanted
+    return caption_rows(feature_set, keys, dataset, root)

@@ -1,0 +1,1 @@
+"""What is in a clip: names of any kind, answered offline."""

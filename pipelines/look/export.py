@@ -1,0 +1,213 @@
+"""Export: the features of a data set as one file or folder that others can read.
+
+Run    `zsar export FEATURE --dataset D --format hdf5 --out F.h5 [--layout per-video] [--allow-missing]`
+Takes  a feature set and a manifest
+Gives  values, offsets, keys, video ids, times and recipe in manifest order; equal stores give equal bytes
+
+Sets above 1 GiB go through a scratch file beside the output, so memory holds 64 MiB of values at a time.
+"""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines import feature_sets
+from pipelines.errors import UsageError
+from pipelines.extract.caption_rows import caption_rows, kind_of
+from pipelines.index.released import of_one_name
+from pipelines.settings import ExportConfig
+from stores.errors import WriteFailed
+from stores.failures import Failures
+from stores.features import Features, FeatureSet, positions
+from stores.foreign import FORMATS, Foreign, Gathered, write_foreign
+from stores.keys import KEY_BYTES
+from stores.manifest import Manifest
+from stores.root import Root
+
+_IN_MEMORY_BYTES = 1 << 30
+_NAMED = 5
+_SUFFIXES = {"hdf5": (".h5", ".hdf5"), "npy": ("", ".npz"), "parquet": (".parquet",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    Attributes
+    ----------
+    items, rows : videos and rows of features in the file
+    missing : video ids of the data set that have no features, in manifest order
+    path, format : where and how
+    """
+
+    items: int
+    rows: int
+    missing: tuple[str, ...]
+    path: str
+    format: str
+
+
+def export(config: ExportConfig, root: Root) -> ExportReport:
+    """Write one output of a feature set for the items of a data set.
+
+    Raises
+    ------
+    UsageError
+        No such format or layout; items without features (unless allowed); nothing to write at all.
+    NotInStore, Ambiguous
+        No such feature set, output or data set, or several feature sets of that name.
+    WriteFailed
+        Nothing was written; what was there before is untouched.
+    """
+    _check(config)
+    feature_set = feature_sets.find(root, config.feature)
+    feature_set.array(config.output)
+    table = _rows_of(Manifest(root).read(config.dataset, columns=["video_id", "key", "kind"]), feature_set)
+    keys = key_array(table["key"])
+    of_captions = _of_captions(table, feature_set)
+    if of_captions:
+        there = np.diff(caption_rows(feature_set, keys, config.dataset, root).offsets) > 0
+    else:
+        there = positions(feature_set.keys(), keys) >= 0
+    missing = table.filter(pa.array(~there))
+    if missing.num_rows and (not config.allow_missing or not there.any()):
+        raise UsageError(_missing_message(config, feature_set, missing, len(keys), root))
+    arranged = _of_texts if of_captions else _in_order
+    with arranged(feature_set, keys[there], config, root) as features:
+        names = table.filter(pa.array(there))["video_id"].to_pylist()
+        foreign = dataclasses.replace(features, video_id=names)
+        write_foreign(config.out, foreign, config.format, config.layout)
+        rows = foreign.values.shape[0]
+    return ExportReport(len(names), rows, tuple(missing["video_id"].to_pylist()), config.out, config.format)
+
+
+def key_array(column: pa.ChunkedArray) -> np.ndarray:
+    """(n, 32) uint8 from a column of keys."""
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, KEY_BYTES)
+
+
+@contextlib.contextmanager
+def loaded(feature_set: FeatureSet, keys: np.ndarray, output: str, folder: str | Path) -> Iterator[Features]:
+    """The rows of distinct keys: in memory up to 1 GiB, else in a scratch file below `folder`.
+
+    Raises
+    ------
+    WriteFailed
+        The disk has no room for the scratch file.
+    """
+    array = feature_set.array(output)
+    size_bytes = array.size * array.dtype.itemsize
+    if size_bytes <= _IN_MEMORY_BYTES:
+        yield feature_set.load(keys, output)
+        return
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < size_bytes:  # asked first, because a full disk under a mapped file kills the process
+        raise WriteFailed(
+            f"{feature_set.name} needs {size_bytes / 1e9:.1f} GB of scratch space in {folder}, which has "
+            f"{free_bytes / 1e9:.1f} GB. Free space, or work on a larger disk."
+        )
+    with tempfile.TemporaryDirectory(prefix=".zsar-", dir=folder) as scratch:
+        yield feature_set.load(keys, output, memmap=Path(scratch) / "values")
+
+
+@contextlib.contextmanager
+def _of_texts(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root) -> Iterator[Foreign]:
+    """The rows of groups of captions in that order, a row a caption; a text is loaded once, wherever it stands."""
+    found = caption_rows(feature_set, keys, config.dataset, root)
+    with loaded(feature_set, found.texts, config.output, _folder_of(config)) as features:
+        if (np.diff(features.offsets) != 1).any():
+            raise UsageError(
+                f"Output {config.output!r} of {feature_set.name} has several rows a text, which captions of a video "
+                "cannot be told by. Export another output (--output)."
+            )
+        yield Foreign([], keys, Gathered(features.values, found.rows), found.offsets, None, feature_set.recipe)
+
+
+@contextlib.contextmanager
+def _in_order(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root) -> Iterator[Foreign]:
+    """The rows of `keys` in that order; twins are loaded once and written twice."""
+    distinct, item = np.unique(keys, axis=0, return_inverse=True)
+    if len(distinct) == len(keys):
+        distinct, item = keys, np.arange(len(keys))
+    with loaded(feature_set, distinct, config.output, _folder_of(config)) as features:
+        sizes = np.diff(features.offsets)[item]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        order = np.repeat(features.offsets[:-1][item] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        values = features.values if len(distinct) == len(keys) else Gathered(features.values, order)
+        times = None if np.isnan(features.times).all() else features.times[order]
+        yield Foreign([], keys, values, offsets, times, feature_set.recipe)
+
+
+def _folder_of(config: ExportConfig) -> Path:
+    folder = Path(config.out).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteFailed(f"Cannot write to {folder}: {error.strerror}. Give another path with --out.") from error
+    return folder
+
+
+def _of_captions(table: pa.Table, feature_set: FeatureSet) -> bool:
+    """Whether captions stand for the items, and the features are theirs."""
+    return kind_of(feature_set) == "caption_group" and table["kind"].unique().to_pylist() == ["caption_group"]
+
+
+def _check(config: ExportConfig) -> None:
+    if (config.format, config.layout) not in FORMATS:
+        known = "; ".join(f"{f} {layout}" for f, layout in FORMATS)
+        raise UsageError(f"No export has format {config.format!r} and layout {config.layout!r}; there are: {known}.")
+    suffix = os.path.splitext(config.out)[1].lower()
+    wanted = _SUFFIXES[config.format]
+    if (suffix not in wanted and config.format != "npy") or (suffix == ".npz" and config.layout != "ragged"):
+        raise UsageError(
+            f"--out must end in {' or '.join(wanted)} for {config.format} {config.layout}, got {config.out!r}. "
+            "The ending tells readers what the file is."
+        )
+
+
+def _rows_of(table: pa.Table, feature_set: FeatureSet) -> pa.Table:
+    """Manifest rows of the kinds this feature set is of: texts of a data set are not missing video features."""
+    if (kind := kind_of(feature_set)) == "caption_group" and kind in table["kind"].to_pylist():
+        return table.filter(pc.equal(table["kind"], kind))
+    table = of_one_name(table, feature_set.keys())
+    kinds = table["kind"].unique().to_pylist()
+    if len(kinds) < 2:
+        return table
+    there = positions(feature_set.keys(), key_array(table["key"])) >= 0
+    kinds = table.filter(pa.array(there))["kind"].unique().to_pylist() or kinds
+    return table.filter(pa.array([kind in kinds for kind in table["kind"].to_pylist()]))
+
+
+def _missing_message(config: ExportConfig, feature_set: FeatureSet, missing: pa.Table, items: int, root: Root) -> str:
+    failed = Failures(root).latest().select(["key", "recipe_key"]).to_pylist()
+    keys = {row["key"] for row in failed if row["recipe_key"] == feature_set.key}
+    names = list(zip(missing["video_id"].to_pylist(), missing["key"].to_pylist(), strict=True))
+    quarantined = [name for name, key in names if key in keys]
+    others = [name for name, key in names if key not in keys]
+    parts = [
+        f"{len(group)} {what}: {_some(group)}"
+        for what, group in (("quarantined", quarantined), ("not extracted", others))
+        if group
+    ]
+    there = items - len(names)
+    allow = f", or pass --allow-missing to export {there}" if there else ""
+    extractor = feature_set.name.partition("@")[0]
+    mend = f"Run `zsar extract {extractor} --dataset {config.dataset}`"
+    if extractor == "imported":
+        mend = "Index a file of features that has them"
+    return (
+        f"Export of {config.dataset!r} needs {feature_set.name} for {items} items; it has {there} "
+        f"({'; '.join(parts)}). {mend}{allow}."
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")

@@ -1,0 +1,304 @@
+"""Inside a trained head: where it puts classes, what it attends to, which phrases win; for a page to show.
+
+Takes  a run whose features and texts are as they were, the number of a split
+Gives  `Trained`: study, head and split; and what can be read from it:
+       joint_space   class means of videos and class texts in the space they are compared in; `flattened` by t-SNE
+       attention     the way back of CoCo's invariance: the five seen classes that tell each seen class (figure 12)
+       winners       JigsawNet's best phrase of each segment (figure 4); `winners_of` several classes
+       nearest_texts what stands for each unseen class, with its similarity to one video
+       examples      some of the judged videos, as many right as wrong ones
+       distances     of unseen classes' texts to the nearest seen ones' (E2E, figure 7)
+
+References: ActionHub (Zhou et al. 2024), figures 11 and 12; JigsawNet (Qian et al. 2022), figure 4; E2E (Brattoli et
+al. 2020), figure 7, whose vectors are word vectors of names, and here are whatever texts the head reads.
+"""
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from heads.base import ClassTexts, Head, PrototypeHead, Videos
+from heads.coco import CoCo, there_and_back
+from heads.er import ER
+from heads.jigsaw import JigsawNet
+from pipelines.errors import UsageError
+from pipelines.learn.engine import load
+from pipelines.learn.fit import command, config_of, run_name, split_folder
+from pipelines.learn.protocols.splits import Split
+from pipelines.learn.study import Study
+from stores.root import Root
+from stores.runs import Runs
+
+NEAREST = 10
+_AT_ONCE = 4096
+_EACH = 3  # videos shown that were judged right, and as many that were not
+_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """One split's head, as it was judged.
+
+    Attributes
+    ----------
+    study, head, split : the head is in evaluation mode, on the CPU
+    seen, unseen : numbers of classes, sorted
+    """
+
+    study: Study
+    head: Head
+    split: Split
+    seen: np.ndarray
+    unseen: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Classes in the space where a head compares them, unit vectors.
+
+    Attributes
+    ----------
+    names : of K classes
+    is_unseen : (K,) bool
+    videos, texts : (K, d) float32, means of their videos, and their texts
+    """
+
+    names: tuple[str, ...]
+    is_unseen: np.ndarray
+    videos: np.ndarray
+    texts: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """What tells one class on CoCo's way back: the largest weights, best first, and the sum of all others."""
+
+    name: str
+    top: tuple[tuple[str, float], ...]
+    others: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Phrase:
+    """A text of a class: what it says, which part of the class's texts it is of, if any; and a cosine similarity."""
+
+    text: str
+    part: str
+    similarity: float
+
+
+def examples(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Some of the judged videos, evenly over them: at most three that are right, then three that are not.
+
+    Which are taken depends on nothing but their order, so that none is picked for its looks.
+    """
+    found = []
+    for right in (True, False):
+        own = [row for row in judged if (row["best"][0] == row["label"]) == right]
+        found += [own[at] for at in sorted(set(evenly(len(own), _EACH)))]
+    return found
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """Numbers of `wanted` rows out of `count`, as `videos.read` picks them; none out of none."""
+    return [int((i + 0.5) * count / wanted) for i in range(wanted)] if count else []
+
+
+def trained(run: str, number: int, root: Root) -> Trained:
+    """The head of a split.
+
+    Raises
+    ------
+    UsageError
+        What it depends on has changed since it was fitted, or the split was not fitted.
+    NotInStore, ExtractorError
+        Features or texts are gone.
+    """
+    runs = Runs(root)
+    study = Study(config_of(runs.about(run)), root)
+    if run_name(study) != run:
+        raise UsageError(
+            f"Its features, its texts or the settings of its head have changed since {run} was fitted, so its weights "
+            f"do not fit. Fit again: `{command(study.config)}`."
+        )
+    folder = split_folder(runs, run, number)
+    if not (folder / "split.json").exists():
+        raise UsageError(f"{run} has no weights of split {number}. Run `{command(study.config)}`.")
+    head = study.model(study.option_values(json.loads((folder / "split.json").read_text())["options"]))
+    load(head, folder)
+    split = study.split(number)
+    return Trained(study, head.eval(), split, study.numbers(split.seen), study.numbers(split.unseen))
+
+
+# -- the joint space --------------------------------------------------------------------------------------------------
+
+
+def joint_space(of: Trained) -> Space | None:
+    """Where the head has seen and unseen classes; None for a head that compares in no space of one vector a class."""
+    study = of.study
+    classes = np.union1d(of.seen, of.unseen)
+    texts = study.told(classes)
+    with torch.no_grad():
+        prototypes = _class_vectors(of.head, texts)
+        if prototypes is None:
+            return None
+        rows = np.concatenate([study.trained_on(of.seen), study.videos.of(of.unseen)])
+        sums = torch.zeros(len(classes), prototypes.shape[1])
+        for start in range(0, len(rows), _AT_ONCE):
+            batch = study.batch(rows[start : start + _AT_ONCE], classes)
+            assert batch.labels is not None
+            sums.index_add_(0, batch.labels, _video_vectors(of.head, batch))
+    names = tuple(study.classes[k] for k in classes)
+    units = [functional.normalize(vectors, dim=-1).numpy() for vectors in (sums, prototypes)]
+    return Space(names, np.isin(classes, of.unseen), *units)
+
+
+def _class_vectors(head: Head, texts: ClassTexts) -> torch.Tensor | None:
+    """(K, d): what stands for each class; a group of phrases is told by its mean."""
+    if isinstance(head, PrototypeHead):
+        return head.prototypes(texts)
+    if isinstance(head, CoCo):
+        return head.joined(head.class_vectors(texts))
+    if isinstance(head, ER):
+        return head.streams.classes(texts, "elaboration")
+    if isinstance(head, JigsawNet):
+        own = head.phrases(texts)
+        return own.mean(head.text(own.features), len(texts))
+    return None
+
+
+def _video_vectors(head: Head, videos: Videos) -> torch.Tensor:
+    """(N, d): what stands for each video; excited segments are told by their mean."""
+    if isinstance(head, PrototypeHead):
+        return head.embedded(videos)
+    if isinstance(head, JigsawNet):
+        return head.groups(videos)[1].mean(1)
+    assert isinstance(head, (CoCo, ER))
+    vectors: torch.Tensor = head.streams(videos)[0]
+    return vectors
+
+
+def flattened(space: Space) -> tuple[np.ndarray, np.ndarray]:
+    """t-SNE of both kinds of vector together: (K, 2) of the videos, (K, 2) of the texts; the same each time."""
+    from sklearn.manifold import TSNE  # type: ignore[import-untyped,unused-ignore]
+
+    both = np.concatenate([space.videos, space.texts]).astype(np.float64)
+    perplexity = min(30.0, max(1.0, (len(both) - 1) / 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of points that coincide
+        flat = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(both)
+    return flat[: len(space.names)], flat[len(space.names) :]
+
+
+# -- what is attended to ----------------------------------------------------------------------------------------------
+
+
+def attention(of: Trained, top: int = 5) -> list[Attention] | None:
+    """Each seen class's way back through the unseen ones; None for a head without CoCo's invariance."""
+    head = of.head
+    if not isinstance(head, CoCo) or not head.options.invariance or not len(of.seen):
+        return None
+    with torch.no_grad():
+        seen, unseen = (head.joined(head.class_vectors(of.study.told(side))) for side in (of.seen, of.unseen))
+        weights = there_and_back(seen, unseen, head.options.tau)[0].double().numpy()
+    names = [of.study.classes[k] for k in of.seen]
+    found = []
+    for name, row in zip(names, weights, strict=True):
+        best = np.argsort(-row, kind="stable")[:top]
+        told = tuple((names[k], float(row[k])) for k in best)
+        found.append(Attention(name, told, float(row.sum() - row[best].sum())))
+    return found
+
+
+def winners(of: Trained, row: int, class_name: str) -> list[tuple[str, float]] | None:
+    """The best phrase of a class for each segment of one video, and its similarity; None where no groups are aligned.
+
+    Parameters
+    ----------
+    of : Trained
+    row : number of the video in `study.videos`
+    class_name : whose phrases may win
+    """
+    found = winners_of(of, row, np.array([of.study.classes.index(class_name)]))
+    return None if found is None else [(phrase.text, phrase.similarity) for phrase in found[0]]
+
+
+def winners_of(of: Trained, row: int, classes: np.ndarray) -> list[list[Phrase]] | None:
+    """For each of some classes its best phrase for each segment of one video; None where no groups are aligned."""
+    head = of.head
+    if not isinstance(head, JigsawNet) or not head.options.groups:
+        return None
+    said = _said(of)
+    with torch.no_grad():
+        video = of.study.batch(np.full(len(classes), row))
+        phrases, similar = head.winners(video, of.study.texts.tensors, torch.from_numpy(classes))
+    return [
+        [Phrase(said[at][0], said[at][1], value) for at, value in zip(own, values, strict=True)]
+        for own, values in zip(phrases.tolist(), similar.tolist(), strict=True)
+    ]
+
+
+def aligns_groups(of: Trained) -> bool:
+    """Whether segments have phrases of their own."""
+    return isinstance(of.head, JigsawNet) and of.head.options.groups
+
+
+def nearest_texts(of: Trained, row: int) -> list[Phrase]:
+    """What is compared of each unseen class with one video as a whole, in the order of `of.unseen`.
+
+    With JigsawNet on one segment, the class's best phrase; else the first of its texts, which are told by one vector.
+    Nothing for a head that compares in no space of one vector a class.
+    """
+    study = of.study
+    if aligns_groups(of) and study.videos.segments.shape[1] == 1:
+        return [own[0] for own in winners_of(of, row, of.unseen) or []]
+    with torch.no_grad():
+        prototypes = _class_vectors(of.head, study.told(of.unseen))
+        if prototypes is None:
+            return []
+        video = _video_vectors(of.head, study.batch(np.array([row])))
+        similar = functional.cosine_similarity(video, prototypes).tolist()
+    told = [_first_text(of, k) for k in of.unseen.tolist()]
+    return [Phrase(text, part, value) for (text, part), value in zip(told, similar, strict=True)]
+
+
+def _said(of: Trained) -> list[tuple[str, str]]:
+    """Text and part of each row of what the head reads, a kind after another as it joins them."""
+    kinds = of.head.reads(of.head.options)
+    return [(text, _part(kind, len(kinds))) for kind in kinds for text in of.study.texts.said[kind]]
+
+
+def _first_text(of: Trained, k: int) -> tuple[str, str]:
+    """The first text of a class, and how many more there are."""
+    own: list[str] = []
+    for kind, texts in of.study.texts.tensors.kinds.items():
+        own += [of.study.texts.said[kind][row] for row in texts.text[texts.owner == k].tolist()]
+    return own[0], f"first of {len(own)} texts" if len(own) > 1 else ""
+
+
+def _part(kind: str, kinds: int) -> str:
+    """What tells texts of this kind from those of others.
+
+    >>> _part("definition/start", 3)
+    'start'
+    """
+    return "" if kinds == 1 else kind.partition("/")[2].rstrip("?") or kind
+
+
+# -- how far unseen classes are ---------------------------------------------------------------------------------------
+
+
+def distances(of: Trained, names: Sequence[str], nearest: int = NEAREST) -> np.ndarray | None:
+    """(U,) mean cosine distance of each unseen class's text vector to its nearest seen ones; None without seen ones."""
+    if not len(of.seen):
+        return None
+    texts = next(iter(of.study.texts.tensors.kinds.values()))
+    vectors = functional.normalize(texts.mean(texts.features, len(of.study.classes)), dim=-1).double().numpy()
+    own = vectors[[of.study.classes.index(name) for name in names]]
+    return np.asarray(np.sort(1 - own @ vectors[of.seen].T, 1)[:, :nearest].mean(1))

@@ -1,0 +1,1 @@
+"""The drawing kit: figures and pages."""

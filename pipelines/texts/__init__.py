@@ -1,0 +1,1 @@
+"""What is said of classes: read, linked, kept, ranked, encoded."""

@@ -1,0 +1,518 @@
+"""Fitting: seen and unseen never meet, choices rest on seen classes, and a run is found again by all it depends on."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.errors import Stopped, UsageError
+from pipelines.extract.extraction import extract
+from pipelines.index.captions import index_captions
+from pipelines.learn import fit as fitting
+from pipelines.learn import study as studying
+from pipelines.learn.engine import Training, train
+from pipelines.learn.fit import command, config_of, fit, run_name
+from pipelines.learn.protocols.splits import hold_out
+from pipelines.learn.study import HeadTask, Study, Trial
+from pipelines.settings import ExtractConfig, FitConfig, IndexConfig
+from stores.errors import NotInStore
+from stores.root import Root
+from stores.runs import Runs
+from tests.pipelines import studies
+from tests.pipelines.studies import CLASSES, ER, SPLITS
+
+pytestmark = pytest.mark.usefixtures("fake")
+PSEUDO = ("texts=class+definition", "epochs=2", "batch=16", "lr=0.01")
+PLATEAU = ("epochs=6", "batch=16", "lr=0.05", "schedule=plateau", "warmup_steps=0", "patience=0", "dropout=0.2")
+NONE = np.empty(0, np.int64)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Root:
+    return studies.made(tmp_path)
+
+
+def unseen_videos(found) -> np.ndarray:
+    """Videos of the unseen classes of split 0."""
+    return np.isin(found.labels, SPLITS[0])
+
+
+# -- seen and unseen never meet ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        Trial(np.array([0, 1]), np.array([1]), NONE),
+        Trial(np.array([0, 1]), NONE, np.array([1, 2])),
+        Trial(np.array([0, 1]), np.array([2]), np.array([2])),
+    ],
+)
+def test_a_trial_whose_classes_meet_is_refused(data, tmp_path, trial):
+    study = Study(studies.config(tmp_path), data)
+    with pytest.raises(UsageError, match=r"^A class would both train and test\. Seen, validation and unseen classes m"):
+        HeadTask(study, trial, study.options, "cpu")
+
+
+def test_a_task_holds_videos_of_its_seen_classes_and_no_others(data, tmp_path):
+    study = Study(studies.config(tmp_path), data)
+    task = HeadTask(study, Trial(np.array([0, 2, 3]), np.array([1]), np.array([5, 6])), study.options, "cpu")
+    rows = [k for k, label in enumerate(study.videos.labels) if label in (0, 2, 3)]
+    assert task.samples == len(rows) == 30
+    (batch,) = task.batches(torch.arange(30), 30)
+    assert np.array_equal(batch.segments.numpy(), study.videos.segments[rows])
+    assert [(0, 2, 3)[k] for k in batch.labels.tolist()] == study.videos.labels[rows].tolist()
+
+
+@pytest.mark.parametrize(
+    ("head", "options", "more"),
+    [
+        ("er", ER, {}),
+        ("er", PLATEAU, {}),
+        ("pseudo", PSEUDO, {}),
+        ("coco", ("texts=ad", "epochs=2", "batch=16"), {}),
+        ("er", ER, {"tune": ("lr=0.01,0.0001",), "folds": 2}),
+        ("er", ER, {"gzsl": True}),
+    ],
+    ids=["er", "plateau", "pseudo", "coco", "tuned", "gzsl"],
+)
+def test_videos_of_unseen_classes_change_nothing_that_is_learned_or_chosen(tmp_path, monkeypatch, head, options, more):
+    config = studies.config(tmp_path, head, options, splits="0", **more)
+    clean, poisoned = studies.made(tmp_path, "clean"), studies.made(tmp_path, "poisoned")
+    run = fit(config, clean).run
+    studies.poison(monkeypatch, unseen_videos)
+    assert fit(config, poisoned).run == run
+    assert studies.same(studies.weights(clean, run, 0), studies.weights(poisoned, run, 0))
+    assert studies.history(clean, run, 0) == studies.history(poisoned, run, 0)
+    assert studies.about(clean, run, 0) == studies.about(poisoned, run, 0)
+    assert all(np.isfinite(value).all() for value in studies.weights(poisoned, run, 0).values())
+
+
+def test_a_video_of_a_seen_class_does_change_it(data, tmp_path, monkeypatch):
+    studies.poison(monkeypatch, lambda found: np.arange(len(found.labels)) == np.flatnonzero(~unseen_videos(found))[0])
+    with pytest.raises(Stopped, match=r"^The loss is no longer finite in epoch 1 "):
+        fit(studies.config(tmp_path, splits="0"), data)
+
+
+def test_what_gzsl_keeps_back_is_not_trained_on(tmp_path, monkeypatch):
+    config = studies.config(tmp_path, splits="0", gzsl=True)
+    clean, poisoned = studies.made(tmp_path, "clean"), studies.made(tmp_path, "poisoned")
+    kept_back = Study(config, clean).kept_back
+    run = fit(config, clean).run
+    studies.poison(monkeypatch, lambda found: kept_back)
+    fit(config, poisoned)
+    assert studies.same(studies.weights(clean, run, 0), studies.weights(poisoned, run, 0))
+    with pytest.raises(Stopped, match="no longer finite"):
+        fit(dataclasses.replace(config, gzsl=False), poisoned)
+
+
+def test_classes_held_out_are_seen_ones(data, tmp_path):
+    config = studies.config(tmp_path, tune=("lr=0.01,0.001",), folds=3, hold_out=0.3)
+    study = Study(config, data)
+    for number, unseen in enumerate(SPLITS):
+        split = study.split(number)
+        assert study.numbers(split.unseen).tolist() == sorted(unseen)
+        trials = list(fitting._trials(study, split))
+        assert len(trials) == 3
+        for trial in trials:
+            assert len(trial.validation)
+            assert not set(trial.train) & set(trial.validation)
+            assert set(trial.train) | set(trial.validation) == set(range(8)) - set(unseen)
+            assert not len(trial.unseen)  # nor are texts of unseen classes read
+        held = [number for trial in trials for number in trial.validation]
+        assert len(held) == len(set(held))
+
+
+def test_published_validation_classes_are_those_held_out(data, tmp_path):
+    path = tmp_path / "v.json"
+    sides = {"seen": CLASSES[:4], "validation": CLASSES[4:6], "unseen": CLASSES[6:]}
+    path.write_text(json.dumps(sides))
+    config = studies.config(tmp_path, tune=("lr=0.01,0.001",), protocol=str(path))
+    study = Study(config, data)
+    (trial,) = fitting._trials(study, study.split(0))
+    assert (trial.train.tolist(), trial.validation.tolist()) == ([0, 1, 2, 3], [4, 5])
+
+
+# -- choosing ---------------------------------------------------------------------------------------------------------
+
+
+def deceptive(root: Root, folder: Path) -> FitConfig:
+    """Of seen classes the definition tells, of unseen ones the name: who looks at unseen videos takes the name."""
+    rng = np.random.RandomState(5)
+    names = [
+        studies.said(rng, studies.letters(k) if k in SPLITS[0] else studies.letters(7 - k), 0, 9) for k in range(8)
+    ]
+    definitions = [studies.said(rng, studies.letters((k + 3) % 8 if k in SPLITS[0] else k), 0, 9) for k in range(8)]
+    studies.classes(root, folder, names)
+    studies.texts(root, folder, "definition", {name: [text] for name, text in zip(names, definitions, strict=True)})
+    rows = [row | {"class": names[CLASSES.index(row["class"])]} for row in studies.caption_rows(0.2)]
+    path = studies.json_lines(folder / "captions.jsonl", rows)
+    index_captions(IndexConfig((path,), "d", kind="captions"), root)
+    extract(ExtractConfig(("fake_text",), "d", workers=1), root)
+    unseen = [names[k] for k in SPLITS[0]]
+    sides = {"seen": [name for name in names if name not in unseen], "unseen": unseen}
+    (folder / "p.json").write_text(json.dumps(sides))
+    return studies.config(folder, "nearest", (), protocol=str(folder / "p.json"), tune=("texts=class,definition",), folds=2)  # fmt: skip # noqa: E501
+
+
+def test_what_is_best_on_held_out_classes_is_taken_whatever_unseen_videos_say(tmp_path, monkeypatch):
+    from pipelines.judge.evaluate import evaluate
+    from pipelines.settings import EvaluateConfig
+
+    root = Root(tmp_path / "root")
+    config = deceptive(root, tmp_path)
+    run = fit(config, root).run
+    chosen = studies.about(root, run, 0)
+    assert chosen["options"]["texts"] == "definition"
+    assert set(chosen["held_out"]) == {"texts=class", "texts=definition"}
+    assert chosen["held_out"]["texts=definition"] > 0.9 > chosen["held_out"]["texts=class"]
+    by_name = fit(dataclasses.replace(config, tune=(), options=("texts=class",)), root).run
+    tops = [evaluate(EvaluateConfig(name), root).zsl["top1"][0] for name in (run, by_name)]
+    assert tops[0] < 0.5 < tops[1]  # looking at unseen videos would have paid
+    again = Root(tmp_path / "again")
+    deceptive(again, tmp_path)
+    studies.poison(monkeypatch, unseen_videos)
+    assert fit(config, again).run == run
+    assert studies.about(again, run, 0) == chosen
+
+
+def test_tuned_options_are_judged_by_the_mean_over_folds(data, tmp_path):
+    config = studies.config(tmp_path, tune=("lr=0.05,1e-9", "batch=40"), folds=2, splits="0")
+    run = fit(config, data).run
+    stored = studies.about(data, run, 0)
+    study = Study(config, data)
+    trials = list(fitting._trials(study, study.split(0)))
+    tops = {}
+    for lr in ("0.05", "1e-9"):
+        given = dict(each.split("=") for each in ER) | {"residual": "true", "lr": lr, "batch": "40"}
+        options, training = study.settings(given)
+        each = []
+        for number, trial in enumerate(trials):
+            task = HeadTask(study, trial, options, "cpu")
+            history = train(task, training, tmp_path / f"{lr}-{number}")
+            each.append(history.epochs[-1]["validation"])  # no epoch is chosen, so the last one counts
+        tops[lr] = sum(each) / 2
+    assert stored["held_out"] == {f"lr={lr}": pytest.approx(top) for lr, top in tops.items()}
+    assert tops["0.05"] != tops["1e-9"]
+    assert stored["training"]["lr"] == float(max(tops, key=lambda lr: tops[lr]))
+    assert stored["training"]["batch"] == 40
+    assert not (tmp_path / "root/runs" / run / "split-000/held-out").exists()
+
+
+def test_after_plateau_all_seen_classes_are_trained_on_for_as_long_and_at_the_same_rates(data, tmp_path):
+    config = studies.config(tmp_path, options=PLATEAU, splits="1")
+    run = fit(config, data).run
+    study = Study(config, data)
+    split = study.split(1)
+    training, validation = hold_out(split.seen, 0.5, config.seed + 1)
+    trial = Trial(study.numbers(training), study.numbers(validation), NONE)
+    held = train(HeadTask(study, trial, study.options, "cpu"), study.training, tmp_path / "held")
+    best = max(range(len(held.epochs)), key=lambda k: held.epochs[k]["validation"]) + 1
+    assert held.best == best
+    told = studies.about(data, run, 1)
+    rates = [entry["lr"] for entry in held.epochs[:best]]
+    assert (told["training"]["schedule"], told["training"]["epochs"]) == ("listed", best)
+    assert told["training"]["lrs"] == rates
+    history = studies.history(data, run, 1)
+    assert [entry["lr"] for entry in history] == rates
+    assert all("validation" not in entry for entry in history)
+    again = Training(**told["training"] | {"lrs": tuple(rates), "milestones": ()})
+    everything = Trial(study.numbers(split.seen), NONE, study.numbers(split.unseen))
+    task = HeadTask(study, everything, study.options, "cpu")
+    assert task.samples == 50
+    train(task, again, tmp_path / "all")
+    state = {name: value.numpy() for name, value in task.model.state_dict().items()}
+    assert studies.same(state, studies.weights(data, run, 1))
+
+
+def test_the_trial_with_the_median_best_epoch_says_for_how_long():
+    def history(best: int, lr: float) -> fitting.History:
+        return fitting.History(tuple({"lr": lr / n} for n in range(1, 8)), best)
+
+    training = Training(schedule="plateau")
+    histories = [history(5, 3.0), history(2, 2.0), history(3, 1.0)]
+    assert fitting._as_long(training, histories) == (3, (1.0, 0.5, 1 / 3))
+    assert fitting._as_long(Training(epochs=4), histories) == (4, ())
+
+
+# -- the same command finds the same run ------------------------------------------------------------------------------
+
+
+def test_the_same_command_finds_the_same_run_and_fits_nothing(data, tmp_path, monkeypatch):
+    config = studies.config(tmp_path, splits="0")
+    ticks: list[tuple[int, int]] = []
+    first = fit(config, data, lambda done, total: ticks.append((done, total)))
+    assert (first.splits, first.fitted, ticks) == (1, 1, [(1, 1)])
+    monkeypatch.setattr(fitting, "train", None)
+    again = fit(config, data)
+    assert (again.run, again.splits, again.fitted) == (first.run, 1, 0)
+    assert Runs(data).names() == [first.run]
+
+
+def test_more_splits_are_added_to_the_same_run(data, tmp_path):
+    config = studies.config(tmp_path)
+    first = fit(dataclasses.replace(config, splits="1"), data)
+    before = studies.weights(data, first.run, 1)
+    more = fit(config, data)
+    assert (more.run, more.splits, more.fitted) == (first.run, 3, 2)
+    assert studies.same(before, studies.weights(data, first.run, 1))
+    assert [studies.about(data, first.run, n)["number"] for n in range(3)] == [0, 1, 2]
+    for number, unseen in enumerate(SPLITS):
+        told = studies.about(data, first.run, number)
+        assert told["unseen"] == [CLASSES[k] for k in sorted(unseen)]
+        assert sorted(told["seen"] + told["unseen"]) == list(CLASSES)
+
+
+def test_killed_after_one_split_it_goes_on_and_ends_in_the_same_bits(tmp_path, monkeypatch):
+    config = studies.config(tmp_path)
+    whole, killed = studies.made(tmp_path, "whole"), studies.made(tmp_path, "killed")
+    run = fit(config, whole).run
+    real = fitting._fit_split
+
+    def dies(study, number, *rest):
+        if number == 1:
+            raise KeyboardInterrupt
+        real(study, number, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "_fit_split", dies)
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, killed)
+    assert Runs(killed).names() == [run]
+    again = fit(config, killed)
+    assert (again.run, again.fitted) == (run, 2)
+    for number in range(3):
+        assert studies.same(studies.weights(whole, run, number), studies.weights(killed, run, number))
+
+
+def test_a_split_half_described_is_fitted_again(data, tmp_path, monkeypatch):
+    config = studies.config(tmp_path, splits="0")
+    real = Path.write_text
+
+    def dies(self: Path, text: str, *rest: object) -> int:
+        if "split.json" in self.name:
+            real(self, text[: len(text) // 2])
+            raise KeyboardInterrupt
+        return real(self, text, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", dies)
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, data)
+    report = fit(config, data)
+    assert report.fitted == 1
+    assert studies.about(data, report.run, 0)["number"] == 0
+
+
+@pytest.mark.heavy
+def test_two_workers_give_the_same_bits_as_one(tmp_path, monkeypatch):
+    config = studies.config(tmp_path, tune=("lr=0.01,0.001",), folds=1)
+    one, two = studies.made(tmp_path, "one"), studies.made(tmp_path, "two")
+    run = fit(config, one).run
+    monkeypatch.setattr(fitting, "_begin", studies.begin)
+    report = fit(dataclasses.replace(config, workers=2), two)
+    assert (report.run, report.fitted) == (run, 3)
+    for number in range(3):
+        assert studies.same(studies.weights(one, run, number), studies.weights(two, run, number))
+        assert studies.about(one, run, number) == studies.about(two, run, number)
+
+
+CHANGES = {
+    "head": ("pseudo", PSEUDO, {}),
+    "option": ("er", (*ER, "tau=0.2"), {}),
+    "training": ("er", (*ER[1:], "epochs=4"), {}),
+    **{
+        name: ("er", ER, {name: value})
+        for name, value in {
+            "tune": ("lr=0.1,0.2",), "folds": 4, "hold_out": 0.3, "gzsl": True, "standardise": True, "seed": 1,
+            "segments": 2, "k": 5,
+        }.items()
+    },
+}  # fmt: skip
+
+
+def test_whatever_weights_depend_on_gives_another_run(data, tmp_path):
+    config = studies.config(tmp_path)
+    named = {"as it is": run_name(Study(config, data))}
+    study = Study(config, data)
+    for name, (head, options, more) in CHANGES.items():
+        changed = studies.config(tmp_path, head, options, **more)
+        if options == ER:  # the settings alone
+            study.config = changed
+            named[name] = run_name(study)
+        else:
+            named[name] = run_name(Study(changed, data))
+    for fields in ({"splits": "0"}, {"workers": 2}, {"device": "auto"}):
+        assert run_name(Study(dataclasses.replace(config, **fields), data)) == named["as it is"]
+    studies.texts(data, tmp_path, "definition", {"golf": ["a sport with a ball"]})
+    named["a text"] = run_name(Study(config, data))
+    rows = studies.caption_rows()
+    rows[3]["captions"][0] = "something else"
+    path = studies.json_lines(tmp_path / "captions.jsonl", rows)
+    index_captions(IndexConfig((path,), "d", kind="captions"), data)
+    extract(ExtractConfig(("fake_text",), "d", workers=1), data)
+    named["a feature"] = run_name(Study(config, data))
+    rows[3]["class"] = "golf"
+    index_captions(IndexConfig((studies.json_lines(tmp_path / "captions.jsonl", rows),), "d", kind="captions"), data)
+    named["a label"] = run_name(Study(config, data))
+    extract(ExtractConfig(("fake_text:longest=8",), "d", workers=1), data)
+    other = next(f for f in _feature_names(data) if f not in Study(config_named(config, data), data).videos.feature)
+    named["another encoder"] = run_name(Study(dataclasses.replace(config, feature=other, encoder="fake_text:longest=8"), data))  # fmt: skip # noqa: E501
+    assert len(set(named.values())) == len(named), named
+
+
+def _feature_names(root: Root) -> list[str]:
+    from stores.features import FeatureStore
+
+    return list(FeatureStore(root).names())
+
+
+def config_named(config: FitConfig, root: Root) -> FitConfig:
+    """The configuration with its feature in full, where there are several of the name."""
+    return dataclasses.replace(config, feature=_feature_names(root)[0], encoder="fake_text")
+
+
+def test_a_protocol_file_that_has_changed_gives_another_run(data, tmp_path):
+    config = studies.config(tmp_path)
+    first = run_name(Study(config, data))
+    studies.protocol(tmp_path, ((0, 1, 2), *SPLITS[1:]))  # under the same name: what was seen is unseen now
+    assert run_name(Study(config, data)) != first
+    studies.protocol(tmp_path)
+    assert run_name(Study(config, data)) == first
+
+
+# -- what is written down ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_holds_all_it_depends_on(data, tmp_path):
+    config = studies.config(tmp_path, splits="0")
+    Study(config, data)  # encodes what it reads
+    run = fit(config, data).run
+    about, study = Runs(data).about(run), Study(config, data)
+    for name, held in (("config", study.config), ("options", study.options), ("training", study.training)):
+        fields = {f.name: getattr(held, f.name) for f in dataclasses.fields(held)}
+        assert about[name] == json.loads(json.dumps(fields))
+    assert about["training"]["epochs"] == 3
+    assert about["options"]["dropout"] == 0.2
+    assert config_of(about) == config
+    assert about["protocol"] == {"name": config.protocol, "source": config.protocol, "splits": 3}
+    videos, texts = study.videos, study.texts
+    assert about["videos"] | {"pretraining": 0} == {
+        "dataset": "d", "feature": videos.feature, "recipe": videos.recipe, "snapshot": videos.snapshot,
+        "digest": videos.digest, "segments": 3, "resampled": 0, "unlabelled": 0, "captions": True, "pretraining": 0,
+    }  # fmt: skip
+    assert about["texts"] == {
+        "set": "d", "feature": texts.feature, "recipe": texts.recipe, "snapshot": texts.snapshot,
+        "digest": texts.digest, "kinds": ["elaboration"], "state": texts.state,
+    }  # fmt: skip
+    assert about["notes"] == ["videos lie in the space of the texts: residual projections"]
+    assert {"zsar", "torch", "numpy"} <= set(about["versions"])
+    assert about["reads_unseen_texts"] is False
+
+
+def test_the_command_of_a_run_says_what_was_set(tmp_path):
+    config = studies.config(tmp_path, options=("lr=0.1", "texts=class"), gzsl=True, hold_out=0.3, device="auto", workers=0)  # fmt: skip # noqa: E501
+    assert command(config) == (
+        f"zsar fit er --dataset d --feature fake_text --protocol {tmp_path}/own.json --k 0 --option lr=0.1 "
+        "--option texts=class --hold-out 0.3 --gzsl"
+    )
+
+
+def test_heads_that_read_texts_of_unseen_classes_say_so(data, tmp_path):
+    for options, reads in ((PSEUDO, True), ((*PSEUDO, "weight=0"), False)):
+        run = fit(studies.config(tmp_path, "pseudo", options, splits="0"), data).run
+        assert Runs(data).about(run)["reads_unseen_texts"] is reads
+
+
+def test_texts_a_set_lacks_are_left_out_and_noted(tmp_path):
+    root = studies.made(tmp_path)
+    study = Study(studies.config(tmp_path, "nearest", ()), root)
+    assert study.options.texts == "class+definition+description"
+    bare = Root(tmp_path / "bare")
+    studies.classes(bare, tmp_path)
+    path = studies.json_lines(tmp_path / "c.jsonl", studies.caption_rows())
+    index_captions(IndexConfig((path,), "d", kind="captions"), bare)
+    extract(ExtractConfig(("fake_text",), "d", workers=1), bare)
+    study = Study(studies.config(tmp_path, "nearest", ()), bare)
+    assert study.options.texts == "class"
+    assert study.notes == ["set 'd' has no definition, description"]
+    study = Study(studies.config(tmp_path, "coco", ()), bare)
+    assert study.options.texts == "ad"
+    assert study.notes[0] == "set 'd' has no descriptions: definitions only"
+
+
+# -- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"head": "resnet"}, r"^No head is called 'resnet'; there are: nearest, er, jigsaw, "),
+        ({"options": ("speed=1",)}, r"^er has no option 'speed'; it has: joint, tau, .*optimiser, lr, "),
+        ({"options": ("lr=fast",)}, r"^lr should be float, got 'fast'\.$"),
+        ({"options": ("residual=maybe",)}, r"^residual should be true or false, got 'maybe'\.$"),
+        ({"options": ("milestones=1/x",)}, r"^milestones should be a list with / between its values, got '1/x'\.$"),
+        ({"options": ("lr",)}, r"^An option is NAME=VALUE, got 'lr'\.$"),
+        ({"options": ("lr=",)}, r"^An option is NAME=VALUE, got 'lr='\.$"),
+        ({"options": ("schedule=up",)}, r"^schedule is constant or .*, got 'up'\.$"),
+        ({"tune": ("lr=0.1,fast",)}, r"^lr should be float, got 'fast'\.$"),
+        ({"tune": ("speed=1,2",)}, r"^er has no option 'speed'"),
+        ({"head": "coco", "options": ("texts=xy",)}, r"^CoCo's texts are ad\+vc, ad, vc, got 'xy'\.$"),
+        ({"head": "jigsaw", "options": ("groups=false", "heads=2")}, r"^jigsaw on fake_text@\S+: 2 heads do not div"),
+        ({"protocol": "mine"}, r"^No protocol is called 'mine'\. There are: ucf101-50, "),
+        ({"protocol": "ucf101-50"}, r"^Split 'ucf101-50' #0 does not fit the 8 classes of the data set: "),
+        ({"splits": "3"}, r"^The protocol has splits 0 to 2; got '3' in '3'\.$"),
+        ({"splits": "a"}, r"^Splits are given as 0-9,12 or all; got 'a'"),
+        ({"feature": "fake_text@0000"}, r"fake_text@0000"),
+        ({"dataset": "e"}, r"^No data set is called 'e'"),
+        ({"set": "e"}, r"^No set of classes is called 'e'"),
+        ({"device": "tpu"}, r"tpu"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_one_line_and_trains_nothing(data, tmp_path, monkeypatch, fields, message):
+    monkeypatch.setattr(fitting, "train", None)
+    config = dataclasses.replace(studies.config(tmp_path, options=()), **fields)
+    with pytest.raises(Exception, match=message) as told:
+        fit(config, data)
+    assert isinstance(told.value, UsageError | NotInStore) or "device" in fields
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"k": -1}, r"^k must be at least 0, got -1\.$"),
+        ({"folds": 0}, r"^folds must be at least 1, got 0\.$"),
+        ({"hold_out": 1.0}, r"^hold_out is a share between 0 and 1, got 1\.0\.$"),
+        ({"workers": -1}, r"^workers must be at least 0, got -1\.$"),
+    ],
+)
+def test_settings_that_make_no_sense_are_one_line(fields, message):
+    with pytest.raises(UsageError, match=message):
+        FitConfig("er", "d", "f", "p", **fields)
+
+
+def test_a_class_without_a_video_is_refused_by_name_before_any_training(data, tmp_path, monkeypatch):
+    rows = [row for row in studies.caption_rows() if row["class"] not in ("bowling", "golf")]
+    path = studies.json_lines(tmp_path / "less.jsonl", rows)
+    bare = Root(tmp_path / "bare")
+    studies.classes(bare, tmp_path)
+    index_captions(IndexConfig((path,), "d", kind="captions"), bare)
+    extract(ExtractConfig(("fake_text",), "d", workers=1), bare)
+    monkeypatch.setattr(studying, "HeadTask", None)
+    monkeypatch.setattr(fitting, "train", None)
+    with pytest.raises(UsageError, match=r"^Split .* #0 needs videos of bowling, golf; 'd' has none with fake_text@"):
+        fit(studies.config(tmp_path), bare)
+    assert Runs(bare).names() == []
+
+
+def test_a_protocol_without_seen_classes_trains_nothing_and_cannot_choose(data, tmp_path):
+    run = fit(studies.config(tmp_path, protocol="cross-0/50", splits="0"), data).run
+    study = Study(studies.config(tmp_path, protocol="cross-0/50", splits="0"), data)
+    fresh = {name: value.numpy() for name, value in study.model().state_dict().items()}
+    assert studies.same(studies.weights(data, run, 0), fresh)
+    with pytest.raises(UsageError, match=r"of 0 seen classes cannot"):
+        fit(studies.config(tmp_path, protocol="cross-0/50", splits="0", gzsl=True), data)
