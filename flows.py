@@ -9,6 +9,7 @@ Prefect caches no result. A user's mistake ends a run as Failed with one line an
 
 import contextlib
 import functools
+import inspect
 import logging
 import os
 import re
@@ -34,22 +35,19 @@ from pipelines.errors import UsageError
 from pipelines.extract.compute import device_of
 from pipelines.extract.extraction import Extraction, ExtractReport, Silent, extraction
 from pipelines.extract.plan import Plan
+from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.extract.shards import Shard, cut, work
 from pipelines.index.captions import index_captions
 from pipelines.index.poses import index_poses
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index as index_stage
+from pipelines.judge.settings import EvaluateConfig
+from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.look import extraction_page as reports
 from pipelines.look.listing import failures
-from pipelines.settings import (
-    EvaluateConfig,
-    ExtractConfig,
-    FinetuneConfig,
-    FitConfig,
-    IndexConfig,
-    ShardConfig,
-    TextsConfig,
-)
+from pipelines.settings import Taken, flow_parameters
 from pipelines.texts.adding import TextsReport, add
+from pipelines.texts.settings import TextsConfig
 from stores.errors import StoreError
 from stores.root import Root
 from stores.texts import KINDS
@@ -86,6 +84,28 @@ def _in_one_line(function: Callable[P, Any]) -> Callable[P, Any]:
     return run
 
 
+def _takes(*taken: Taken) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a flow's function of one of (root, settings, ...): its parameters are the fields of these settings."""
+
+    def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
+        parameters, told = flow_parameters(*taken)
+        signature = inspect.Signature(parameters)
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            root = Root(bound.arguments["root"] or os.environ.get("ZSAR_ROOT") or "./zsar-data")
+            return function(root, *(stage.made(bound.arguments) for stage in taken))
+
+        run.__name__, run.__module__ = function.__name__, function.__module__
+        run.__doc__ = f"{inspect.getdoc(function)}\n\n{told}"
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return wrap
+
+
 @task(name="index", task_run_name="index {config.dataset}")
 @_in_one_line
 def index(config: IndexConfig, root: str) -> Any:
@@ -100,12 +120,12 @@ def index(config: IndexConfig, root: str) -> Any:
 
 @task(name="read texts", task_run_name="read texts of {set}")
 @_in_one_line
-def read_texts(path: str, set: str, kind: str, classes: list[str], root: str) -> Any:
+def read_texts(config: IndexConfig, set: str, root: str) -> Any:
     """Add the class lists of a set, then the texts of a file or of all files of a folder: only what is new is kept."""
     cache = Root(root)
-    if classes:
-        add(TextsConfig(tuple(classes), "class", set), cache)
-    return add(TextsConfig((path,), kind, set), cache)
+    if config.labels:
+        add(TextsConfig(config.labels, "class", set), cache)
+    return add(TextsConfig(config.paths, config.layout, set), cache)
 
 
 @task(name="shard", task_run_name="shard {shard.number}")
@@ -118,77 +138,27 @@ def compute(shard: Shard) -> Any:
 
 @flow(name="extract", flow_run_name="extract {dataset}")
 @_in_one_line
-def extract(
-    path: str,
-    dataset: str,
-    features: list[str],
-    root: str | None = None,
-    layout: str = "auto",
-    labels: list[str] | None = None,
-    prune: bool = False,
-    kind: str = "videos",
-    weights: list[str] | None = None,
-    precision: str = "fp32",
-    device: str = "auto",
-    workers: int = 0,
-    decoders: int = 0,
-    commit_every_s: float = 30.0,
-    retry_failed: bool = False,
-    same_errors: int = 50,
-    kinds: list[str] | None = None,
-    shard_size: int = 500,
-    runner: str = "local",
-    cluster: str = "",
-    cluster_options: dict[str, Any] | None = None,
-    adapt: dict[str, Any] | None = None,
-) -> Any:
-    """Index a data set, then extract the features it lacks.
+@_takes(
+    Taken(IndexConfig, one={"paths": "path"}), Taken(ExtractConfig), Taken(ShardConfig, calls={"size": "shard_size"})
+)
+def extract(root: Root, indexed: IndexConfig, settings: ExtractConfig, sharding: ShardConfig) -> Any:
+    """Index a data set, then extract the features it lacks; gives each feature set's counts.
 
-    Parameters
-    ----------
-    path, dataset, layout, labels, prune, kind
-        As `zsar index` takes them. A layout that is a kind of text (`description`) reads texts into the set of this
-        name, as `zsar texts add` does; `labels` are then its class lists.
-    features, weights, precision, device, workers, decoders, commit_every_s, retry_failed, same_errors, kinds
-        As `zsar extract` takes them.
-    root : str
-        The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
-    shard_size, runner, cluster, cluster_options, adapt
-        As `pipelines.settings.ShardConfig` says.
-
-    Returns
-    -------
-    dict
-        Feature set name to its counts: planned, extracted, skipped, failed, quarantined.
+    A layout that is a kind of text (`description`) reads texts into the set of this name, as `zsar texts add` does;
+    `labels` are then its class lists.
     """
-    cache = Root(root or os.environ.get("ZSAR_ROOT") or "./zsar-data")
-    sharding = ShardConfig(shard_size, runner, cluster, cluster_options or {}, adapt or {})
-    settings = ExtractConfig(
-        tuple(features),
-        dataset,
-        tuple(weights or ()),
-        precision=precision,
-        device=device,
-        workers=workers,
-        decoders=decoders,
-        commit_every_s=commit_every_s,
-        retry_failed=retry_failed,
-        same_errors=same_errors,
-        kinds=tuple(kinds or ()),
-    )
     texts = None
-    if layout in KINDS:
-        texts = read_texts(path, dataset, layout, labels or [], cache.url, return_state=True).result()
+    if indexed.layout in KINDS:
+        texts = read_texts(indexed, settings.items, root.url, return_state=True).result()
     else:
-        indexed = IndexConfig((path,), dataset, layout, tuple(labels or ()), prune, kind)
-        index(indexed, cache.url, return_state=True).result()
-    progress = _Progress(dataset)
-    with extraction(settings, cache, progress) as run:
-        shards = cut(run.todo, settings, cache, shard_size)
+        index(indexed, root.url, return_state=True).result()
+    progress = _Progress(settings.items)
+    with extraction(settings, root, progress) as run:
+        shards = cut(run.todo, settings, root, sharding.size)
         if shards:
             _in_shards(run, shards, sharding)
     progress.finish()
-    return _told(run.report(), settings, cache, texts)
+    return _told(run.report(), settings, root, texts)
 
 
 @task(name="fit", task_run_name="fit {config.head} on {config.dataset}")
@@ -213,70 +183,18 @@ def evaluate_task(run: str, root: str) -> Any:
 
 @flow(name="fit", flow_run_name="fit {head} on {dataset}")
 @_in_one_line
-def fit(
-    head: str,
-    dataset: str,
-    feature: str,
-    protocol: str,
-    root: str | None = None,
-    splits: str = "",
-    set: str = "",
-    encoder: str = "",
-    objects: str = "",
-    k: int = 100,
-    options: list[str] | None = None,
-    tune: list[str] | None = None,
-    folds: int = 3,
-    hold_out: float = 0.2,
-    gzsl: bool = False,
-    standardise: bool = False,
-    seed: int = 0,
-    segments: int = 0,
-    device: str = "auto",
-    workers: int = 0,
-) -> Any:
+@_takes(Taken(FitConfig))
+def fit(root: Root, config: FitConfig) -> Any:
     """Train a head on the seen classes of each split of a protocol, then judge it on the unseen ones.
 
-    Parameters
-    ----------
-    root : str
-        The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
-    head and the others
-        As `zsar fit` takes them; `options` is its `--option`.
-
-    Returns
-    -------
-    dict
-        The run, and each measure's mean and deviation over the splits.
+    Gives the run, and each measure's mean and deviation over the splits.
     """
-    cache = Root(root or os.environ.get("ZSAR_ROOT") or "./zsar-data")
-    config = FitConfig(
-        head,
-        dataset,
-        feature,
-        protocol,
-        splits=splits,
-        set=set,
-        encoder=encoder,
-        objects=objects,
-        k=k,
-        options=tuple(options or ()),
-        tune=tuple(tune or ()),
-        folds=folds,
-        hold_out=hold_out,
-        gzsl=gzsl,
-        standardise=standardise,
-        seed=seed,
-        segments=segments,
-        device=device,
-        workers=workers,
-    )
-    fitted = fit_task(config, cache.url, return_state=True).result()
-    judged = evaluate_task(fitted.run, cache.url, return_state=True).result()
+    fitted = fit_task(config, root.url, return_state=True).result()
+    judged = evaluate_task(fitted.run, root.url, return_state=True).result()
     measured = {**judged.zsl, **judged.gzsl}
     rows = [{"measure": name, "mean": pair[0], "std": pair[1]} for name, pair in measured.items()]
     told = f"{fitted.run}: {judged.splits} splits, {judged.n} videos judged, {judged.missing} missing"
-    create_table_artifact(rows, key=_key("fit", dataset), description=told)
+    create_table_artifact(rows, key=_key("fit", config.dataset), description=told)
     get_run_logger().info("%s: top-1 %.4f ± %.4f", told, *judged.zsl["top1"])
     return {"run": fitted.run, **{row["measure"]: [row["mean"], row["std"]] for row in rows}}
 
@@ -294,83 +212,21 @@ def finetune_task(config: FinetuneConfig, root: str) -> Any:
 
 @flow(name="finetune", flow_run_name="finetune {model} on {dataset}")
 @_in_one_line
-def finetune(
-    path: str,
-    model: str,
-    dataset: str,
-    protocol: str = "none",
-    root: str | None = None,
-    joints: str = "auto",
-    labels: list[str] | None = None,
-    splits: str = "",
-    set: str = "",
-    encoder: str = "minilm",
-    gzsl: bool = False,
-    train: list[str] | None = None,
-    test: list[str] | None = None,
-    layout: str = "",
-    frames: int = 32,
-    people: int = 1,
-    weights: str = "",
-    epochs: int = 60,
-    batch: int = 16,
-    lr: float = 0.1,
-    weight_decay: float = 5e-4,
-    dropout: float = 0.25,
-    smoothing: float = 0.1,
-    precision: str = "fp32",
-    seed: int = 0,
-    device: str = "auto",
-    threads: int = 0,
-) -> Any:
+@_takes(
+    Taken(IndexConfig, one={"paths": "path"}, calls={"layout": "joints"}, fixed={"kind": "poses"}),
+    Taken(FinetuneConfig),
+)
+def finetune(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> Any:
     """Index a data set of poses, then train a network on the seen classes of each split of a protocol.
 
-    Parameters
-    ----------
-    path, joints, labels
-        As `zsar index --kind poses` takes them; `joints` is its `--layout`.
-    root : str
-        The cache; default `$ZSAR_ROOT`, else `./zsar-data`.
-    model and the others
-        As `zsar finetune` takes them.
-
-    Returns
-    -------
-    dict
-        The run, the weights by number of split, and top-1 where there is something to test on.
+    `joints` is the layout of the poses' joints, as `zsar index --kind poses --layout` takes it; `layout` is the
+    network's. Gives the run, the weights by number of split, and top-1 where there is something to test on.
     """
-    cache = Root(root or os.environ.get("ZSAR_ROOT") or "./zsar-data")
-    config = FinetuneConfig(
-        model,
-        dataset,
-        protocol,
-        splits=splits,
-        set=set,
-        encoder=encoder,
-        gzsl=gzsl,
-        train=tuple(train or ()),
-        test=tuple(test or ()),
-        layout=layout,
-        frames=frames,
-        people=people,
-        weights=weights,
-        epochs=epochs,
-        batch=batch,
-        lr=lr,
-        weight_decay=weight_decay,
-        dropout=dropout,
-        smoothing=smoothing,
-        precision=precision,
-        seed=seed,
-        device=device,
-        threads=threads,
-    )
-    indexed = IndexConfig((path,), dataset, joints, tuple(labels or ()), kind="poses")
-    index(indexed, cache.url, return_state=True).result()
-    done = finetune_task(config, cache.url, return_state=True).result()
+    index(indexed, root.url, return_state=True).result()
+    done = finetune_task(config, root.url, return_state=True).result()
     rows = [{"split": number, "weights": where} for number, where in done.weights.items()]
     told = f"{done.run}: {done.sequences} sequences, {done.failed} cannot be used"
-    create_table_artifact(rows, key=_key("finetune", dataset), description=told)
+    create_table_artifact(rows, key=_key("finetune", config.dataset), description=told)
     get_run_logger().info("%s; weights: %s", told, ", ".join(done.weights.values()))
     weights_of = {str(number): where for number, where in done.weights.items()}
     return {"run": done.run, "weights": weights_of} | ({} if done.top1 is None else {"top1": done.top1})
@@ -460,7 +316,7 @@ def _told(
     report: ExtractReport, settings: ExtractConfig, root: Root, texts: TextsReport | None
 ) -> dict[str, dict[str, int]]:
     """The run's outcome as artifacts and as the flow's result."""
-    dataset = settings.dataset
+    dataset = settings.items
     results = {f.name: {count: getattr(f, count) for count in _COUNTS} for f in report.features}
     rows = [{"feature": name, **result} for name, result in results.items()]
     create_table_artifact(rows, key=_key("results", dataset), description=f"{report.decoded} items opened")

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from benchmarks.bars import Bar
 from pipelines.extract.plan import plan
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from stores.features import FeatureStore, ItemRows
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root

@@ -1,436 +1,181 @@
-"""The stages' settings: one frozen dataclass a stage.
+"""A stage's settings, told once: a field, its default and its help stand in one dataclass, in its docstring's own form.
 
-Their fields are the flow parameters and the command's options alike; `--config F.toml` fills those not given by hand.
+    dataclass ──settings_of──▶ Setting each: name, type, default, help
+                                 ──▶ a command's options (`command.base`)
+                                 ──▶ a flow's parameters with their descriptions (`flows.py`)
+
+The help of a field is what the section Attributes of its class says: `name : help`, or `a, b : help` of several.
 """
 
+import collections.abc
 import dataclasses
-import shlex
+import functools
+import inspect
+import re
+import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pipelines.errors import UsageError
-
-INDEXED = ("videos", "captions", "poses")
-
-
-@dataclasses.dataclass(frozen=True)
-class IndexConfig:
-    """Settings of `zsar index`.
-
-    Attributes
-    ----------
-    paths : folders, files or URLs to index; of poses also a feature set that holds them, `mediapipe@KEY`
-    dataset : name of the data set they belong to
-    layout : `auto`, or one of `layouts.LAYOUTS`; of poses the layout of their joints, where their files do not say it
-    labels : a label file of the data set's published form, where the layout has one; of NTU's poses, its class names
-    prune : forget rows of files that are gone
-    kind : what is indexed: `videos`, `captions` that stand for them, or `poses`
-    axes : of arrays of poses, the order of their axes where it is not certain, a letter each: `ctvm`
-    declare : of poses, a TOML file of a layout of your own, which their joints are in
-    """
-
-    paths: tuple[str, ...]
-    dataset: str
-    layout: str = "auto"
-    labels: tuple[str, ...] = ()
-    prune: bool = False
-    kind: str = "videos"
-    axes: str = ""
-    declare: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("axes", "declare"):
-            if getattr(self, name) and self.kind != "poses":
-                raise UsageError(f"{name} is about poses: give --kind poses with it.")
-        if self.declare and self.layout != "auto":
-            raise UsageError(f"The joints are in one layout: {self.layout}, or the one that {self.declare} declares.")
-        if self.kind not in INDEXED:
-            raise UsageError(f"What is indexed is {' or '.join(INDEXED)}, got {self.kind!r}.")
+_SECTION = re.compile(r"Attributes\n\s*-+\n(.*?)(?:\n\s*\n|\Z)", re.S)
+_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_ENTRY = re.compile(r"^(\w+(?:, \w+)*) : (.*)$")
 
 
 @dataclasses.dataclass(frozen=True)
-class ExtractConfig:
-    """Settings of `zsar extract`.
+class Called:
+    """How a command calls a field, where not by its name: one of several is `--kind`, all of them are `kinds`."""
+
+    option: str = ""
+    is_argument: bool = False
+
+
+ARGUMENT = Called(is_argument=True)  #: of a field that a command takes by its place
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting of a stage.
 
     Attributes
     ----------
-    features : extractor names, each with options after a colon: `r2plus1d_18:clips=25,frames=16`
-    dataset : which data set; an encoder of texts reads its captions, or, where it has none, the set of this name
-    set : which set of texts, in place of a data set
-    kinds : of a set of texts, only these kinds (`class`, `definition`, ...); none: all
-    weights : `NAME=PATH` or `NAME=random:SEED` for extractors that shall not take the default
-    precision : `fp32` or `bf16`
-    device : `auto`, `cpu` or `cuda[:i]`
-    workers : forward threads on a CPU, of one core each; 0 takes one a core
-    decoders : decode threads; 0 takes one a core
-    commit_every_s : hand-over at least this often
-    retry_failed : try quarantined items again
-    same_errors : stop after this many identical errors in a row
+    name : of the field, which is also the flow's parameter and the key in TOML
+    type : of its value; a tuple where it may be given several times
+    default : what it is where it is not given; `dataclasses.MISSING` where it must be
+    help : one line that says what it is, its unit among it
+    is_argument : whether a command takes it by its place and not by name
+    option : how a command calls it
     """
 
-    features: tuple[str, ...]
-    dataset: str = ""
-    weights: tuple[str, ...] = ()
-    precision: str = "fp32"
-    device: str = "auto"
-    workers: int = 0
-    decoders: int = 0
-    commit_every_s: float = 30.0
-    retry_failed: bool = False
-    same_errors: int = 50
-    kinds: tuple[str, ...] = ()
-    set: str = ""
+    name: str
+    type: Any
+    default: Any
+    help: str
+    is_argument: bool
+    option: str
 
     @property
-    def items(self) -> str:
-        """Name of what is extracted from: of the data set, or of the set of texts."""
-        return self.set or self.dataset
+    def is_required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is dataclasses.MISSING
 
-    def __post_init__(self) -> None:
-        if bool(self.dataset) == bool(self.set):
-            raise UsageError("What shall be extracted from? Give either --dataset NAME or --set NAME.")
-        for name, least in (("workers", 0), ("decoders", 0), ("commit_every_s", 0), ("same_errors", 1)):
-            if not getattr(self, name) >= least:  # so put, it also refuses what is not a number
-                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+    @property
+    def is_several(self) -> bool:
+        """Whether it may be given several times."""
+        return typing.get_origin(self.type) is tuple
+
+
+@functools.cache
+def settings_of(kind: type) -> tuple[Setting, ...]:
+    """The settings of a stage, in their order.
+
+    Raises
+    ------
+    TypeError
+        A field that the docstring does not explain, or an entry of it that is no field.
+    """
+    helps = _helps(kind)
+    types = typing.get_type_hints(kind, include_extras=True)
+    fields = dataclasses.fields(kind)
+    if strange := {field.name for field in fields}.symmetric_difference(helps):
+        raise TypeError(f"The docstring of {kind.__name__} and its fields differ: {', '.join(sorted(strange))}.")
+    return tuple(_setting(field, types[field.name], helps[field.name]) for field in fields)
+
+
+def _setting(field: "dataclasses.Field[Any]", kind: Any, told: str) -> Setting:
+    called = Called()
+    if typing.get_origin(kind) is Annotated:
+        kind, called = typing.get_args(kind)
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    option = called.option or "--" + field.name.replace("_", "-")
+    return Setting(field.name, kind, default, told, called.is_argument, option)
+
+
+def made(kind: type, given: Mapping[str, Any]) -> Any:
+    """A stage's settings of what was given: lists become tuples, and nothing stands for the default."""
+    values = {}
+    for setting in settings_of(kind):
+        value = given.get(setting.name)
+        if value is not None or setting.is_required:
+            values[setting.name] = tuple(value or ()) if setting.is_several else value
+    return kind(**values)
+
+
+def _helps(kind: type) -> dict[str, str]:
+    """Help by field: the entries of the docstring's section, each one line that reads as a sentence."""
+    found: dict[str, str] = {}
+    section = _SECTION.search(kind.__doc__ or "")
+    names: list[str] = []
+    for line in (section[1] if section else "").splitlines():
+        if entry := _ENTRY.match(line.strip()):
+            names = entry[1].split(", ")
+            found |= dict.fromkeys(names, entry[2])
+        else:
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return {name: f"{told[:1].upper()}{told[1:]}." for name, told in found.items()}
 
 
 @dataclasses.dataclass(frozen=True)
-class TextsConfig:
-    """Settings of `zsar texts add`.
+class Taken:
+    """Settings of a stage as a flow takes them.
 
     Attributes
     ----------
-    files : what to read, in this order
-    kind : `class`, `definition`, `description`, `phrase` or `object`
-    set : the set of classes they are about
-    part : what of a class they tell, where a record does not say so itself; heads can be told to read one part
-    encoding : of lines that are not UTF-8, such as `cp1252`; nothing: they are not read
+    kind : the stage's dataclass
+    calls : what the flow calls a field, where a field of another stage has its name
+    one : what the flow calls a field of several values, of which it takes one
+    fixed : values of fields that the flow does not take
     """
 
-    files: tuple[str, ...]
-    kind: str
-    set: str
-    part: str = ""
-    encoding: str = ""
+    kind: type
+    calls: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    one: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        try:
-            b" ".decode(self.encoding or "utf-8")
-        except LookupError as error:
-            known = "cp1252 (Windows), latin-1, mac_roman, utf-16-le"
-            raise UsageError(f"No encoding of texts is called {self.encoding!r}; there are {known}, ...") from error
+    def name(self, setting: Setting) -> str:
+        """What the flow calls a setting."""
+        return self.one.get(setting.name) or self.calls.get(setting.name) or setting.name
+
+    def settings(self) -> list[Setting]:
+        """The settings that the flow takes."""
+        return [setting for setting in settings_of(self.kind) if setting.name not in self.fixed]
+
+    def made(self, given: Mapping[str, Any]) -> Any:
+        """The stage's settings of a flow's parameters."""
+        values = dict(self.fixed)
+        for setting in self.settings():
+            value = given.get(self.name(setting))
+            values[setting.name] = (value,) if setting.name in self.one else value
+        return made(self.kind, values)
 
 
-@dataclasses.dataclass(frozen=True)
-class RankConfig:
-    """Settings of `zsar texts rank`.
+def flow_parameters(*taken: Taken) -> tuple[list[inspect.Parameter], str]:
+    """The parameters of a flow that takes some stages' settings, those that must be given first; and their docstring.
 
-    Attributes
-    ----------
-    set : whose descriptions
-    k : so many a class
-    vectors : the word vectors that say how relevant a description is, as an extractor's name
-    weights : `NAME=PATH` for word vectors from a file
+    The docstring is in the form Prefect reads descriptions from. Lists and objects that need not be given are None.
     """
-
-    set: str
-    k: int = 100
-    vectors: str = "glove_50d"
-    weights: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise UsageError(f"k must be at least 1, got {self.k}.")
-
-
-@dataclasses.dataclass(frozen=True)
-class PhrasesConfig:
-    """Settings of `zsar texts phrases`.
-
-    Attributes
-    ----------
-    set : whose classes
-    corrections : JSON or CSV file of phrases written by hand, which replace those of its classes
-    """
-
-    set: str
-    corrections: str = ""
+    settings: dict[str, tuple[Setting, bool]] = {}
+    for stage in taken:
+        for setting in stage.settings():
+            name = stage.name(setting)
+            if name not in settings or (setting.is_required and not settings[name][0].is_required):
+                settings[name] = setting, setting.name in stage.one
+    ordered = sorted(settings, key=lambda name: not settings[name][0].is_required)
+    parameters = [_flow_parameter(name, *settings[name]) for name in ordered]
+    at = sum(p.default is p.empty for p in parameters)
+    parameters.insert(at, inspect.Parameter("root", _EITHER, default=None, annotation=str | None))
+    helps = {name: settings[name][0].help for name in ordered}
+    helps["root"] = "The cache; nothing: `$ZSAR_ROOT`, else `./zsar-data`."
+    return parameters, "\n".join(["Args:", *(f"    {p.name}: {helps[p.name]}" for p in parameters)])
 
 
-@dataclasses.dataclass(frozen=True)
-class LintConfig:
-    """Settings of `zsar texts lint`.
-
-    Attributes
-    ----------
-    set : what is looked at
-    against : another set, whose classes should not be among those of the first
-    vectors : word vectors of the names
-    encoder : sentence vectors, to compare a definition with its class
-    weights : `NAME=PATH` for either
-    near : E2E's distance of classes of two sets below which they are the same
-    """
-
-    set: str
-    against: str = ""
-    vectors: str = "glove_50d"
-    encoder: str = "minilm"
-    weights: tuple[str, ...] = ()
-    near: float = 0.05
-
-
-@dataclasses.dataclass(frozen=True)
-class ObjectTextsConfig:
-    """Settings of `zsar texts objects`.
-
-    Attributes
-    ----------
-    feature : a feature set with recognised objects (`bit_objects`)
-    dataset : whose videos
-    set : where the texts go
-    top : so many objects a video
-    """
-
-    feature: str
-    dataset: str
-    set: str
-    top: int = 5
-
-
-RUNNERS = ("local", "dask")
-
-
-@dataclasses.dataclass(frozen=True)
-class ShardConfig:
-    """How a flow cuts an extraction into shards, and who works on them.
-
-    Attributes
-    ----------
-    size : items a shard; a unit of scheduling only, and more where a run would have over 1,000 shards
-    runner : `local`, one shard after another in the flow's own process, or `dask`
-    cluster : of Dask: a scheduler's address, the qualified name of a cluster class, or nothing for one on this machine
-    cluster_options : keyword arguments of that class
-    adapt : keyword arguments of its `adapt`, to grow and shrink with the work
-    """
-
-    size: int = 500
-    runner: str = "local"
-    cluster: str = ""
-    cluster_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    adapt: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UsageError(f"shard size must be at least 1, got {self.size}.")
-        if self.runner not in RUNNERS:
-            raise UsageError(f"runner must be {' or '.join(RUNNERS)}, got {self.runner!r}.")
-        if self.runner == "local" and (self.cluster or self.cluster_options or self.adapt):
-            raise UsageError("A cluster was described, but the runner is local; set runner to dask.")
-
-
-@dataclasses.dataclass(frozen=True)
-class VerifyConfig:
-    """Settings of `zsar verify`.
-
-    Attributes
-    ----------
-    features : names of feature sets; none: all
-    recompute : so many items a set, drawn by `seed`, are computed again and compared
-    repair : compute damaged items again and rewrite their rows
-    weights : `NAME=PATH` for sets that were not made from the default weights
-    """
-
-    features: tuple[str, ...] = ()
-    weights: tuple[str, ...] = ()
-    recompute: int = 0
-    repair: bool = False
-    seed: int = 0
-    device: str = "auto"
-
-
-@dataclasses.dataclass(frozen=True)
-class ExportConfig:
-    """Settings of `zsar export`.
-
-    Attributes
-    ----------
-    feature : name of a feature set
-    dataset : items in the order of this manifest
-    format : `hdf5`, `npy` or `parquet`
-    out : file, or folder for `per-video` npy
-    output : which output of the feature set
-    layout : `ragged` or `per-video`
-    allow_missing : export the items there are, when some have no features
-    """
-
-    feature: str
-    dataset: str
-    format: str
-    out: str
-    output: str = "features"
-    layout: str = "ragged"
-    allow_missing: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareConfig:
-    """Settings of `zsar compare`.
-
-    Attributes
-    ----------
-    a : name of a feature set
-    b : name of another, or a file or folder of features made elsewhere
-    dataset : whose video ids the file speaks of
-    output : which output of A (and of B)
-    worst : so many of the least alike videos are listed
-    out : Parquet file for the whole table, optional
-    """
-
-    a: str
-    b: str
-    dataset: str | None = None
-    output: str = "features"
-    worst: int = 10
-    out: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class FitConfig:
-    """Settings of `zsar fit`.
-
-    Attributes
-    ----------
-    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`, or a baseline of `heads.HEADS`
-    dataset : whose videos
-    feature : of the videos; a name of a feature set
-    protocol : which classes are seen: a name, or a JSON file
-    splits : which of the protocol's: `0-9,12`; nothing: all
-    set : of texts, with the classes; nothing: the one named as the data set
-    encoder : of the texts; nothing: the feature itself where captions stand for videos, else `minilm`
-    objects : feature set of recognised objects; nothing: heads go without
-    k : so many descriptions a class, the most relevant; 0: all
-    options : `NAME=VALUE` for the head or its training
-    tune : `NAME=V1,V2,...`: of these each split takes what is best on classes held out from its SEEN ones
-    folds : so many such held-out sets a choice is made on
-    hold_out : share of the seen classes held out for validation, where anything is chosen
-    gzsl : also keep a fifth of each seen class's videos from training, to judge on them
-    standardise : judge by scores of each class that are told from its scores on the videos trained on
-    seed : of everything that is drawn
-    segments : of a video; 0: as many as most have
-    device : `auto`, `cpu` or `cuda[:i]`
-    workers : splits at once, a core each; 0: one a core
-    """
-
-    head: str
-    dataset: str
-    feature: str
-    protocol: str
-    splits: str = ""
-    set: str = ""
-    encoder: str = ""
-    objects: str = ""
-    k: int = 100
-    options: tuple[str, ...] = ()
-    tune: tuple[str, ...] = ()
-    folds: int = 3
-    hold_out: float = 0.2
-    gzsl: bool = False
-    standardise: bool = False
-    seed: int = 0
-    segments: int = 0
-    device: str = "auto"
-    workers: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("k", 0), ("folds", 1), ("segments", 0), ("workers", 0), ("seed", 0)):
-            if not getattr(self, name) >= least:
-                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if not 0 < self.hold_out < 1:
-            raise UsageError(f"hold_out is a share between 0 and 1, got {self.hold_out}.")
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
-    """Settings of `zsar evaluate`.
-
-    Attributes
-    ----------
-    run : its name, or how it begins
-    splits : which of those that are fitted; nothing: all
-    """
-
-    run: str
-    splits: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class FinetuneConfig:
-    """Settings of `zsar finetune`.
-
-    Attributes
-    ----------
-    model : `stgcn` or `stgcn_small`
-    dataset : of poses
-    protocol : whose seen classes are trained on: a name, or a JSON file; `none`: all classes
-    splits : which of the protocol's: `0-9,12`; nothing: all
-    set, encoder : of the class names, for a protocol that draws by their vectors; nothing: the data set's, `minilm`
-    gzsl : keep from training the fifth of the sequences that `fit` with `gzsl` judges on
-    train : conditions on the sequences to train on, `subject=1,3,5`; all must hold
-    test : the same on sequences of the trained classes to report top-1 on; nothing: none
-    layout : of the network's joints; nothing: those of the poses
-    frames, people : of what the network is given
-    weights : file to begin with, but for the classifier; nothing: weights are drawn
-    epochs, batch, lr, weight_decay : of SGD with Nesterov's momentum .9, after a warm-up on a cosine to nought
-    dropout, smoothing : of the network, of the labels
-    precision : `fp32` or `bf16`
-    seed : of everything that is drawn
-    device : `auto`, `cpu` or `cuda[:i]`
-    threads : cores on a CPU; 0: all
-    """
-
-    model: str
-    dataset: str
-    protocol: str = "none"
-    splits: str = ""
-    set: str = ""
-    encoder: str = "minilm"
-    gzsl: bool = False
-    train: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    layout: str = ""
-    frames: int = 32
-    people: int = 1
-    weights: str = ""
-    epochs: int = 60
-    batch: int = 16
-    lr: float = 0.1
-    weight_decay: float = 5e-4
-    dropout: float = 0.25
-    smoothing: float = 0.1
-    precision: str = "fp32"
-    seed: int = 0
-    device: str = "auto"
-    threads: int = 0
-
-    def __post_init__(self) -> None:
-        least = {"frames": 4, "people": 1, "epochs": 1, "batch": 2, "lr": 0, "weight_decay": 0, "seed": 0, "threads": 0}
-        for name, value in least.items():
-            if not getattr(self, name) >= value:
-                raise UsageError(f"{name} must be at least {value}, got {getattr(self, name)}.")
-        for name in ("dropout", "smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} is a share from 0 to below 1, got {getattr(self, name)}.")
-
-
-def command_line(stage: str, config: FitConfig | FinetuneConfig) -> str:
-    """The command line of a stage's settings: the first of them is its argument, the others options."""
-    argument, *fields = dataclasses.fields(config)
-    words = ["zsar", stage, getattr(config, argument.name)]
-    for field in fields:
-        value = getattr(config, field.name)
-        if field.default is not dataclasses.MISSING and value == field.default:
-            continue
-        option = {"options": "option"}.get(field.name, field.name).replace("_", "-")
-        for each in value if isinstance(value, tuple) else (value,):
-            words += [f"--{option}"] if each is True else [f"--{option}", str(each)]
-    return shlex.join(words)
+def _flow_parameter(name: str, setting: Setting, is_one: bool) -> inspect.Parameter:
+    kind, default = setting.type, inspect.Parameter.empty if setting.is_required else setting.default
+    if is_one:
+        kind = typing.get_args(setting.type)[0]
+    elif setting.is_several:
+        kind = list[typing.get_args(setting.type)[0]]  # type: ignore[misc]
+    elif typing.get_origin(setting.type) is collections.abc.Mapping:
+        kind = dict[str, Any]
+    if not setting.is_required and kind is not setting.type:
+        kind, default = kind | None, None
+    return inspect.Parameter(name, _EITHER, default=default, annotation=kind)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
-from pipelines.settings import ExtractConfig, IndexConfig
 from stores.handover import Handover
 from stores.root import Root
 from tests.conftest import contents, make_video

@@ -14,13 +14,16 @@ import h5py
 import pytest
 
 from pipelines.extract.plan import plan
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.results import results
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.fit import fit
+from pipelines.learn.settings import FitConfig
 from pipelines.look.export import export
 from pipelines.look.listing import datasets, failures, features, runs
-from pipelines.settings import EvaluateConfig, ExportConfig, ExtractConfig, FitConfig, VerifyConfig
+from pipelines.look.settings import ExportConfig
 from stores.root import Root
 
 GOLDEN = Path(__file__).parent / "golden/root-0.1.0.zip"

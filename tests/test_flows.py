@@ -20,12 +20,14 @@ import pytest
 
 from extractors.joints import NTU_25
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.judge.results import results
 from pipelines.look.listing import runs
-from pipelines.settings import ExtractConfig, IndexConfig, TextsConfig
 from pipelines.texts.adding import add
+from pipelines.texts.settings import TextsConfig
 from stores.features import FeatureStore
 from stores.root import Root
 from tests.conftest import contents, make_video

@@ -3,9 +3,11 @@
 Rich draws them; it is imported when something is drawn, so that a command for machines starts without it.
 """
 
+import dataclasses
+import json
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from pipelines.extract.plan import Plan
@@ -13,14 +15,59 @@ if TYPE_CHECKING:
 _WIDTH_OF_A_FILE = 160
 
 
+class Table(NamedTuple):
+    """Rows with the same fields, to be shown as a table."""
+
+    title: str
+    rows: list[dict[str, Any]]
+    lines: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What a command has to show: told once, printed for people or for machines.
+
+    Attributes
+    ----------
+    json : the object that `--json` prints; its keys are documented in the command's help
+    parts : lines and tables for people, in their order
+    said : lines beside the result, on stderr
+    status : the exit status
+    """
+
+    json: Mapping[str, Any]
+    parts: Sequence[str | Table] = ()
+    said: Sequence[str] = ()
+    status: int = 0
+
+
+def show(shown: Shown, as_json: bool) -> None:
+    """Print a command's outcome: one JSON object, or tables and lines."""
+    if as_json:
+        print(json.dumps(shown.json))
+        return
+    for part in shown.parts:
+        if isinstance(part, Table):
+            print_table(*part)
+        else:
+            print(part)
+    for line in shown.said:
+        say(line)
+
+
+def counts(title: str, fields: Mapping[str, Any]) -> str:
+    """One line of numbers with their names."""
+    return f"{title}: " + ", ".join(f"{value} {name}" for name, value in fields.items())
+
+
+def percent(measure: str, value: float) -> str:
+    """A measure as it is printed: in percent, but for hubness, which is a skewness."""
+    return f"{value:.3f}" if measure == "hubness" else f"{100 * value:.2f} %"
+
+
 def say(text: str) -> None:
     """A line for a person: stderr, so that stdout stays for results."""
     print(text, file=sys.stderr)
-
-
-def print_counts(title: str, fields: dict[str, Any]) -> None:
-    """One line of numbers with their names."""
-    print(f"{title}: " + ", ".join(f"{value} {name}" for name, value in fields.items()))
 
 
 def print_table(title: str, rows: list[dict[str, Any]], lines: bool = False) -> None:

@@ -23,7 +23,7 @@ from pipelines.extract.runners.poses import PoseRunner
 from pipelines.extract.runners.texts import TextRunner
 from pipelines.extract.runners.tracks import TrackRunner
 from pipelines.extract.runners.videos import Result, Runner
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from stores.errors import WriteFailed
 from stores.failures import Failure
 from stores.features import ItemRows

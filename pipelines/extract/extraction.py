@@ -18,7 +18,7 @@ from typing import Protocol
 
 from pipelines.extract.compute import compute
 from pipelines.extract.plan import Feature, Plan, plan
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from stores.failures import Failure, Failures
 from stores.features import FeatureSet, FeatureStore, ItemRows
 from stores.handover import Handover

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import UsageError
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.files import Stat
-from pipelines.settings import ExtractConfig
 from stores.captions import Captions
 from stores.keys import key_array
 from stores.manifest import Manifest

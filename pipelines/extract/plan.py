@@ -24,9 +24,9 @@ from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, Unreachable, WeightsMissing
 from extractors.recipe import Recipe
 from pipelines.extract.items import SOURCES, source_of
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index import joint_layouts
 from pipelines.index.pose_places import Place
-from pipelines.settings import ExtractConfig
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import FeatureStore

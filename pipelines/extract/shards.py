@@ -18,7 +18,7 @@ from pipelines.errors import UsageError
 from pipelines.extract.compute import compute
 from pipelines.extract.items import SOURCES
 from pipelines.extract.plan import Feature, Plan, recipes
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from stores.failures import Failure
 from stores.features import FeatureStore, ItemRows
 from stores.handover import Handover

@@ -23,8 +23,8 @@ from pipelines.errors import UsageError
 from pipelines.extract.compute import device_of, runner_of
 from pipelines.extract.items import Item, TextItem
 from pipelines.extract.plan import weights_digest
+from pipelines.extract.settings import VerifyConfig
 from pipelines.index import joint_layouts
-from pipelines.settings import VerifyConfig
 from stores.captions import Captions
 from stores.errors import Damaged
 from stores.features import Damage, FeatureSet, FeatureStore, ItemRows

@@ -26,8 +26,8 @@ import pyarrow.compute as pc
 from pipelines.errors import UsageError
 from pipelines.index import caption_files
 from pipelines.index.caption_files import Told
+from pipelines.index.settings import IndexConfig
 from pipelines.lines import Problem
-from pipelines.settings import IndexConfig
 from stores.captions import ARRIVING, Captions, Gathering
 from stores.failures import Failure, Failures
 from stores.keys import text_key

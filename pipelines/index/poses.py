@@ -43,9 +43,9 @@ from pipelines.errors import UsageError
 from pipelines.index import joint_layouts
 from pipelines.index.files import exists, is_local, local_path
 from pipelines.index.pose_places import Place, array_key, content_of
+from pipelines.index.settings import IndexConfig
 from pipelines.index.stored_poses import StoredPoses
 from pipelines.index.videos import IndexReport
-from pipelines.settings import IndexConfig
 from stores.failures import Failure, Failures
 from stores.features import positions
 from stores.keys import key_array, pose_key

@@ -23,8 +23,8 @@ from pipelines.index.files import Fault, File, Files
 from pipelines.index.layouts import reading as layouts
 from pipelines.index.layouts.base import Found
 from pipelines.index.layouts.label_files import label_files
+from pipelines.index.settings import IndexConfig
 from pipelines.index.spellings import match, plain
-from pipelines.settings import IndexConfig
 from stores.features import positions
 from stores.foreign import Foreign
 from stores.keys import id_key, key_array

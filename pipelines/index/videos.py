@@ -38,8 +38,8 @@ from pipelines.index.foreign_ids import refuse_streams
 from pipelines.index.layouts import reading as layouts
 from pipelines.index.layouts.reading import Found
 from pipelines.index.released import Released, index_released, taken_over
+from pipelines.index.settings import IndexConfig
 from pipelines.index.spellings import counted, first
-from pipelines.settings import IndexConfig
 from stores.failures import Failure, Failures
 from stores.foreign import MARKER, is_feature_file
 from stores.keys import span_key, stream_key

@@ -24,13 +24,13 @@ from heads import metrics
 from heads.base import Head, PrototypeHead
 from heads.prototypes import nearest, standardised
 from pipelines.errors import UsageError
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.engine import load
 from pipelines.learn.fit import command, config_of, run_name, split_folder
 from pipelines.learn.protocols.met_before import met_before, seen_before
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.study import Study, scores, spread
-from pipelines.settings import EvaluateConfig
 from stores.root import Root
 from stores.runs import Runs
 

@@ -17,12 +17,14 @@ import numpy as np
 
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.judge.table_files import Row, Table, tables
 from pipelines.learn.finetune import finetune
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.protocols import chosen, protocol
-from pipelines.settings import EvaluateConfig, ExtractConfig, FinetuneConfig, FitConfig
+from pipelines.learn.settings import FinetuneConfig, FitConfig
 from stores.root import Root
 from stores.runs import Runs
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
 from pipelines.learn.samples import features as videos
-from pipelines.texts import encoded as class_texts
+from pipelines.texts import encoded
 from stores.errors import StoreError
 from stores.features import FeatureStore
 from stores.root import Root
@@ -103,7 +103,7 @@ def _state(about: dict[str, Any], root: Root) -> str:
     config = about["config"]
     try:
         kinds = tuple(dict.fromkeys(kind.partition("/")[0] for kind in told["kinds"]))
-        same_texts = class_texts.state_of(told["set"], kinds, root) == told["state"]
+        same_texts = encoded.state_of(told["set"], kinds, root) == told["state"]
         same_features = videos.digest_of(read["dataset"], read["feature"], told["set"], root) == read["digest"]
     except (StoreError, UsageError, pa.ArrowException):
         return f"stale: its features or texts are gone; they were {read['feature']} and the set {told['set']}"

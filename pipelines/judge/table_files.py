@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.settings import FinetuneConfig, FitConfig
+from pipelines.learn.settings import FinetuneConfig, FitConfig
 
 _FOLDER = Path(__file__).parent / "tables"
 _ROW_FIELDS = ("name", "published", "note", "seeds")

@@ -40,7 +40,7 @@ from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.protocols import Protocol, chosen, protocol
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.samples.sequences import PoseSet, PoseTask, read, top1
-from pipelines.settings import FinetuneConfig, command_line
+from pipelines.learn.settings import FinetuneConfig, command_line
 from pipelines.texts.adding import link
 from stores.classes import Classes
 from stores.failures import Failure, Failures

@@ -33,8 +33,8 @@ from pipelines.learn.engine import History, Training, save, train
 from pipelines.learn.protocols.met_before import seen_before
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split, folds, hold_out
+from pipelines.learn.settings import FitConfig, command_line
 from pipelines.learn.study import HeadTask, Study, Trial, spread, trained_in
-from pipelines.settings import FitConfig, command_line
 from stores.root import Root
 from stores.runs import Runs
 

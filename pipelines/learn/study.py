@@ -32,7 +32,7 @@ from pipelines.learn.samples import texts as head_texts
 from pipelines.learn.samples.features import VideoFeatures
 from pipelines.learn.samples.objects import Objects
 from pipelines.learn.samples.texts import HeadTexts
-from pipelines.settings import FitConfig
+from pipelines.learn.settings import FitConfig
 from stores.root import Root
 
 #: how ER's authors train the linear baselines

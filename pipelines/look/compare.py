@@ -28,7 +28,7 @@ from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.index.foreign_ids import whose
 from pipelines.look.export import loaded
-from pipelines.settings import CompareConfig
+from pipelines.look.settings import CompareConfig
 from stores.captions import Captions
 from stores.features import FeatureSet, positions
 from stores.foreign import Foreign, Rows, is_feature_file, read_foreign

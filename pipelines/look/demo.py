@@ -17,10 +17,11 @@ import numpy as np
 from extractors import clips
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import ExtractReport, Progress, extract
+from pipelines.extract.settings import ExtractConfig
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.look.classify.classify import Answer, answers_of
 from pipelines.pages.page import frame, render
-from pipelines.settings import ExtractConfig, IndexConfig
 from stores.features import FeatureSet, FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root

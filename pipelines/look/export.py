@@ -23,7 +23,7 @@ from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.caption_rows import caption_rows, kind_of
 from pipelines.index.released import of_one_name
-from pipelines.settings import ExportConfig
+from pipelines.look.settings import ExportConfig
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import Features, FeatureSet, positions

@@ -10,9 +10,9 @@ from collections import Counter
 from typing import Any
 
 from pipelines.extract.extraction import ExtractReport
+from pipelines.extract.settings import ExtractConfig
 from pipelines.look.listing import failures
 from pipelines.pages.page import render
-from pipelines.settings import ExtractConfig
 from pipelines.texts.adding import TextsReport
 from stores.features import FeatureStore
 from stores.root import Root

@@ -18,9 +18,9 @@ import pyarrow as pa
 from extractors.names import canonical, readable, unspaced
 from pipelines.errors import UsageError
 from pipelines.lines import Problem
-from pipelines.settings import TextsConfig
-from pipelines.texts import files as text_files
+from pipelines.texts import files
 from pipelines.texts.files import Record
+from pipelines.texts.settings import TextsConfig
 from stores import classes as class_tables
 from stores.classes import Classes
 from stores.keys import text_key
@@ -174,9 +174,9 @@ class _Records:
         self.left_out: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[tuple[str, Record]]:
-        for path in itertools.chain.from_iterable(map(text_files.files_of, self._config.files)):
+        for path in itertools.chain.from_iterable(map(files.files_of, self._config.files)):
             last = (0, "")
-            for record in text_files.read(path, self._config.encoding):
+            for record in files.read(path, self._config.encoding):
                 if isinstance(record, Problem):
                     self._refuse(path, *record)
                 elif self._config.kind == "class":

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import extractors
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from stores.classes import Classes
 from stores.features import FeatureStore, positions
 from stores.keys import key_array, rows_digest

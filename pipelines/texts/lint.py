@@ -23,11 +23,10 @@ from extractors.base import TextExtractor
 from extractors.errors import InputFault
 from extractors.names import words
 from pipelines.errors import UsageError
-from pipelines.settings import LintConfig
-from pipelines.texts import encoded as class_texts
-from pipelines.texts import faults as text_faults
+from pipelines.texts import encoded, faults
 from pipelines.texts.encoded import ClassTexts
 from pipelines.texts.overlap import distances, unit
+from pipelines.texts.settings import LintConfig
 from stores.classes import Classes
 from stores.root import Root
 from stores.texts import Texts
@@ -60,14 +59,14 @@ def lint(config: LintConfig, root: Root) -> tuple[Finding, ...]:
     known = {spec.partition(":")[0] for spec in (config.vectors, config.encoder)}
     if strange := sorted({options.pair(pair)[0] for pair in config.weights} - known):
         raise UsageError(f"--weights names {', '.join(strange)}; the lint uses {' and '.join(sorted(known))}.")
-    names = class_texts.read(config.set, config.vectors, root, ("class",), config.weights)
+    names = encoded.read(config.set, config.vectors, root, ("class",), config.weights)
     findings = [*_no_text(config.set, root), *_faults(config.set, root)]
     findings += [*_same_vector(names), *_vocabulary(config, root)]
     if "definition" in Texts(root, config.set).read(["kind"])["kind"].unique().to_pylist():
-        both = class_texts.read(config.set, config.encoder, root, ("class", "definition"), config.weights)
+        both = encoded.read(config.set, config.encoder, root, ("class", "definition"), config.weights)
         findings += _unrelated(both)
     if config.against:
-        other = class_texts.read(config.against, config.vectors, root, ("class",), config.weights)
+        other = encoded.read(config.against, config.vectors, root, ("class",), config.weights)
         findings += _near(names, other, config)
     return tuple(findings)
 
@@ -84,11 +83,11 @@ def _no_text(name: str, root: Root) -> Iterator[Finding]:
 def _faults(name: str, root: Root) -> Iterator[Finding]:
     """What is wrong with names and texts as they are written: a finding a class and rule, with the first place."""
     for spelled in Classes(root).read(name)["name"].to_pylist():
-        for fault in text_faults.of_name(spelled):
+        for fault in faults.of_name(spelled):
             yield Finding(fault.rule, spelled, f"its name {fault.what}", f"{fault.mend} {_ANEW}")
     found: dict[tuple[str, str], tuple[str, str, int]] = {}
-    for source, line, spelled, text in text_faults.suspects(Texts(root, name)):
-        for fault in text_faults.of_text(text):
+    for source, line, spelled, text in faults.suspects(Texts(root, name)):
+        for fault in faults.of_text(text):
             key = (spelled, fault.rule)
             first = f"{fault.what} ({Path(source).name}, line {line}): {text[:80]!r}"
             first, mend, count = found.get(key, (first, fault.mend, 0))

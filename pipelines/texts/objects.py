@@ -16,7 +16,7 @@ import pyarrow as pa
 from extractors import imagenet21k
 from pipelines import feature_sets
 from pipelines.errors import UsageError
-from pipelines.settings import ObjectTextsConfig
+from pipelines.texts.settings import ObjectTextsConfig
 from stores.features import positions
 from stores.keys import KEY_BYTES, key_array, text_key
 from stores.manifest import Manifest

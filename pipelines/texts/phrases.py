@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from extractors import verb_phrases
 from pipelines.pages.page import render
-from pipelines.settings import PhrasesConfig
+from pipelines.texts.settings import PhrasesConfig
 from stores.classes import Classes
 from stores.keys import KEY_BYTES, text_key
 from stores.root import Root

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.settings import RankConfig
-from pipelines.texts import encoded as class_texts
+from pipelines.texts import encoded
 from pipelines.texts.encoded import ClassTexts
+from pipelines.texts.settings import RankConfig
 from stores.keys import KEY_BYTES
 from stores.root import Root
 
@@ -57,7 +57,7 @@ class RankReport:
 
 def rank(config: RankConfig, root: Root) -> RankReport:
     """Rank the descriptions of a set; raises as `class_texts.read` does."""
-    texts = class_texts.read(config.set, config.vectors, root, ("class", "description"), config.weights)
+    texts = encoded.read(config.set, config.vectors, root, ("class", "description"), config.weights)
     name = f"{config.set}@{texts.feature.partition('@')[2]}-k{config.k}"
     before = _by_class(root, name)
     digests = texts.digests("description")

@@ -21,12 +21,15 @@ from safetensors.numpy import load_file
 
 import extractors
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.learn import fit as fitting
 from pipelines.learn.samples import features as videos
-from pipelines.settings import ExtractConfig, FitConfig, IndexConfig, TextsConfig
+from pipelines.learn.settings import FitConfig
 from pipelines.texts.adding import add
 from pipelines.texts.elaborations import elaborate
+from pipelines.texts.settings import TextsConfig
 from stores.root import Root
 from stores.runs import Runs
 

@@ -6,10 +6,11 @@ from extractors.recipe import DECODER, Recipe, is_outdated
 from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
 from pipelines.look.export import export
 from pipelines.look.listing import features
-from pipelines.settings import ExportConfig, ExtractConfig, VerifyConfig
+from pipelines.look.settings import ExportConfig
 from stores.errors import Ambiguous, NotInStore
 from stores.features import FeatureStore, ItemRows
 from stores.root import Root

@@ -14,12 +14,14 @@ import pytest
 from extractors import find
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.look.demo import demo
 from pipelines.look.export import export
 from pipelines.look.listing import failures
-from pipelines.settings import ExportConfig, ExtractConfig, IndexConfig, VerifyConfig
+from pipelines.look.settings import ExportConfig
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
@@ -79,7 +81,7 @@ def test_equal_stores_give_equal_exports(real_root, tmp_path):
     arrays = []
     for number, root in enumerate((real_root, other)):
         path = tmp_path / f"{number}.h5"
-        assert export(ExportConfig("i3d_k400", "clips", "hdf5", str(path)), root).items == 4
+        assert export(ExportConfig("i3d_k400", "clips", str(path)), root).items == 4
         with h5py.File(path) as file:
             arrays.append({name: np.asarray(file[name]) for name in ("values", "offsets", "keys")})
     for name, values in arrays[0].items():
@@ -168,7 +170,8 @@ def test_a_demo_without_a_good_clip_or_a_place_for_its_page_is_one_line(real_roo
 def test_memory_stays_below_the_model_and_a_gigabyte_and_a_half(tmp_path):
     code = (
         "import sys\n"
-        "from pipelines.settings import ExtractConfig, IndexConfig\n"
+        "from pipelines.extract.settings import ExtractConfig\n"
+        "from pipelines.index.settings import IndexConfig\n"
         "from pipelines.extract.extraction import extract\n"
         "from pipelines.index.videos import index\n"
         "from stores.root import Root\n"

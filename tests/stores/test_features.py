@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.extract.settings import VerifyConfig
 from pipelines.extract.verify import verify
 from pipelines.look.listing import features
-from pipelines.settings import VerifyConfig
 from stores.errors import Ambiguous, Damaged, NotInStore, StoreError
 from stores.features import FeatureStore, ItemRows, positions
 from stores.root import Root

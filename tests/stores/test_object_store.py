@@ -82,7 +82,7 @@ def test_two_committers_at_once_lose_nothing_without_a_lock(root):
 @pytest.mark.usefixtures("fake")
 def test_a_whole_extraction_lives_there_and_is_found_again(root, videos):
     from pipelines.extract.extraction import extract
-    from pipelines.settings import ExtractConfig
+    from pipelines.extract.settings import ExtractConfig
 
     assert extract(ExtractConfig(("fake",), "d"), root).features[0].extracted == 6
     assert extract(ExtractConfig(("fake",), "d"), Root(root.url)).features[0].skipped == 6

@@ -15,9 +15,9 @@ import torch
 from heads.base import Videos
 from pipelines import feature_sets
 from pipelines.learn.samples.features import VideoFeatures
-from pipelines.settings import ObjectTextsConfig
-from pipelines.texts import encoded as class_texts
+from pipelines.texts import encoded
 from pipelines.texts.objects import gloss, joined, object_texts
+from pipelines.texts.settings import ObjectTextsConfig
 from stores.features import positions
 from stores.keys import KEY_BYTES, text_key
 from stores.root import Root
@@ -53,7 +53,7 @@ class Objects:
         ids = np.full((len(at), config.top), -1, np.int64)
         there = at >= 0
         ids[there] = feature_set.load(videos.keys[there], "ids").values[:, : config.top]
-        own = class_texts.read(texts, encoder, root, ("object",))
+        own = encoded.read(texts, encoder, root, ("object",))
 
         def rows(told: list[str]) -> np.ndarray:
             keys = np.frombuffer(b"".join(map(text_key, told)), np.uint8).reshape(-1, KEY_BYTES)

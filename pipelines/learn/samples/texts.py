@@ -23,11 +23,10 @@ from heads.base import ClassTexts as Tensors
 from heads.base import Texts as OneKind
 from pipelines.errors import UsageError
 from pipelines.learn.samples.features import content_digest
-from pipelines.settings import PhrasesConfig, RankConfig
-from pipelines.texts import encoded as class_texts
-from pipelines.texts import phrases
+from pipelines.texts import encoded, phrases
 from pipelines.texts import rank as rankings
 from pipelines.texts.elaborations import elaborate
+from pipelines.texts.settings import PhrasesConfig, RankConfig
 from stores.features import FeatureStore, positions
 from stores.keys import KEY_BYTES, rows_digest
 from stores.root import Root
@@ -79,7 +78,7 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
     for kind in kinds:
         pairs[kind] = _pairs(kind, name, root, k)
     bases = tuple(dict.fromkeys(map(base_of, kinds)))
-    texts = class_texts.read(name, encoder, root, bases)
+    texts = encoded.read(name, encoder, root, bases)
     number = {spelled: at for at, spelled in enumerate(texts.classes)}
     tensors, said, parts = {}, {}, []
     by_key = dict(zip(texts.rows["key"].to_pylist(), texts.rows["text"].to_pylist(), strict=True))
@@ -104,7 +103,7 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
         feature_set.key,
         feature_set.snapshot,
         rows_digest(*parts).hex(),
-        class_texts.state_of(name, bases, root),
+        encoded.state_of(name, bases, root),
         Tensors(texts.classes, tensors),
         said,
     )

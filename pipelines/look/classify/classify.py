@@ -38,7 +38,8 @@ from extractors.names import readable, unspaced
 from heads.class_map import ClassMap, MapOptions
 from heads.row_videos import Calibration, calibrate, softmax
 from pipelines.errors import UsageError
-from pipelines.settings import ExtractConfig, IndexConfig
+from pipelines.extract.settings import ExtractConfig
+from pipelines.index.settings import IndexConfig
 from stores.errors import WriteFailed
 from stores.features import FeatureSet, FeatureStore, positions
 from stores.keys import KEY_BYTES, text_key
@@ -65,7 +66,7 @@ class ClassifyConfig:
     classes : the names to choose from
     leave_out : Kinetics classes to treat as never seen: their rows are not used, neither to classify nor to learn from
     objects : whether recognised objects count
-    device : `auto`, `cpu` or `cuda[:i]`
+    device : `auto`, `cpu`, `cuda` or `cuda:N`
     """
 
     clip: str

@@ -21,8 +21,7 @@ from extractors.sampling import Geometry, Sampling, View
 from heads import metrics
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
-from pipelines.look.run import inside as run_inside
-from pipelines.look.run import poses as run_poses
+from pipelines.look.run import inside, poses
 from pipelines.look.run.inside import Trained
 from pipelines.pages import figures, stick_figures
 from pipelines.pages.page import frame, render
@@ -173,18 +172,18 @@ def _inside(
     if state != "good":
         return {}, state
     try:
-        of = run_inside.trained(run, number, root)
+        of = inside.trained(run, number, root)
     except (UsageError, StoreError, ExtractorError) as error:
         return {}, str(error)
-    space = run_inside.joint_space(of)
+    space = inside.joint_space(of)
     found: dict[str, Any] = {"seen": len(of.seen), "unseen": len(of.unseen), "segment_count": _segments_of(of)}
     if space:
-        flat = run_inside.flattened(space)
+        flat = inside.flattened(space)
         found["space"] = figures.pairs(*flat, space.names, space.is_unseen)
-    told = run_inside.attention(of)
+    told = inside.attention(of)
     if told:
         found |= {"attention": told[:_MOST_ATTENTION], "attended": len(told)}
-    gallery = run_poses.gallery(of, judged, root)
+    gallery = poses.gallery(of, judged, root)
     if gallery:
         found |= {"gallery": gallery, "left_colour": stick_figures.LEFT, "right_colour": stick_figures.RIGHT}
     else:
@@ -199,7 +198,7 @@ def _segments_of(of: Trained) -> int:
 def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
     """Accuracy against distance, its line and correlation; nothing where no class is seen."""
     names = [score.name for score in scores]
-    x = run_inside.distances(of, names)
+    x = inside.distances(of, names)
     if x is None:
         return {}
     y = np.array([score.accuracy for score in scores])
@@ -207,7 +206,7 @@ def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
     told = [
         f"{s.name}: distance {far:.3f}, {100 * s.accuracy:.1f} % of {s.n}" for s, far in zip(scores, x, strict=True)
     ]
-    nearest = min(run_inside.NEAREST, len(of.seen))
+    nearest = min(inside.NEAREST, len(of.seen))
     axes = (f"mean cosine distance to the {nearest} nearest seen classes", "top-1 of the class")
     line = None
     if fits:
@@ -230,7 +229,7 @@ def shown_videos(of: Trained, judged: list[dict[str, Any]], root: Root) -> list[
     """Some videos with the phrases that won, see `run_inside.examples`; none but JigsawNet's."""
     found = []
     row_of = {video_id: row for row, video_id in enumerate(of.study.videos.ids)}
-    for video in run_inside.examples(judged):
+    for video in inside.examples(judged):
         shown = _shown(of, row_of[video["video_id"]], video["label"], video["best"][0], root)
         if shown is None:
             return []
@@ -239,7 +238,7 @@ def shown_videos(of: Trained, judged: list[dict[str, Any]], root: Root) -> list[
 
 
 def _shown(of: Trained, row: int, label: str, best: str, root: Root) -> ShownVideo | None:
-    taken, own = (run_inside.winners(of, row, name) for name in (best, label))
+    taken, own = (inside.winners(of, row, name) for name in (best, label))
     if taken is None or own is None:
         return None
     m = len(taken)
@@ -248,7 +247,7 @@ def _shown(of: Trained, row: int, label: str, best: str, root: Root) -> ShownVid
         captions = _captions(of, row, m, root)
     else:
         frames = _frames(of, row, m, root)
-    kept = run_inside.evenly(m, min(m, _MOST_SEGMENTS))
+    kept = inside.evenly(m, min(m, _MOST_SEGMENTS))
     segments = tuple(Segment(captions[i], frames[i], *taken[i], *own[i]) for i in kept)
     return ShownVideo(of.study.videos.ids[row], label, best, segments, m)
 
@@ -258,7 +257,7 @@ def _captions(of: Trained, row: int, m: int, root: Root) -> list[str]:
     table = Captions(root).read(of.study.videos.dataset, ["group", "place", "text"])
     own = table.filter(pc.equal(table["group"], of.study.videos.keys[row].tobytes())).sort_by("place")
     texts = own["text"].to_pylist()
-    return [texts[i] for i in run_inside.evenly(len(texts), m)]
+    return [texts[i] for i in inside.evenly(len(texts), m)]
 
 
 def _frames(of: Trained, row: int, m: int, root: Root) -> list[str]:
@@ -276,7 +275,7 @@ def _frames(of: Trained, row: int, m: int, root: Root) -> list[str]:
             continue
         if not isinstance(found, InputFault):
             pixels = found.pixels.reshape(-1, *found.pixels.shape[2:])
-            return [frame(pixels[i]) for i in run_inside.evenly(len(pixels), m)]
+            return [frame(pixels[i]) for i in inside.evenly(len(pixels), m)]
     return [""] * m
 
 

@@ -23,7 +23,7 @@ from extractors.poses import Form, Poses, prepared
 from pipelines.index import joint_layouts
 from pipelines.index.pose_places import PoseReader
 from pipelines.index.poses import KIND
-from pipelines.look.run import inside as run_inside
+from pipelines.look.run import inside
 from pipelines.look.run.inside import Trained
 from pipelines.pages import stick_figures
 from stores.features import FeatureStore
@@ -112,7 +112,7 @@ def gallery(of: Trained, judged: list[dict[str, Any]], root: Root) -> Gallery | 
     judged : rows of the sequences of unseen classes that were judged
     root : Root
     """
-    shown = run_inside.examples(judged)
+    shown = inside.examples(judged)
     row_of = {video_id: row for row, video_id in enumerate(of.study.videos.ids)}
     rows = [row_of[row["video_id"]] for row in shown]
     joint_layouts.load(root)
@@ -124,7 +124,7 @@ def gallery(of: Trained, judged: list[dict[str, Any]], root: Root) -> Gallery | 
     form = Form(**known, people=1, frame="body")
     found = _read(places, sampling.get("layout"))
     spans = _spans(of, sampling, form.frames)
-    has_phrases = len(set(spans)) > 1 and run_inside.aligns_groups(of)
+    has_phrases = len(set(spans)) > 1 and inside.aligns_groups(of)
     sequences = tuple(
         _sequence(of, row, entry, found[row], form, spans, has_phrases) for row, entry in zip(rows, shown, strict=True)
     )
@@ -169,7 +169,7 @@ def _spans(of: Trained, sampling: Mapping[str, Any], frames: int) -> list[tuple[
     architecture = stgcn_network.ARCHITECTURES.get(name)
     steps = architecture.steps(frames) if architecture else frames
     parts = [(k * steps // stored, -(-(k + 1) * steps // stored)) for k in range(stored)]
-    return [(parts[k][0] * frames / steps, parts[k][1] * frames / steps) for k in run_inside.evenly(stored, m)]
+    return [(parts[k][0] * frames / steps, parts[k][1] * frames / steps) for k in inside.evenly(stored, m)]
 
 
 # -- one sequence -----------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def _sequence(
     has_phrases: bool,
 ) -> Sequence:
     label, best = entry["label"], entry["best"][0]
-    kept = run_inside.evenly(len(spans), min(len(spans), _MOST_PARTS))
+    kept = inside.evenly(len(spans), min(len(spans), _MOST_PARTS))
     said = _phrases(of, row, label, best) if has_phrases else [()] * len(spans)
     told = len(set(spans))
     if told == 1:
@@ -239,7 +239,7 @@ def _drawings(
 def _phrases(of: Trained, row: int, label: str, best: str) -> list[tuple[Said, ...]]:
     """For each segment the best phrase of all unseen classes, that of the class judged best and that of its own."""
     names = [of.study.classes[k] for k in of.unseen]
-    won = run_inside.winners_of(of, row, of.unseen)
+    won = inside.winners_of(of, row, of.unseen)
     assert won is not None
     found = []
     for segment in range(len(won[0])):
@@ -252,12 +252,12 @@ def _phrases(of: Trained, row: int, label: str, best: str) -> list[tuple[Said, .
 
 def _nearest(of: Trained, row: int, label: str, best: str) -> tuple[Said, ...]:
     """The unseen classes nearest to a whole sequence, best first, each with its text; none where nothing compares."""
-    nearest = run_inside.nearest_texts(of, row)
+    nearest = inside.nearest_texts(of, row)
     names = [of.study.classes[k] for k in of.unseen]
     order = sorted(range(len(nearest)), key=lambda k: -nearest[k].similarity)[:_NEAREST]
     return tuple(_said(nearest[k], names[k], label, best) for k in order)
 
 
-def _said(phrase: run_inside.Phrase, name: str, label: str, best: str) -> Said:
+def _said(phrase: inside.Phrase, name: str, label: str, best: str) -> Said:
     role = "taken" if name == best else "own" if name == label else "other"
     return Said(phrase.text, phrase.part, name, phrase.similarity, role)

@@ -7,11 +7,13 @@ import pytest
 
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.look.compare import compare
 from pipelines.look.export import export
-from pipelines.settings import CompareConfig, ExportConfig, ExtractConfig, IndexConfig, VerifyConfig
+from pipelines.look.settings import CompareConfig, ExportConfig
 from stores.features import FeatureStore
 from stores.foreign import read_foreign
 from stores.keys import key_array, text_key

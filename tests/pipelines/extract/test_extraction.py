@@ -16,8 +16,8 @@ from extractors.errors import Corrupt, Unreachable
 from pipelines.errors import Stopped, UsageError
 from pipelines.extract import extraction as extract_module
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.look.listing import failures
-from pipelines.settings import ExtractConfig
 from stores.errors import WriteFailed
 from stores.features import FeatureStore
 from stores.manifest import Manifest
@@ -236,7 +236,7 @@ def test_a_second_run_waits_for_the_first_and_repeats_nothing(root, videos, monk
 
 KILLED = """
 import sys, extractors
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from pipelines.extract.extraction import extract
 from stores.root import Root
 extractors.EXTRACTORS["fake"] = "tests.fake:FakeExtractor"
@@ -304,7 +304,8 @@ def test_memory_does_not_grow_with_the_number_of_videos(tmp_path):
         "import sys, extractors\n"
         "from pathlib import Path\n"
         "from tests.conftest import contents, make_video\n"
-        "from pipelines.settings import ExtractConfig, IndexConfig\n"
+        "from pipelines.extract.settings import ExtractConfig\n"
+        "from pipelines.index.settings import IndexConfig\n"
         "from pipelines.extract.extraction import extract\n"
         "from pipelines.index.videos import index\n"
         "from stores.root import Root\n"

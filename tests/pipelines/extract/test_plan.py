@@ -11,7 +11,7 @@ import pytest
 from extractors.errors import ExtractorError, UnknownExtractor
 from pipelines.extract.extraction import extract
 from pipelines.extract.plan import plan
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from stores.errors import NotInStore, StoreError
 from stores.failures import Failure, Failures
 from stores.manifest import Manifest
@@ -137,7 +137,8 @@ def test_a_data_set_never_indexed_is_named(root, videos):
 
 
 def test_planning_imports_no_torch():
-    code = "import sys, pipelines.extract.plan, pipelines.extract.extraction, pipelines.command.main; sys.exit('torch' in sys.modules)"
+    modules = "pipelines.extract.plan, pipelines.extract.extraction, pipelines.command.main"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -7,9 +7,9 @@ from pipelines.errors import Stopped, UsageError
 from pipelines.extract import shards
 from pipelines.extract.extraction import Extraction, extract, extraction
 from pipelines.extract.plan import plan
+from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.extract.shards import MOST_SHARDS, cut, work
 from pipelines.look.listing import failures
-from pipelines.settings import ExtractConfig, ShardConfig
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.handover import Handover

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
-from pipelines.settings import ExtractConfig, VerifyConfig
 from stores.features import FeatureStore, ItemRows, positions
 from stores.manifest import Manifest
 from stores.root import Root

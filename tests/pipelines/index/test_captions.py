@@ -12,10 +12,11 @@ from pipelines.command.main import app
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.plan import plan
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.look.listing import failures
-from pipelines.settings import ExtractConfig, IndexConfig
 from stores.captions import Captions
 from stores.keys import text_key
 from stores.manifest import Manifest

@@ -9,9 +9,10 @@ from extractors.joints import KINECT_20
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.plan import plan
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index import joint_layouts
 from pipelines.index.poses import index_poses
-from pipelines.settings import ExtractConfig, IndexConfig
+from pipelines.index.settings import IndexConfig
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from tests.extractors.test_declared_joints import text

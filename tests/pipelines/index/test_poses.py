@@ -18,13 +18,14 @@ from pipelines.errors import Stopped, UsageError
 from pipelines.extract import compute
 from pipelines.extract.extraction import extract
 from pipelines.extract.plan import plan
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.shards import cut, work
 from pipelines.extract.verify import verify
 from pipelines.index.pose_places import Place, PoseReader
 from pipelines.index.poses import index_poses, values_of
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index as index_videos
 from pipelines.look.listing import failures
-from pipelines.settings import ExtractConfig, IndexConfig, VerifyConfig
 from stores.errors import StoreError
 from stores.features import FeatureStore
 from stores.handover import Handover

@@ -9,23 +9,19 @@ import pytest
 
 from pipelines.errors import LayoutError, UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import IndexReport, index
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.fit import fit
 from pipelines.learn.samples.features import read
+from pipelines.learn.settings import FitConfig
 from pipelines.look.compare import compare
 from pipelines.look.export import export
 from pipelines.look.listing import datasets, failures, features
-from pipelines.settings import (
-    CompareConfig,
-    EvaluateConfig,
-    ExportConfig,
-    ExtractConfig,
-    FitConfig,
-    IndexConfig,
-    VerifyConfig,
-)
+from pipelines.look.settings import CompareConfig, ExportConfig
 from stores.features import FeatureStore
 from stores.foreign import Foreign, read_foreign, write_foreign
 from stores.keys import id_key, text_key
@@ -100,7 +96,7 @@ def test_released_features_and_lists_give_a_number_without_any_video(root, tmp_p
     assert judged.zsl["top1"] == (1.0, 0.0)
 
     out = tmp_path / "out.h5"
-    assert export(ExportConfig("imported", "d", "hdf5", str(out)), root).items == 40
+    assert export(ExportConfig("imported", "d", str(out)), root).items == 40
     assert sorted(read_foreign(out).video_id) == sorted(NAMES)
     assert [(r.items, r.damaged) for r in verify(VerifyConfig(("imported",)), root)] == [(40, ())]
     assert compare(CompareConfig("imported", file, dataset="d"), root).cause == "identical"
@@ -225,7 +221,7 @@ def test_videos_that_come_later_take_the_rows_over_and_no_video_counts_twice(roo
     video_keys = {row["key"] for row in Manifest(root).read("d").to_pylist() if row["kind"] == "video"}
     assert video_keys <= {key.tobytes() for key in both.keys}
     out = tmp_path / "out.h5"
-    assert export(ExportConfig("imported", "d", "hdf5", str(out)), root).items == 40
+    assert export(ExportConfig("imported", "d", str(out)), root).items == 40
     assert np.array_equal(np.sort(both.segments, 0), np.sort(alone.segments, 0))
 
 

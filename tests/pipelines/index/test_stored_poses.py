@@ -21,13 +21,14 @@ from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.items import Item
 from pipelines.extract.runners.tracks import TrackRunner
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
 from pipelines.index.pose_places import Place, PoseReader
 from pipelines.index.poses import index_poses
+from pipelines.index.settings import IndexConfig
 from pipelines.index.stored_poses import StoredPoses
 from pipelines.index.videos import index as index_videos
 from pipelines.look.listing import failures
-from pipelines.settings import ExtractConfig, IndexConfig, VerifyConfig
 from stores.errors import NotInStore
 from stores.features import FeatureStore, ItemRows
 from stores.manifest import Manifest

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pipelines.errors import LayoutError, UsageError
 from pipelines.index import videos as index_module
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import IndexReport, index
-from pipelines.settings import IndexConfig
 from stores.errors import BadFile
 from stores.failures import Failures
 from stores.features import FeatureStore
@@ -341,7 +341,7 @@ def test_a_user_without_permission_gets_failures_not_a_traceback(tmp_path):
     for parent in [tmp_path, *tmp_path.parents][:3]:
         parent.chmod(parent.stat().st_mode | 0o055)
     script = (
-        "import os; from pipelines.index.videos import index; from pipelines.settings import IndexConfig\n"
+        "import os; from pipelines.index.videos import index; from pipelines.index.settings import IndexConfig\n"
         "from stores.root import Root\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         f"r = index(IndexConfig(({str(folder)!r},), 'd'), Root({str(tmp_path / 'root')!r})); print(r.videos, r.failed)"

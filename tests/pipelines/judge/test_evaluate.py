@@ -12,16 +12,19 @@ import torch
 from heads.base import Head
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.judge import evaluate as judging
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn import fit as fitting
 from pipelines.learn.engine import load, train
 from pipelines.learn.fit import fit, split_folder
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.splits import hold_out
+from pipelines.learn.settings import FitConfig
 from pipelines.learn.study import HeadTask, Study, Trial, trained_in
-from pipelines.settings import EvaluateConfig, ExtractConfig, FitConfig, IndexConfig
 from stores.errors import Ambiguous, NotInStore
 from stores.manifest import Manifest
 from stores.root import Root

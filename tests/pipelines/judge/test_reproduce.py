@@ -21,8 +21,8 @@ from pipelines.learn import finetune as finetuning
 from pipelines.learn import fit as fitting
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.protocols import protocol
-from pipelines.settings import TextsConfig
 from pipelines.texts.adding import add
+from pipelines.texts.settings import TextsConfig
 from stores.features import FeatureStore
 from stores.keys import stream_key
 from stores.root import Root

@@ -9,14 +9,17 @@ from typer.testing import CliRunner
 
 from pipelines.command.main import app
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.judge import results as listing
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.results import results
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.protocols import protocol
+from pipelines.learn.settings import FitConfig
 from pipelines.look.listing import runs
-from pipelines.settings import EvaluateConfig, ExtractConfig, FitConfig, IndexConfig
 from stores.features import FeatureStore
 from stores.root import Root
 from stores.runs import Runs
@@ -95,7 +98,7 @@ def test_published_rows_stand_beside_those_of_their_data_set_protocol_and_settin
     run = judged(config, root)
     own, *others = results(root)
     assert own["run"] == run
-    table = json.loads((Path(__file__).parents[1] / "golden/published.json").read_text())["rows"]
+    table = json.loads(listing.PUBLISHED.read_text())["rows"]
     expected = [r for r in table if (r["dataset"], r["protocol"], r["setting"]) == ("ucf101", "ucf101-50", "zsl")]
     assert len(expected) > 1
     assert [row["system"] for row in others] == [f"{r['system']}, published" for r in expected]

@@ -22,8 +22,10 @@ from extractors.poses import Form
 from pipelines.command.main import app
 from pipelines.errors import Stopped, UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.results import results
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn import engine as training
 from pipelines.learn import finetune as stage
 from pipelines.learn.finetune import FinetuneReport, finetune
@@ -33,10 +35,11 @@ from pipelines.learn.protocols.splits import furthest, nearest
 from pipelines.learn.samples import features as videos
 from pipelines.learn.samples import sequences as pose_training
 from pipelines.learn.samples.sequences import PoseSet, augmented, read
+from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.learn.study import Study
 from pipelines.look.listing import failures, kind_of, runs
-from pipelines.settings import EvaluateConfig, ExtractConfig, FinetuneConfig, FitConfig, TextsConfig
 from pipelines.texts.adding import add
+from pipelines.texts.settings import TextsConfig
 from stores.errors import NotInStore
 from stores.features import FeatureStore
 from stores.root import Root

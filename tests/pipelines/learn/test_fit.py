@@ -10,14 +10,16 @@ import torch
 
 from pipelines.errors import Stopped, UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.learn import fit as fitting
 from pipelines.learn import study as studying
 from pipelines.learn.engine import Training, train
 from pipelines.learn.fit import command, config_of, fit, run_name
 from pipelines.learn.protocols.splits import hold_out
+from pipelines.learn.settings import FitConfig
 from pipelines.learn.study import HeadTask, Study, Trial
-from pipelines.settings import ExtractConfig, FitConfig, IndexConfig
 from stores.errors import NotInStore
 from stores.root import Root
 from stores.runs import Runs
@@ -160,7 +162,7 @@ def deceptive(root: Root, folder: Path) -> FitConfig:
 
 def test_what_is_best_on_held_out_classes_is_taken_whatever_unseen_videos_say(tmp_path, monkeypatch):
     from pipelines.judge.evaluate import evaluate
-    from pipelines.settings import EvaluateConfig
+    from pipelines.judge.settings import EvaluateConfig
 
     root = Root(tmp_path / "root")
     config = deceptive(root, tmp_path)

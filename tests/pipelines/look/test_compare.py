@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipelines.errors import UsageError
 from pipelines.look import compare as compare_module
 from pipelines.look.compare import CompareReport, compare
-from pipelines.settings import CompareConfig
+from pipelines.look.settings import CompareConfig
 from stores.errors import BadFile, NotInStore
 from stores.features import FeatureStore, ItemRows
 from stores.foreign import Foreign, write_foreign

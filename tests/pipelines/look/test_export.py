@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import UsageError
+from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.look import export as export_module
 from pipelines.look.export import ExportReport, export
-from pipelines.settings import ExportConfig, IndexConfig
+from pipelines.look.settings import ExportConfig
 from stores.errors import Ambiguous, NotInStore, WriteFailed
 from stores.failures import Failure, Failures
 from stores.features import FeatureSet, FeatureStore, ItemRows
@@ -61,7 +62,7 @@ def feature_set(root: Root, names: list[str], name: str = "x@ab", **options) -> 
 
 
 def run(root: Root, out: Path, format: str = "hdf5", **options) -> ExportReport:
-    return export(ExportConfig(options.pop("feature", "x"), "d", format, str(out), **options), root)
+    return export(ExportConfig(options.pop("feature", "x"), "d", str(out), format, **options), root)
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_names_that_match_nothing_or_several_are_refused_with_what_there_is(root
     with pytest.raises(Ambiguous, match="'x' matches 2 feature sets: x@ab, x@cd"):
         run(root, tmp_path / "f.h5")
     with pytest.raises(NotInStore, match="No data set is called 'e'"):
-        export(ExportConfig("x@ab", "e", "hdf5", str(tmp_path / "f.h5")), root)
+        export(ExportConfig("x@ab", "e", str(tmp_path / "f.h5")), root)
 
 
 def test_an_output_that_cannot_be_written_is_one_line(root, five, tmp_path):

@@ -19,11 +19,12 @@ from pipelines.command.main import app
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.plan import plan
+from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
 from pipelines.look.listing import failures, texts
-from pipelines.settings import ExtractConfig, TextsConfig, VerifyConfig
 from pipelines.texts import encoded as class_texts
 from pipelines.texts.adding import add, link
+from pipelines.texts.settings import TextsConfig
 from stores.classes import Classes
 from stores.errors import NotInStore, StoreError
 from stores.features import FeatureStore
@@ -363,7 +364,7 @@ def test_nothing_half_written_is_kept(root, classes, tmp_path, monkeypatch):
 
 KILLED = """
 import sys, extractors
-from pipelines.settings import ExtractConfig
+from pipelines.extract.settings import ExtractConfig
 from pipelines.extract.extraction import extract
 from stores.root import Root
 extractors.EXTRACTORS["fake_text"] = "tests.fake:FakeTextExtractor"

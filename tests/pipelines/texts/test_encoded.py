@@ -9,7 +9,6 @@ import pytest
 from extractors.class_names import IMAGENET_1K, class_names
 from extractors.errors import ExtractorError
 from pipelines.errors import UsageError
-from pipelines.settings import LintConfig, ObjectTextsConfig, PhrasesConfig, RankConfig, TextsConfig
 from pipelines.texts import phrases as phrases_stage
 from pipelines.texts import rank as rank_stage
 from pipelines.texts.adding import add
@@ -17,6 +16,7 @@ from pipelines.texts.lint import lint
 from pipelines.texts.objects import object_texts
 from pipelines.texts.phrases import phrases
 from pipelines.texts.rank import rank
+from pipelines.texts.settings import LintConfig, ObjectTextsConfig, PhrasesConfig, RankConfig, TextsConfig
 from stores.features import FeatureStore, ItemRows
 from stores.keys import key_array, text_key
 from stores.manifest import Manifest

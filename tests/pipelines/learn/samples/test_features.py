@@ -10,9 +10,10 @@ import pytest
 
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.learn.samples import features as videos
-from pipelines.settings import ExtractConfig, IndexConfig
 from stores.errors import NotInStore
 from stores.features import FeatureStore
 from stores.keys import key_array

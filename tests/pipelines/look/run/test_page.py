@@ -21,16 +21,20 @@ from heads.jigsaw import JigsawNet
 from pipelines.command.main import app
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
+from pipelines.index.settings import IndexConfig
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.fit import fit
+from pipelines.learn.settings import FitConfig
 from pipelines.look.listing import kind_of
 from pipelines.look.run import inside as run_inside
 from pipelines.look.run.page import class_scores, confusion, run_page, shown_videos
 from pipelines.pages import figures
-from pipelines.settings import EvaluateConfig, ExtractConfig, FitConfig, IndexConfig, TextsConfig
 from pipelines.texts import phrases
 from pipelines.texts.adding import add
+from pipelines.texts.settings import TextsConfig
 from stores.errors import NotInStore
 from stores.keys import text_key
 from stores.manifest import Manifest

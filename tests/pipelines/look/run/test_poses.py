@@ -17,16 +17,19 @@ import torch
 from extractors.stgcn_network import STGCN_SMALL, segmented
 from heads.jigsaw import JigsawNet
 from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index import pose_places
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.fit import fit
+from pipelines.learn.settings import FitConfig
 from pipelines.look.run import inside as run_inside
 from pipelines.look.run import poses as run_poses
 from pipelines.look.run.page import run_page
 from pipelines.look.run.poses import gallery
 from pipelines.pages import stick_figures
-from pipelines.settings import EvaluateConfig, ExtractConfig, FitConfig, TextsConfig
 from pipelines.texts.adding import add
+from pipelines.texts.settings import TextsConfig
 from stores.features import FeatureStore
 from stores.root import Root
 from stores.runs import Runs

@@ -1,0 +1,166 @@
+"""What all commands share: the app, options that come from a stage's settings, and a mistake in one line.
+
+dataclass ──command──▶ options ─▶ typed ─▶ settings ──function──▶ Shown ──▶ tables and lines, or one JSON object
+"""
+
+import functools
+import inspect
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.command.screen import Shown, say, show
+from pipelines.settings import Setting, made, settings_of
+
+if TYPE_CHECKING:
+    from stores.root import Root
+
+ROOT = "./zsar-data"
+
+app = typer.Typer(
+    name="zsar",
+    help="Compute features of videos once, keep them, find them again by their key.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="A first look: `zsar demo`. A data set: `zsar index`, `zsar extract`, `zsar list features`.",
+)
+
+
+def _from_toml(context: typer.Context, path: Path | None) -> Path | None:
+    """`--config F.toml`: what it says stands where no option was given."""
+    if path is None:
+        return None
+    try:
+        settings = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read as TOML: {error}") from error
+    known = {parameter.name for parameter in context.command.params}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise typer.BadParameter(f"{path} sets {', '.join(unknown)}; known: {', '.join(sorted(filter(None, known)))}")
+    context.default_map = {**(context.default_map or {}), **settings}
+    return path
+
+
+RootOption = Annotated[
+    str, typer.Option("--root", envvar="ZSAR_ROOT", help="The cache: a folder, or s3://, gs://, az:// URL.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", callback=_from_toml, is_eager=True, help="TOML file of options; those given by hand win."),
+]
+
+
+def command(
+    name: str, kind: type | None = None, group: typer.Typer = app, root: str = ROOT
+) -> Callable[[Callable[..., Shown]], Callable[..., Shown]]:
+    """Make a command of a function of (settings, root, *, options of its own), or of (root, *, ...) without settings.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    kind : type, optional
+        The dataclass of its stage's settings: its fields become arguments and options, and keys of `--config`.
+    group : typer.Typer, optional
+        Of which it is a command.
+    root : str
+        Where the cache is, if neither `--root` nor `$ZSAR_ROOT` says it.
+    """
+
+    def register(function: Callable[..., Shown]) -> Callable[..., Shown]:
+        told = settings_of(kind) if kind else ()
+        own = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+        @functools.wraps(function)
+        def run(**typed: Any) -> None:
+            as_json = typed["as_json"]
+            rest = {p.name: typed[p.name] for p in own}
+
+            def work() -> Shown:
+                settings = [made(kind, typed)] if kind else []
+                return function(*settings, open_root(typed["root"]), **rest)
+
+            shown = in_one_line(work, as_json)
+            show(shown, as_json)
+            if shown.status:
+                raise typer.Exit(shown.status)
+
+        parameters = [_parameter(setting) for setting in told] + own
+        parameters += [_last("root", RootOption, root), _last("as_json", JsonOption, False)]
+        if kind:
+            parameters.append(_last("config", ConfigOption, None))
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        group.command(name)(run)
+        return function
+
+    return register
+
+
+def _parameter(setting: Setting) -> inspect.Parameter:
+    """A setting as Typer takes it."""
+    said: Any
+    if setting.is_argument:
+        said = typer.Argument(help=setting.help)
+    else:
+        said = typer.Option(setting.option, help=setting.help)
+    kind: Any = list[str] if setting.is_several else setting.type
+    default = inspect.Parameter.empty if setting.is_required else setting.default
+    if setting.is_several and not setting.is_required:
+        kind, default = list[str] | None, list(setting.default) or None
+    return _last(setting.name, Annotated[kind, said], default)
+
+
+def _last(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _user_errors() -> tuple[type[Exception], ...]:
+    from extractors.errors import ExtractorError, InputFault
+    from pipelines.errors import UsageError
+    from stores.errors import StoreError
+
+    return UsageError, StoreError, ExtractorError, InputFault
+
+
+def in_one_line(work: Callable[[], Shown], as_json: bool) -> Shown:
+    """What the work gives; a user's mistake becomes one line and an exit status."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        _fail("Stopped. What was handed over is committed; run the same command again to go on.", as_json)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    except _user_errors() as error:
+        _fail(f"zsar: {error}", as_json, str(error))
+        raise typer.Exit(1) from error
+
+
+def _fail(line: str, as_json: bool, error: str | None = None) -> None:
+    """One line on stderr, and with `--json` an object on stdout."""
+    say(line)
+    if as_json:
+        print(json.dumps({"error": error or line}))
+
+
+def open_root(url: str) -> "Root":
+    """The root that `--root` names."""
+    from stores.root import Root
+
+    return Root(url)
+
+
+def without_zeros(fields: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Leave out the counts that are nought: `missing`, `quarantined` and their like appear only when there are any."""
+    return {name: value for name, value in fields.items() if name not in names or value}

@@ -1,0 +1,83 @@
+"""`zsar evaluate` and `zsar reproduce`: what runs score."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.command.base import command
+from pipelines.command.screen import Bar, Shown, Table, percent, say
+from pipelines.judge.settings import EvaluateConfig
+
+if TYPE_CHECKING:
+    from stores.root import Root
+
+_SPREAD = ("mean", "std")
+
+
+@command("evaluate", EvaluateConfig)
+def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
+    """Judge a run on the unseen classes of its splits: mean and deviation over the splits.
+
+    JSON: run, top1_mean, top1_std and so on for top5, mean_class_top1 and hubness (fractions), splits, n, missing;
+    under GZSL also seen_top1, unseen_top1 and harmonic_mean; overlap and near, the test classes the features were
+    trained on by name or by the distance of word vectors, when there are any.
+    """
+    from pipelines.judge import evaluate
+
+    with Bar("Judging") as advance:
+        report = evaluate.evaluate(settings, root, advance)
+    measured = {**report.zsl, **report.gzsl}
+    numbers = {f"{name}_{what}": n for name, pair in measured.items() for what, n in zip(_SPREAD, pair, strict=True)}
+    totals = {"splits": report.splits, "n": report.n, "missing": report.missing}
+    overlap = {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
+    rows = [
+        {
+            "setting": setting,
+            "measure": name,
+            **{what: percent(name, n) for what, n in zip(_SPREAD, pair, strict=True)},
+        }
+        for setting, values in (("zsl", report.zsl), ("gzsl", report.gzsl))
+        for name, pair in values.items()
+    ]
+    title = f"{report.run}: {report.splits} splits, {report.n} videos judged, {report.missing} missing"
+    said = [
+        f"{len(found)} test classes are among those the features were trained on, {how}: {', '.join(found[:10])}."
+        for found, how in ((report.overlap, "by name"), (report.near, "by the distance of word vectors"))
+        if found
+    ]
+    return Shown(
+        {"run": report.run} | numbers | totals | overlap | {"seconds": round(report.seconds, 3)},
+        [Table(title, rows), f"Look at it: `zsar show {report.run} --html --root {root.url}`"],
+        said,
+    )
+
+
+@command("reproduce")
+def reproduce(
+    root: "Root",
+    *,
+    table: Annotated[str, typer.Argument(help="A table that comes with the code, or a TOML file of that form.")],
+    only: Annotated[str, typer.Option(help="Only tables whose title holds this.")] = "",
+    dataset: Annotated[str, typer.Option(help="Another data set than the table's.")] = "",
+    feature: Annotated[str, typer.Option(help="Another feature than the table's.")] = "",
+    protocol: Annotated[str, typer.Option(help="Another protocol than the table's.")] = "",
+    encoder: Annotated[str, typer.Option(help="Another encoder of the texts than the table's.")] = "",
+    objects: Annotated[str, typer.Option(help="Other recognised objects than the table's; none: without.")] = "",
+    splits: Annotated[str, typer.Option(help="Other splits than the table's.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Write the Markdown into this file too.")] = None,
+) -> Shown:
+    """Fit and judge what is missing of a table of results, and print it beside what is published.
+
+    JSON: table, markdown, and out, the file written.
+    """
+    from pipelines.judge import reproduce
+
+    asked = {"dataset": dataset, "feature": feature, "protocol": protocol, "encoder": encoder, "splits": splits}
+    by_hand = {name: value for name, value in asked.items() if value}
+    if objects:
+        by_hand["objects"] = "" if objects == "none" else objects
+    markdown = reproduce.reproduce(table, root, only, say, by_hand)
+    if out:
+        out.write_text(markdown)
+    return Shown({"table": table, "markdown": markdown, "out": str(out) if out else None}, [markdown])

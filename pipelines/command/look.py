@@ -1,0 +1,188 @@
+"""`zsar list` and `zsar show`: what the cache holds."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.command.base import command
+from pipelines.command.screen import Shown, Table, percent
+
+if TYPE_CHECKING:
+    from stores.root import Root
+
+
+@command("list")
+def list_(
+    root: "Root",
+    *,
+    what: Annotated[str, typer.Argument(help="features, failures, datasets, texts, runs or results.")],
+) -> Shown:
+    """List what the cache holds.
+
+    JSON: one key of the thing's name, with a list of objects.
+    """
+    from pipelines.errors import UsageError
+    from pipelines.look import listing
+
+    if what not in listing.LISTS:
+        raise UsageError(f"There is no list of {what!r}; there are: {', '.join(listing.LISTS)}.")
+    rows = listing.LISTS[what](root)
+    parts: list[str | Table] = [f"No {what} in {root.url}."]
+    if rows:
+        drawn = {"results": _results, "runs": _runs}
+        parts = drawn[what](rows) if what in drawn else [Table(what.capitalize(), rows)]
+    return Shown({what: rows}, parts)
+
+
+def _runs(rows: list[dict[str, Any]]) -> list[str | Table]:
+    """Runs as a table: of a head the features it was fitted on, of a network the data set."""
+    shown = [
+        {
+            "run": row["run"],
+            "trained": row["head"] or f"{row['network']} (a network)",
+            "on": row["feature"] or row["dataset"],
+            "protocol": row["protocol"],
+            "splits": row["fitted"],
+            "top-1": "" if row["top1"] is None else percent("top1", row["top1"]),
+            "state": row["state"] if row["judged"] or row["network"] else f"{row['state']}, not judged",
+            "made": row["made"],
+        }
+        for row in rows
+    ]
+    return [Table("Runs", shown)]
+
+
+def _results(rows: list[dict[str, Any]]) -> list[str | Table]:
+    """A table a data set, protocol and setting, in percent; what is not comparable is said below it."""
+    parts: list[str | Table] = []
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], row["protocol"], row["setting"]), []).append(row)
+    for (dataset, protocol, setting), own in groups.items():
+        measures = ("seen", "unseen", "h") if setting == "gzsl" else ("top5", "class_mean")
+        shown = [
+            {
+                "system": row["system"],
+                "given": row["given"],
+                "top-1": f"{100 * row['top1']:.1f}" + (f" ± {100 * row['std']:.1f}" if row["std"] is not None else ""),
+                **{name: "" if row[name] is None else f"{100 * row[name]:.1f}" for name in measures},
+                "hubness": "" if row["hubness"] is None else f"{row['hubness']:.2f}",
+                "splits": "" if row["splits"] is None else str(row["splits"]),
+                "n": "" if row["n"] is None else f"{row['n']} (- {row['missing']})",
+                "features": row["features"] + (f"; {row['pretraining']}" if row["pretraining"] else ""),
+                "texts": row["texts"],
+                "state or source": row["state"],
+            }
+            for row in own
+        ]
+        parts.append(Table(f"{dataset}, {protocol}, {setting.upper()}", shown, lines=True))
+        remarks = ["n: videos judged over all splits (- missing)."]
+        if len({row["features"] for row in own}) > 1:
+            remarks.append("Rows of other features or other training data are NOT comparable; they are not ranked.")
+        judged = max(row["judged"] or 0 for row in own)
+        remarks.append(f"{judged} configurations were judged on these unseen classes; the best of many says less.")
+        parts.append(" ".join(remarks))
+    return parts
+
+
+@command("show")
+def show(
+    root: "Root",
+    *,
+    name: Annotated[str, typer.Argument(help="A feature set: extractor or extractor@key. Or a run, or how it begins.")],
+    html: Annotated[bool, typer.Option("--html", help="Write a page of the run and print its URL.")] = False,
+    split: Annotated[int | None, typer.Option(help="Which split of the run; none: the first.")] = None,
+) -> Shown:
+    """Say where a feature set or a run comes from; picture a run as a page.
+
+    JSON: of a feature set name, key, recipe, outputs, items, rows, bytes, commits; of a run run, about, state, results;
+    of one that trained a network run, about, state, top1, splits (with classes and weights); with --html run and page
+    (URL).
+    """
+    from pipelines.errors import UsageError
+    from pipelines.look import listing
+
+    if listing.kind_of(root, name) == "run":
+        return _run(name, html, split, root)
+    if html or split is not None:
+        raise UsageError(f"{name!r} is a feature set; --html and --split are for runs: `zsar list runs`.")
+    told = listing.lineage(root, name)
+    fields = {k: v for k, v in told.items() if k not in ("commits", "recipe")} | told["recipe"]
+    rows = [{"field": k, "value": v} for k, v in fields.items()]
+    return Shown(told, [Table(told["name"], rows), Table("Commits, newest first", told["commits"])])
+
+
+def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:
+    """A run as a page, or as what it depends on and its results."""
+    from pipelines.errors import UsageError
+    from pipelines.look import listing
+
+    if html:
+        from pipelines.look.run.page import run_page
+
+        page = run_page(name, root, split)
+        return Shown({"run": Path(page).stem.removeprefix("run-"), "page": page}, [f"Look at {page}"])
+    told = listing.run(root, name)
+    if "splits" in told:
+        return _network(told, split)
+    if split is not None:
+        told["results"] = [row for row in told["results"] if row["split"] == split]
+        if not told["results"]:
+            raise UsageError(f"{told['run']} was not judged on split {split}. Run `zsar evaluate {told['run']}`.")
+    about = {k: v for k, v in told["about"].items() if k != "config"} | {"state": told["state"]}
+    fields = Table(told["run"], [{"field": k, "value": _flat(v)} for k, v in about.items()], lines=True)
+    if not told["results"]:
+        return Shown(told, [fields, f"Not judged: `zsar evaluate {told['run']}`."])
+    of_both = any(row["harmonic_mean"] is not None for row in told["results"])
+    measures = ("top1", "top5", "mean_class_top1", "hubness")
+    there = (*measures, "seen_top1", "unseen_top1", "harmonic_mean") if of_both else measures
+    rows = [
+        {k: row[k] for k in ("split", "setting", "classes", "n", "missing")}
+        | {m: "" if row[m] is None else percent(m, row[m]) for m in there}
+        for row in told["results"]
+    ]
+    return Shown(told, [fields, Table("Results", rows)])
+
+
+def _network(told: dict[str, Any], split: int | None) -> Shown:
+    """A network that `zsar finetune` trained: what it depends on, and a row a split."""
+    from pipelines.errors import UsageError
+    from pipelines.learn.networks import DONE
+
+    about, there = told["about"], ", ".join(str(row["number"]) for row in told["splits"])
+    if split is not None:
+        told["splits"] = [row for row in told["splits"] if row["number"] == split]
+        if not told["splits"]:
+            raise UsageError(f"{told['run']} was not trained on split {split}; it was on {there or 'none'}.")
+    config = about["config"]
+    fields = {"network": config["model"], "data set": config["dataset"], "protocol": config["protocol"]}
+    fields |= {"state": told["state"], "sequences": about["sequences"]}
+    fields |= {name: about[name] for name in ("failed", "layout", "command", "made") if about.get(name)}
+    fields["settings"] = {k: v for k, v in config.items() if k not in ("model", "dataset", "protocol") and v}
+    if len(told["splits"]) == 1:
+        fields |= {name: told["splits"][0][name] for name in ("classes", "unseen") if told["splits"][0][name]}
+    parts: list[str | Table] = [
+        Table(told["run"], [{"field": k, "value": _flat(v)} for k, v in fields.items()], lines=True),
+        Table("Splits", [_split(row) for row in told["splits"]]),
+    ]
+    if told["state"] != DONE and about.get("command"):
+        parts.append(f"If nothing works on it, this goes on: `{about['command']}`.")
+    return Shown(told, parts)
+
+
+def _split(row: dict[str, Any]) -> dict[str, Any]:
+    """One split of a network's training, as a row for people."""
+    shown = {"split": row["number"], "state": row["state"], "classes": len(row["classes"]) or None}
+    top1 = None if row["top1"] is None else percent("top1", row["top1"])
+    shown |= {"sequences": row["trained_on"], "tested on": row["tested_on"] or None, "top-1": top1}
+    seconds = None if row["seconds"] is None else f"{row['seconds']:.1f}"
+    shown |= {"epochs": row["epochs"], "seconds": seconds, "weights": row["weights"]}
+    return {name: "" if value is None else value for name, value in shown.items()}
+
+
+def _flat(value: Any) -> str:
+    """What a file of JSON holds, as a line for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_flat(own)}" for name, own in value.items())
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)

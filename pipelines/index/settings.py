@@ -1,0 +1,44 @@
+"""Settings of the index."""
+
+import dataclasses
+from typing import Annotated
+
+from pipelines.errors import UsageError
+from pipelines.settings import ARGUMENT
+
+INDEXED = ("videos", "captions", "poses")
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexConfig:
+    """Settings of `zsar index`.
+
+    Attributes
+    ----------
+    paths : folders, files or URLs to index; of poses also a feature set that holds them, `mediapipe@KEY`
+    dataset : name of the data set they belong to
+    layout : `auto`, or one of `layouts.LAYOUTS`; of poses the layout of their joints, where their files do not say it
+    labels : a label file of the data set's published form, where the layout has one; of NTU's poses, its class names
+    prune : forget rows of files that are gone
+    kind : what is indexed: `videos`, `captions` that stand for them, or `poses`
+    axes : of arrays of poses, the order of their axes where it is not certain, a letter each: `ctvm`
+    declare : of poses, a TOML file of a layout of your own, which their joints are in
+    """
+
+    paths: Annotated[tuple[str, ...], ARGUMENT]
+    dataset: str
+    layout: str = "auto"
+    labels: tuple[str, ...] = ()
+    prune: bool = False
+    kind: str = "videos"
+    axes: str = ""
+    declare: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("axes", "declare"):
+            if getattr(self, name) and self.kind != "poses":
+                raise UsageError(f"{name} is about poses: give --kind poses with it.")
+        if self.declare and self.layout != "auto":
+            raise UsageError(f"The joints are in one layout: {self.layout}, or the one that {self.declare} declares.")
+        if self.kind not in INDEXED:
+            raise UsageError(f"What is indexed is {' or '.join(INDEXED)}, got {self.kind!r}.")

@@ -1,0 +1,136 @@
+"""Settings of what is learned: heads and backbones."""
+
+import dataclasses
+import shlex
+from typing import Annotated
+
+from pipelines.errors import UsageError
+from pipelines.settings import ARGUMENT, Called
+
+
+@dataclasses.dataclass(frozen=True)
+class FitConfig:
+    """Settings of `zsar fit`.
+
+    Attributes
+    ----------
+    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`, or a baseline of `heads.HEADS`
+    dataset : whose videos
+    feature : of the videos; a name of a feature set
+    protocol : which classes are seen: a name, or a JSON file
+    splits : which of the protocol's: `0-9,12`; nothing: all
+    set : of texts, with the classes; nothing: the one named as the data set
+    encoder : of the texts; nothing: the feature itself where captions stand for videos, else `minilm`
+    objects : feature set of recognised objects; nothing: heads go without
+    k : so many descriptions a class, the most relevant; 0: all
+    options : `NAME=VALUE` for the head or its training
+    tune : `NAME=V1,V2,...`: of these each split takes what is best on classes held out from its SEEN ones
+    folds : so many such held-out sets a choice is made on
+    hold_out : share of the seen classes held out for validation, where anything is chosen
+    gzsl : also keep a fifth of each seen class's videos from training, to judge on them
+    standardise : judge by scores of each class that are told from its scores on the videos trained on
+    seed : of everything that is drawn
+    segments : of a video; 0: as many as most have
+    device : `auto`, `cpu`, `cuda` or `cuda:N`
+    workers : splits at once, a core each; 0: one a core
+    """
+
+    head: Annotated[str, ARGUMENT]
+    dataset: str
+    feature: str
+    protocol: str
+    splits: str = ""
+    set: str = ""
+    encoder: str = ""
+    objects: str = ""
+    k: int = 100
+    options: Annotated[tuple[str, ...], Called("--option")] = ()
+    tune: tuple[str, ...] = ()
+    folds: int = 3
+    hold_out: float = 0.2
+    gzsl: bool = False
+    standardise: bool = False
+    seed: int = 0
+    segments: int = 0
+    device: str = "auto"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("k", 0), ("folds", 1), ("segments", 0), ("workers", 0), ("seed", 0)):
+            if not getattr(self, name) >= least:
+                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if not 0 < self.hold_out < 1:
+            raise UsageError(f"hold_out is a share between 0 and 1, got {self.hold_out}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """Settings of `zsar finetune`.
+
+    Attributes
+    ----------
+    model : `stgcn` or `stgcn_small`
+    dataset : of poses
+    protocol : whose seen classes are trained on: a name, or a JSON file; `none`: all classes
+    splits : which of the protocol's: `0-9,12`; nothing: all
+    set, encoder : of the class names, for a protocol that draws by their vectors; nothing: the data set's, `minilm`
+    gzsl : keep from training the fifth of the sequences that `fit` with `gzsl` judges on
+    train : conditions on the sequences to train on, `subject=1,3,5`; all must hold
+    test : the same on sequences of the trained classes to report top-1 on; nothing: none
+    layout : of the network's joints; nothing: those of the poses
+    frames, people : of what the network is given
+    weights : file to begin with, but for the classifier; nothing: weights are drawn
+    epochs, batch, lr, weight_decay : of SGD with Nesterov's momentum .9, after a warm-up on a cosine to nought
+    dropout, smoothing : of the network, of the labels
+    precision : `fp32` or `bf16`
+    seed : of everything that is drawn
+    device : `auto`, `cpu`, `cuda` or `cuda:N`
+    threads : cores on a CPU; 0: all
+    """
+
+    model: Annotated[str, ARGUMENT]
+    dataset: str
+    protocol: str = "none"
+    splits: str = ""
+    set: str = ""
+    encoder: str = "minilm"
+    gzsl: bool = False
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    layout: str = ""
+    frames: int = 32
+    people: int = 1
+    weights: str = ""
+    epochs: int = 60
+    batch: int = 16
+    lr: float = 0.1
+    weight_decay: float = 5e-4
+    dropout: float = 0.25
+    smoothing: float = 0.1
+    precision: str = "fp32"
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"frames": 4, "people": 1, "epochs": 1, "batch": 2, "lr": 0, "weight_decay": 0, "seed": 0, "threads": 0}
+        for name, value in least.items():
+            if not getattr(self, name) >= value:
+                raise UsageError(f"{name} must be at least {value}, got {getattr(self, name)}.")
+        for name in ("dropout", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} is a share from 0 to below 1, got {getattr(self, name)}.")
+
+
+def command_line(stage: str, config: FitConfig | FinetuneConfig) -> str:
+    """The command line of a stage's settings: the first of them is its argument, the others options."""
+    argument, *fields = dataclasses.fields(config)
+    words = ["zsar", stage, getattr(config, argument.name)]
+    for field in fields:
+        value = getattr(config, field.name)
+        if field.default is not dataclasses.MISSING and value == field.default:
+            continue
+        option = {"options": "option"}.get(field.name, field.name).replace("_", "-")
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [f"--{option}"] if each is True else [f"--{option}", str(each)]
+    return shlex.join(words)

@@ -1,0 +1,52 @@
+"""Settings of exports and comparisons."""
+
+import dataclasses
+from typing import Annotated
+
+from pipelines.settings import ARGUMENT
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """Settings of `zsar export`.
+
+    Attributes
+    ----------
+    feature : name of a feature set
+    dataset : items in the order of this manifest
+    format : `hdf5`, `npy` or `parquet`
+    out : file, or folder for `per-video` npy
+    output : which output of the feature set
+    layout : `ragged` or `per-video`
+    allow_missing : export the items there are, when some have no features
+    """
+
+    feature: Annotated[str, ARGUMENT]
+    dataset: str
+    out: str
+    format: str = "hdf5"
+    output: str = "features"
+    layout: str = "ragged"
+    allow_missing: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """Settings of `zsar compare`.
+
+    Attributes
+    ----------
+    a : name of a feature set
+    b : name of another, or a file or folder of features made elsewhere
+    dataset : whose video ids the file speaks of
+    output : which output of A (and of B)
+    worst : so many of the least alike videos are listed
+    out : Parquet file for the whole table, optional
+    """
+
+    a: Annotated[str, ARGUMENT]
+    b: Annotated[str, ARGUMENT]
+    dataset: str | None = None
+    output: str = "features"
+    worst: int = 10
+    out: str | None = None
