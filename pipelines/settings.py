@@ -105,7 +105,7 @@ def _helps(kind: type) -> dict[str, str]:
     found: dict[str, str] = {}
     section = _SECTION.search(kind.__doc__ or "")
     names: list[str] = []
-    for line in (section[1] if section else "").splitlines():
+    for line in filter(str.strip, (section[1] if section else "").splitlines()):
         if entry := _ENTRY.match(line.strip()):
             names = entry[1].split(", ")
             found |= dict.fromkeys(names, entry[2])

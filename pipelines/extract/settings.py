@@ -15,7 +15,7 @@ class ExtractConfig:
     Attributes
     ----------
     features : extractor names, each with options after a colon: `r2plus1d_18:clips=25,frames=16`
-    dataset : which data set; an encoder of texts reads its captions, or, where it has none, the set of this name
+    dataset : name of the data set; an encoder of texts reads its captions, or, where it has none, the set of this name
     set : which set of texts, in place of a data set
     kinds : of a set of texts, only these kinds (`class`, `definition`, ...); none: all
     weights : `NAME=PATH` or `NAME=random:SEED` for extractors that shall not take the default

@@ -15,10 +15,12 @@ class IndexConfig:
 
     Attributes
     ----------
-    paths : folders, files or URLs to index; of poses also a feature set that holds them, `mediapipe@KEY`
+    paths : folders, files or URLs of videos, or a file of features made elsewhere; of poses also a feature set that
+        holds them, `mediapipe@KEY`
     dataset : name of the data set they belong to
-    layout : `auto`, or one of `layouts.LAYOUTS`; of poses the layout of their joints, where their files do not say it
-    labels : a label file of the data set's published form, where the layout has one; of NTU's poses, its class names
+    layout : how the data set is published; `auto` looks and says which. Of poses the layout of their joints (`ntu-25`,
+        `kinect-20`, ...), where their files do not say it
+    labels : label file of the data set (csv, json, split lists); of NTU's poses, its class names
     prune : forget rows of files that are gone
     kind : what is indexed: `videos`, `captions` that stand for them, or `poses`
     axes : of arrays of poses, the order of their axes where it is not certain, a letter each: `ctvm`

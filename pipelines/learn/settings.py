@@ -14,16 +14,17 @@ class FitConfig:
 
     Attributes
     ----------
-    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`, or a baseline of `heads.HEADS`
+    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`; `devise`, `ale`, `sje`, `dem`, `eszsl`, `gcn`, `relation`,
+        `e2e`, `ridge`, `conse`
     dataset : whose videos
-    feature : of the videos; a name of a feature set
-    protocol : which classes are seen: a name, or a JSON file
+    feature : feature set of the videos, or of the captions that stand for them
+    protocol : which classes are seen: `ucf101-50`, `truze`, `cross-0/50`, ..., or a JSON file
     splits : which of the protocol's: `0-9,12`; nothing: all
-    set : of texts, with the classes; nothing: the one named as the data set
-    encoder : of the texts; nothing: the feature itself where captions stand for videos, else `minilm`
+    set : set of texts with the classes; nothing: the one named as the data set
+    encoder : encoder of the texts; nothing: the feature itself where captions stand for videos, else `minilm`
     objects : feature set of recognised objects; nothing: heads go without
     k : so many descriptions a class, the most relevant; 0: all
-    options : `NAME=VALUE` for the head or its training
+    options : `NAME=VALUE` for the head or its training, such as `lr=1e-3`
     tune : `NAME=V1,V2,...`: of these each split takes what is best on classes held out from its SEEN ones
     folds : so many such held-out sets a choice is made on
     hold_out : share of the seen classes held out for validation, where anything is chosen
@@ -71,7 +72,7 @@ class FinetuneConfig:
     ----------
     model : `stgcn` or `stgcn_small`
     dataset : of poses
-    protocol : whose seen classes are trained on: a name, or a JSON file; `none`: all classes
+    protocol : whose seen classes are trained on: its name, or a JSON file; `none`: all classes
     splits : which of the protocol's: `0-9,12`; nothing: all
     set, encoder : of the class names, for a protocol that draws by their vectors; nothing: the data set's, `minilm`
     gzsl : keep from training the fifth of the sequences that `fit` with `gzsl` judges on

@@ -13,7 +13,7 @@ class ExportConfig:
     Attributes
     ----------
     feature : name of a feature set
-    dataset : items in the order of this manifest
+    dataset : data set whose items are written, in the order of its manifest
     format : `hdf5`, `npy` or `parquet`
     out : file, or folder for `per-video` npy
     output : which output of the feature set
