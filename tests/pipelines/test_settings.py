@@ -82,7 +82,8 @@ def test_every_setting_of_every_stage_is_explained(kind):
     assert len(stages()) >= 15
     for setting in settings_of(kind):
         assert len(setting.help) > 5, setting.name
-        assert setting.help == " ".join(setting.help.split()).replace(" .", "."), setting.name
+        assert setting.help == " ".join(setting.help.split()), setting.name
+        assert not setting.help.endswith((" .", "..")), setting.name
 
 
 OWN = {"root", "as_json", "config", "help"}
