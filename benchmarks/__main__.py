@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text", "heads", "poses", "classify")
+BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text", "heads", "poses", "classify", "start")
 
 
 def main(names: tuple[str, ...]) -> int:
