@@ -298,7 +298,7 @@ def test_a_users_mistake_is_one_line_and_no_traceback(prefect: Prefect) -> None:
     assert failed["message"].startswith("Nothing to index at '/no/such/place'")
     assert "Traceback" not in failed["log"]
     assert "extract/extract-kinetics" in prefect.zsar("extract-kinetic")["error"]
-    assert "it has: adapt, cluster" in prefect.zsar("extract-kinetics", "--param=pat=/data")["error"]
+    assert "it has: adapt, axes, cluster" in prefect.zsar("extract-kinetics", "--param=pat=/data")["error"]
 
 
 def test_a_worker_killed_in_the_middle_and_run_again_equals_an_uninterrupted_run(
