@@ -8,7 +8,6 @@ import inspect
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +36,8 @@ def _from_toml(context: typer.Context, path: Path | None) -> Path | None:
     """`--config F.toml`: what it says stands where no option was given."""
     if path is None:
         return None
+    import tomllib
+
     try:
         settings = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
