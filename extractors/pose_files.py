@@ -30,11 +30,12 @@ import numpy as np
 from extractors import joints, pose_axes
 from extractors.errors import InputFault, Truncated
 from extractors.joints import COCO_17, NTU_25, OPENPOSE_18, Layout
-from extractors.poses import LayoutMismatch, NoBody, Poses, WrongJoints, checked
+from extractors.poses import BadJoint, LayoutMismatch, NoBody, Poses, WrongJoints, checked
 
 _BODY_NUMBERS = 10
 _JOINT_NUMBERS = 12
 _TRACKED = 2
+_NOT_SEEN = -1  # a score that some trackers write for it
 _FRAMES_MOST = 1_000_000
 _BODIES_MOST = 1_000_000
 _DAMAGE = (OSError, ValueError, EOFError, KeyError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error)
@@ -455,7 +456,12 @@ def _scored(layout: Layout, found: np.ndarray) -> Poses:
     places, scores = found[..., : layout.axes], found[..., layout.axes]
     if found.shape[1] == 0:
         raise NoBody(f"A sequence needs a body; of {len(found)} frames none has one. Leave it out, or track it again.")
-    return checked(layout, places, np.where(places.any(-1), scores, 0))
+    if (strange := scores[(scores < 0) & (scores != _NOT_SEEN)]).size:
+        raise BadJoint(
+            f"of {layout.name} the number behind {layout.axes} coordinates is a score, which is 0 or more; here it is "
+            f"{strange.min():.4g}. If it is a third coordinate, name a layout of places in space, or declare one."
+        )
+    return checked(layout, places, np.where(places.any(-1), np.maximum(scores, 0), 0))
 
 
 def _first_line(error: BaseException) -> str:

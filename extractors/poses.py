@@ -24,7 +24,7 @@ Faults are of one sequence: they quarantine it, and their class is the reason in
 
 NoBody             no frame has a body
 NothingSeen        bodies of which no joint was seen, or all of whose coordinates are zero
-BadJoint           a coordinate that is NaN or infinite
+BadJoint           a coordinate that is NaN or infinite, a negative score, a unit that the raw frame does not take
 WrongJoints        another number of joints than the layout's
 JointNeverSeen     a joint that has to be seen is in no frame of the main person
 NoSpine            a spine without length, so that nothing can be scaled by it
@@ -40,6 +40,8 @@ import numpy as np
 from extractors import joints
 from extractors.errors import ExtractorError, InputFault, TooShort
 from extractors.joints import Layout
+
+_LONGEST_SPINE_M = 10.0  # a giant's; a person's is half a metre
 
 
 class NoBody(InputFault):
@@ -247,7 +249,20 @@ def _raw(poses: Poses) -> tuple[np.ndarray, np.ndarray]:
             f"{poses.layout.name} they are up to {np.nanmax(np.abs(poses.coordinates)):.4g}. "
             "Divide by the picture's size, or use the body frame."
         )
+    if not flat and (spine := _spine_length(poses)) > _LONGEST_SPINE_M:
+        raise BadJoint(
+            f"In the raw frame positions in space are metres; in this sequence of {poses.layout.name} the spine is "
+            f"{spine:.4g} long. Divide millimetres by 1000, or use the body frame, which has no unit."
+        )
     return places, poses.there
+
+
+def _spine_length(poses: Poses) -> float:
+    """Median length of the main person's spine over the frames that show it; 0 where none does."""
+    upper, lower = (poses.coordinates[:, 0, list(ends)].mean(1) for ends in (poses.layout.neck, poses.layout.hips))
+    lengths = np.linalg.norm(upper - lower, axis=-1)
+    seen = lengths[np.isfinite(lengths)]
+    return float(np.median(seen)) if seen.size else 0.0
 
 
 def _from_hips(poses: Poses) -> tuple[np.ndarray, np.ndarray]:

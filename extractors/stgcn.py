@@ -128,7 +128,7 @@ class _GraphExtractor(PoseExtractor):
             arrays = stgcn_network.read(self.weights_path(), architecture)
         else:
             arrays = stgcn_network.random(architecture, self.layout, _RANDOM_CLASSES, seed)
-        graph, _ = stgcn_network.graph_of(arrays["A"], self.weights or "")
+        graph, _ = stgcn_network.graph_of(arrays["A"], self.weights or "", self.layout)
         if graph != self.layout:
             raise BadWeights(f"{self.weights} says that it is of {self.layout.name}, and its graph is of {graph.name}.")
         if self.options["segments"] > (steps := architecture.steps(self.form.frames)):

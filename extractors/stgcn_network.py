@@ -158,7 +158,9 @@ def read(path: Path, architecture: Architecture = STGCN) -> dict[str, np.ndarray
     return found
 
 
-def graph_of(adjacency: np.ndarray, path: Path | str = "the weights") -> tuple[Layout, int | None]:
+def graph_of(
+    adjacency: np.ndarray, path: Path | str = "the weights", said: Layout | None = None
+) -> tuple[Layout, int | None]:
     """The layout, and the cap on hops, whose partitioned graph `adjacency` is.
 
     Parameters
@@ -166,13 +168,15 @@ def graph_of(adjacency: np.ndarray, path: Path | str = "the weights") -> tuple[L
     adjacency : (3, V, V)
     path : Path or str
         Where it is from, for the message.
+    said : Layout, optional
+        The one it is said to be of: of two that have the same graph this one is meant.
 
     Raises
     ------
     BadWeights
         It is the graph of no layout known here.
     """
-    for layout in LAYOUTS.values():
+    for layout in (*([said] if said else []), *LAYOUTS.values()):
         for cap in (graph.PUBLISHED_CAP, None):
             known = graph.spatial(layout, cap)
             if known.shape == adjacency.shape and np.allclose(known, adjacency, atol=1e-5):

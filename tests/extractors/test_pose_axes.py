@@ -10,6 +10,7 @@ from extractors import pose_files
 from extractors.errors import ExtractorError
 from extractors.joints import COCO_17, NTU_25, OPENPOSE_18, Layout
 from extractors.pose_axes import UnsureAxes, checked_axes, ordered
+from extractors.poses import BadJoint, Form, checked, prepared
 
 RANDOM = np.random.default_rng(0)
 PEOPLE = RANDOM.normal(size=(40, 2, 25, 3)).astype(np.float32)  # frames, people, joints, coordinates
@@ -43,7 +44,7 @@ def test_a_told_order_gives_the_same_poses(order):
 def test_another_order_is_refused_with_the_option_that_reads_it(
     shape: tuple[int, ...], layout: Layout, fits: list[str]
 ):
-    array = RANDOM.normal(size=shape)
+    array = RANDOM.uniform(0.1, 1, shape)
     with pytest.raises(UnsureAxes, match="is not certain to be .frames") as refused:
         pose_files.read(npy(array), "a.npy", layout)
     for order in fits:
@@ -53,7 +54,7 @@ def test_another_order_is_refused_with_the_option_that_reads_it(
 
 
 def test_many_sequences_in_one_array_are_told_how_to_be_saved(tmp_path):
-    array = RANDOM.normal(size=(5, 3, 30, 18, 2))
+    array = RANDOM.uniform(0.1, 1, (5, 3, 30, 18, 2))
     with pytest.raises(UnsureAxes, match=r"nctvm here: `np.savez\(FILE, data=x.transpose\(0, 2, 4, 3, 1\)"):
         pose_files.read(npy(array), "a.npy", OPENPOSE_18)
     n, c, t, v, m = array.shape
@@ -99,3 +100,20 @@ def test_arrays_as_people_have_them_are_never_taken_as_another_order(shared_data
             array = np.load(path)
             found = pose_files.read(path.read_bytes(), path.name, layout, order)
             assert found.coordinates.shape[0] == array.shape[order.index("t")]
+
+
+def test_a_third_coordinate_is_not_taken_for_a_score():
+    places = RANDOM.normal(size=(12, 18, 3))
+    with pytest.raises(BadJoint, match=r"behind 2 coordinates is a score, which is 0 or more; here it is -\d"):
+        pose_files.read(npy(places), "a.npy", OPENPOSE_18)
+    places[..., 2] = RANDOM.uniform(size=(12, 18))
+    places[3, 4] = (0.1, 0.2, -1)  # not seen, as some trackers write it
+    assert not pose_files.read(npy(places), "a.npy", OPENPOSE_18).seen[3, 0, 4]
+
+
+def test_millimetres_are_not_taken_for_metres_in_the_raw_frame():
+    people = PEOPLE[:, :1]
+    assert prepared(checked(NTU_25, people), Form(16, 1, frame="raw")).shape == (3, 16, 25, 1)
+    with pytest.raises(BadJoint, match="Divide millimetres by 1000"):
+        prepared(checked(NTU_25, people * 1000), Form(16, 1, frame="raw"))
+    prepared(checked(NTU_25, people * 1000), Form(16, 1, frame="body"))
