@@ -8,7 +8,8 @@ Left and right are the person's own. The bones of a layout make a connected grap
 Sources: NTU-25 and OpenPose-18 as ST-GCN publishes them (Yan et al., AAAI 2018), with joint 21 and the neck as centres;
 Kinect-20 is the skeleton of the first Kinect in the order of its SDK, as NW-UCLA has it, and `kinect-20-utd` the same
 joints in UTD-MHAD's order, which runs from the head down; COCO-17 is the order of its key points, MediaPipe-33 that of
-BlazePose's landmarks. COCO and MediaPipe have no neck: their nose is joined to both shoulders and is the centre.
+BlazePose's landmarks; OpenPose-25 that of its BODY_25, H36M-17 that of Human3.6M's 17 joints as lifters from pictures
+into space write them. COCO and MediaPipe have no neck: their nose is joined to both shoulders and is the centre.
 """
 
 import dataclasses
@@ -126,7 +127,8 @@ def mapping(source: Layout, target: Layout) -> JointMap:
     """
     if source == target:
         return JointMap(source, target, tuple((joint,) for joint in range(len(source.joints))))
-    if {source.name, target.name} - _OURS and set(target.joints) <= set(source.joints):
+    alike = source.axes == target.axes and set(target.joints) <= set(source.joints)
+    if {source.name, target.name} - _OURS and alike:
         return JointMap(source, target, _rows(source, target, {}))  # declared ones: joints of one name are one joint
     if (source.name, target.name) not in _TABLES:
         known = ", ".join(to for start, to in _TABLES if start == source.name) or "none"
@@ -255,7 +257,46 @@ MEDIAPIPE_33 = Layout(
     optional=frozenset({*range(11), *range(17, 23), *range(29, 33)}),
 )
 
-LAYOUTS = {each.name: each for each in (NTU_25, KINECT_20, KINECT_20_UTD, OPENPOSE_18, COCO_17, MEDIAPIPE_33)}
+OPENPOSE_25 = Layout(
+    name="openpose-25",
+    joints=(
+        *("nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist"),
+        *("hip centre", "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle"),
+        *("right eye", "left eye", "right ear", "left ear"),
+        *(f"{side} {part}" for side in ("left", "right") for part in ("big toe", "small toe", "heel")),
+    ),
+    bones=_bones(
+        "4-3 3-2 7-6 6-5 5-1 2-1 0-1 15-0 16-0 17-15 18-16 8-1 9-8 10-9 11-10 12-8 13-12 14-13 "
+        "19-14 20-19 21-14 22-11 23-22 24-11"
+    ),
+    centre=1,
+    hips=(8,),
+    neck=(1,),
+    shoulders=(5, 2),
+    axes=2,
+    optional=frozenset(range(25)),
+)
+
+H36M_17 = Layout(
+    name="h36m-17",
+    joints=(
+        *("hip centre", "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle"),
+        *("spine", "shoulder centre", "nose", "head", "left shoulder", "left elbow", "left wrist"),
+        *("right shoulder", "right elbow", "right wrist"),
+    ),
+    bones=_bones("1-0 2-1 3-2 4-0 5-4 6-5 7-0 8-7 9-8 10-9 11-8 12-11 13-12 14-8 15-14 16-15"),
+    centre=8,
+    hips=(0,),
+    neck=(8,),
+    shoulders=(11, 14),
+    axes=3,
+    optional=frozenset({3, 6, 9, 10, 13, 16}),
+)
+
+LAYOUTS = {
+    each.name: each
+    for each in (NTU_25, KINECT_20, KINECT_20_UTD, OPENPOSE_18, OPENPOSE_25, COCO_17, H36M_17, MEDIAPIPE_33)
+}
 _OURS = frozenset(LAYOUTS)
 
 _SHOULDERS, _HIPS = "left shoulder + right shoulder", "left hip + right hip"
@@ -279,6 +320,9 @@ _TABLES: dict[tuple[str, str], dict[str, str]] = {
         "shoulder centre": "spine at shoulders",
     },
     ("coco-17", "openpose-18"): {"neck": _SHOULDERS},
+    ("openpose-25", "openpose-18"): {},
+    ("openpose-25", "coco-17"): {},
+    ("openpose-18", "coco-17"): {},
     ("mediapipe-33", "coco-17"): {},
     ("mediapipe-33", "openpose-18"): {"neck": _SHOULDERS},
     ("mediapipe-33", "ntu-25"): {

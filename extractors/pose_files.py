@@ -29,7 +29,7 @@ import numpy as np
 
 from extractors import joints, pose_axes
 from extractors.errors import InputFault, Truncated
-from extractors.joints import COCO_17, NTU_25, OPENPOSE_18, Layout
+from extractors.joints import COCO_17, NTU_25, OPENPOSE_18, OPENPOSE_25, Layout
 from extractors.poses import BadJoint, LayoutMismatch, NoBody, Poses, WrongJoints, checked
 
 _BODY_NUMBERS = 10
@@ -237,8 +237,9 @@ def _ntu_joints(lines: _Lines) -> np.ndarray:
 
 def _json(content: bytes, layout: Layout | None, axes: str) -> Poses:
     layout = layout or OPENPOSE_18
-    if layout not in (OPENPOSE_18, COCO_17):
-        raise LayoutMismatch(f"JSON is of {OPENPOSE_18.name} or {COCO_17.name}, not of {layout.name}.")
+    if layout not in (OPENPOSE_18, OPENPOSE_25, COCO_17):
+        known = f"{OPENPOSE_18.name}, {OPENPOSE_25.name} or {COCO_17.name}"
+        raise LayoutMismatch(f"JSON is of {known}, not of {layout.name}.")
     try:
         loaded = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -277,7 +278,7 @@ def _person(values: Any, layout: Layout) -> np.ndarray:
     if len(found) != len(layout.joints):
         raise WrongJoints(
             f"{layout.name} has {len(layout.joints)} joints, a person here has {len(found)}. "
-            "Of OpenPose's models COCO (18) is read, with --model_pose COCO."
+            "Of OpenPose's models COCO (18) is read, and BODY_25 where --layout openpose-25 says it."
         )
     return found
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from extractors.errors import InputFault, TooShort, Truncated
-from extractors.joints import COCO_17, KINECT_20, KINECT_20_UTD, NTU_25, OPENPOSE_18, Layout
+from extractors.joints import COCO_17, KINECT_20, KINECT_20_UTD, NTU_25, OPENPOSE_18, OPENPOSE_25, Layout
 from extractors.pose_files import NotPoses, holds_many, read, read_many
 from extractors.poses import BadJoint, LayoutMismatch, NoBody, NothingSeen, Poses, WrongJoints
 
@@ -190,7 +190,7 @@ def test_a_joint_at_the_corner_of_the_picture_was_not_seen_whatever_its_score() 
         (
             WrongJoints,
             kinetics({1: [person(0, 25)]}),
-            "openpose-18 has 18 joints, a person here has 25.*--model_pose COCO",
+            "openpose-18 has 18 joints, a person here has 25.*--layout openpose-25",
         ),
         (NotPoses, kinetics({1: [person(0.1)]})[:50], "no JSON, or cut short"),
         (NotPoses, b"[" * 100_000, "no JSON, or cut short"),
@@ -301,7 +301,7 @@ def test_files_of_many_whose_parts_contradict_each_other_are_faults(
         (NotPoses, b"", "a.pkl", "no file of poses known here; known are .skeleton, .json"),
         (WrongJoints, npz(data=PLACES[:, :17]), "a.npz", "kinect-20 have 20 joints, got 17"),
         (LayoutMismatch, skeleton([{}]).encode(), "a.skeleton", "is of ntu-25, not of kinect-20"),
-        (LayoutMismatch, kinetics({}), "a.json", "openpose-18 or coco-17, not of kinect-20"),
+        (LayoutMismatch, kinetics({}), "a.json", "openpose-18, openpose-25 or coco-17, not of kinect-20"),
     ],
 )
 def test_damaged_arrays_and_other_kinds_are_faults_of_a_name(
@@ -341,3 +341,11 @@ def test_real_collections_are_read_with_their_published_counts(
     assert len(set(many.columns["label"].tolist())) == classes
     assert len(set(many.columns["subject"].tolist())) == subjects
     assert many.poses(0).coordinates.shape == (int(many.offsets[1]), 1, 20, 3)
+
+
+def test_body_25_is_read_where_the_layout_is_told() -> None:
+    people = [{"pose_keypoints_2d": np.random.default_rng(0).uniform(0.1, 1, 75).tolist()}]
+    content = json.dumps([{"people": people}] * 4).encode()
+    found = read(content, "v.json", OPENPOSE_25)
+    assert (found.layout, found.coordinates.shape) == (OPENPOSE_25, (4, 1, 25, 3))
+    assert found.mapped(COCO_17).layout == COCO_17
