@@ -32,9 +32,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from extractors.errors import ExtractorError
 from pipelines.errors import UsageError
-from pipelines.extract.compute import device_of
-from pipelines.extract.extraction import Extraction, ExtractReport, Silent, extraction
-from pipelines.extract.plan import Plan
+from pipelines.extract.extraction import Extraction, ExtractReport, extraction
 from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.extract.shards import Shard, cut, work
 from pipelines.index.captions import index_captions
@@ -45,6 +43,8 @@ from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.look import extraction_page as reports
 from pipelines.look.listing import failures
+from pipelines.machine import device_of
+from pipelines.progress import Silent
 from pipelines.settings import Taken, flow_parameters
 from pipelines.texts.adding import TextsReport, add
 from pipelines.texts.settings import TextsConfig
@@ -292,8 +292,8 @@ class _Progress(Silent):
         self._total = 0
         self._next = 0.0
 
-    def started(self, plan: Plan) -> None:
-        self._total = sum(f.planned for f in plan.features)
+    def started(self, pairs: int) -> None:
+        self._total = pairs
         self._bar = _uuid(
             create_progress_artifact(0.0, _key("progress", self._dataset), f"{self._total} features to compute")
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from pipelines.extract.plan import Plan
+    pass
 
 _WIDTH_OF_A_FILE = 160
 
@@ -107,7 +107,7 @@ class Bar:
 
 
 class ExtractBar:
-    """How an extraction goes (`extract.Progress`): a bar on a terminal, one line a commit elsewhere."""
+    """How an extraction goes (`RunProgress`): a bar on a terminal, one line a commit elsewhere."""
 
     def __init__(self) -> None:
         self._bar = Bar("Extracting")
@@ -121,9 +121,9 @@ class ExtractBar:
         if self._advance:
             self._bar.__exit__(*error)
 
-    def started(self, todo: "Plan") -> None:
+    def started(self, pairs: int) -> None:
         """Show the bar, now that there is work."""
-        self._total = sum(f.planned for f in todo.features)
+        self._total = pairs
         self._advance = self._bar.__enter__()
 
     def advanced(self, done: int, failed: int) -> None:

@@ -8,14 +8,12 @@ has many workers). Only faults of the items make failures, and not even those wh
 """
 
 import contextlib
-import os
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 
 from extractors import allocator
 from extractors.base import Extractor, PoseExtractor, TextExtractor, Tracker, VideoExtractor
-from extractors.errors import InputFault, MachineFault, NotFinite
+from extractors.errors import InputFault, NotFinite
 from pipelines.errors import Stopped
 from pipelines.extract.items import Item, TextItem
 from pipelines.extract.plan import Feature
@@ -24,6 +22,7 @@ from pipelines.extract.runners.texts import TextRunner
 from pipelines.extract.runners.tracks import TrackRunner
 from pipelines.extract.runners.videos import Result, Runner
 from pipelines.extract.settings import ExtractConfig
+from pipelines.machine import cores_here, device_of
 from stores.errors import WriteFailed
 from stores.failures import Failure
 from stores.features import ItemRows
@@ -59,7 +58,7 @@ def compute(
         Passed on after what was computed is handed over.
     """
     device = device_of(config.device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cores_here()
     allocator.keep_freed_memory()
     extractors = {name: _load(feature, device) for name, feature in features.items()}
     runner = runner_of(
@@ -166,14 +165,3 @@ def runner_of(
     if sequences:
         return PoseRunner(sequences, batch_units, forwards)
     return Runner(videos, batch_units, forwards, decoders)
-
-
-def device_of(asked: str) -> str:
-    """`auto` is the GPU where there is one; torch is imported here at the latest."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", asked):
-        raise MachineFault(f"device must be auto, cpu, cuda or cuda:N, got {asked!r}.")
-    if asked != "auto":
-        return asked
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -14,47 +14,15 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Protocol
 
 from pipelines.extract.compute import compute
 from pipelines.extract.plan import Feature, Plan, plan
 from pipelines.extract.settings import ExtractConfig
+from pipelines.progress import RunProgress, Silent
 from stores.failures import Failure, Failures
 from stores.features import FeatureSet, FeatureStore, ItemRows
 from stores.handover import Handover
 from stores.root import Root
-
-
-class Progress(Protocol):
-    """Who is told how a run goes; the command line draws a bar, a flow writes an artifact."""
-
-    def started(self, plan: Plan) -> None:
-        """The plan is made and there is work to do."""
-
-    def advanced(self, done: int, failed: int) -> None:
-        """So many (item, feature) pairs are done, so many of these failed."""
-
-    def committed(self, feature: str, items: int) -> None:
-        """So many items of a feature are now in the store."""
-
-    def waiting(self, feature: str) -> None:
-        """Another run works on this feature set; this one goes on when that one ends."""
-
-
-class Silent:
-    """Nobody is told."""
-
-    def started(self, plan: Plan) -> None:
-        """Nothing."""
-
-    def advanced(self, done: int, failed: int) -> None:
-        """Nothing."""
-
-    def committed(self, feature: str, items: int) -> None:
-        """Nothing."""
-
-    def waiting(self, feature: str) -> None:
-        """Nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +64,7 @@ class ExtractReport:
 
 
 def extract(
-    config: ExtractConfig, root: Root, progress: Progress | None = None, store: FeatureStore | None = None
+    config: ExtractConfig, root: Root, progress: RunProgress | None = None, store: FeatureStore | None = None
 ) -> ExtractReport:
     """Compute what is missing of the features of a data set in this process and commit it.
 
@@ -119,7 +87,7 @@ def extract(
 
 @contextlib.contextmanager
 def extraction(
-    config: ExtractConfig, root: Root, progress: Progress | None = None, store: FeatureStore | None = None
+    config: ExtractConfig, root: Root, progress: RunProgress | None = None, store: FeatureStore | None = None
 ) -> Iterator["Extraction"]:
     """A run: planned, alone on its feature sets, ready to commit what is computed; raises as `extract` does."""
     progress = progress or Silent()
@@ -143,7 +111,9 @@ class Extraction:
     decoded : videos opened
     """
 
-    def __init__(self, config: ExtractConfig, root: Root, store: FeatureStore, progress: Progress, todo: Plan) -> None:
+    def __init__(
+        self, config: ExtractConfig, root: Root, store: FeatureStore, progress: RunProgress, todo: Plan
+    ) -> None:
         self.todo = todo
         self.decoded = 0
         self._config = config
@@ -175,7 +145,7 @@ class Extraction:
         self.todo = plan(self._config, self._root)
         self._attempts = self._failures.attempts()
         if self.todo.missing.num_rows:
-            self._progress.started(self.todo)
+            self._progress.started(sum(f.planned for f in self.todo.features))
 
     def commit(self, name: str, rows: list[ItemRows], faults: list[Failure]) -> None:
         """Commit what was computed of one feature; raises WriteFailed where that was not possible."""
@@ -239,7 +209,7 @@ class Extraction:
 
 
 @contextlib.contextmanager
-def _sole_run(root: Root, name: str, progress: Progress) -> Iterator[None]:
+def _sole_run(root: Root, name: str, progress: RunProgress) -> Iterator[None]:
     """Hold the run lock of a feature set: one run a set at a time; a second one waits."""
     with contextlib.ExitStack() as stack:
         try:

@@ -20,11 +20,12 @@ from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, InputFault
 from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
-from pipelines.extract.compute import device_of, runner_of
+from pipelines.extract.compute import runner_of
 from pipelines.extract.items import Item, TextItem
 from pipelines.extract.plan import weights_digest
 from pipelines.extract.settings import VerifyConfig
 from pipelines.index import joint_layouts
+from pipelines.machine import device_of
 from stores.captions import Captions
 from stores.errors import Damaged
 from stores.features import Damage, FeatureSet, FeatureStore, ItemRows

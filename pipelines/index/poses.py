@@ -26,7 +26,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +46,7 @@ from pipelines.index.pose_places import Place, array_key, content_of
 from pipelines.index.settings import IndexConfig
 from pipelines.index.stored_poses import StoredPoses
 from pipelines.index.videos import IndexReport
+from pipelines.progress import Progress
 from stores.failures import Failure, Failures
 from stores.features import positions
 from stores.keys import key_array, pose_key
@@ -62,7 +63,6 @@ _ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
 _SAVE_EVERY_S = 30.0
 _LOOKED_AT = 64  # sequences a layout that the order of the joints is looked at in
 
-Progress = Callable[[int, int], None]
 _Row = Mapping[str, Any]  # of the manifest
 
 

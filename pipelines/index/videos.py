@@ -21,7 +21,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ from pipelines.index.layouts.reading import Found
 from pipelines.index.released import Released, index_released, taken_over
 from pipelines.index.settings import IndexConfig
 from pipelines.index.spellings import counted, first
+from pipelines.progress import Progress
 from stores.failures import Failure, Failures
 from stores.foreign import MARKER, is_feature_file
 from stores.keys import span_key, stream_key
@@ -51,8 +52,6 @@ _SAVE_EVERY_S = 30.0
 _THREADS = 4
 _BATCH = 32  # files a task: a future costs what hashing a small file does
 _DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)

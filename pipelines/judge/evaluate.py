@@ -12,7 +12,6 @@ Videos without features are not judged: they are counted, and stand with every n
 import dataclasses
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,10 @@ from pipelines.learn.protocols.met_before import met_before, seen_before
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.study import Study, scores, spread
+from pipelines.progress import Progress
 from stores.root import Root
 from stores.runs import Runs
 
-Progress = Callable[[int, int], None]
 _KEPT = 5
 _REFERENCE = 20_000  # videos a standardised score is told from, at most
 

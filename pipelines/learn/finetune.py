@@ -33,7 +33,6 @@ from extractors.pose_weights import About, about
 from extractors.poses import Form
 from extractors.weights import at_path
 from pipelines.errors import UsageError
-from pipelines.extract.compute import device_of
 from pipelines.learn.engine import Training, save, train
 from pipelines.learn.protocols.by_vectors import name_vectors
 from pipelines.learn.protocols.fifths import fifths
@@ -41,6 +40,8 @@ from pipelines.learn.protocols.protocols import Protocol, chosen, protocol
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.samples.sequences import PoseSet, PoseTask, read, top1
 from pipelines.learn.settings import FinetuneConfig, command_line
+from pipelines.machine import cores_here, device_of
+from pipelines.progress import Progress
 from pipelines.texts.adding import link
 from stores.classes import Classes
 from stores.failures import Failure, Failures
@@ -48,7 +49,6 @@ from stores.keys import rows_digest
 from stores.root import Root, checked_name
 from stores.runs import Runs
 
-Progress = Callable[[int, int], None]
 NO_PROTOCOL = "none"
 _ABOUT = "split.json"
 _NOT_IDENTITY = ("splits", "device", "threads")
@@ -225,7 +225,7 @@ def _train(config: FinetuneConfig, poses: PoseSet, part: _Part, folder: Path, to
     started, whole = time.monotonic(), not folder.exists()
     device = device_of(config.device)
     before = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cores_here()
     torch.set_num_threads(config.threads or cores)
     try:
         architecture = stgcn_network.ARCHITECTURES[config.model]

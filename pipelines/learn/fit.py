@@ -18,7 +18,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -28,17 +28,17 @@ import numpy as np
 import torch
 
 from heads import metrics
-from pipelines.extract.compute import device_of
 from pipelines.learn.engine import History, Training, save, train
 from pipelines.learn.protocols.met_before import seen_before
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split, folds, hold_out
 from pipelines.learn.settings import FitConfig, command_line
 from pipelines.learn.study import HeadTask, Study, Trial, spread, trained_in
+from pipelines.machine import cores_here, device_of
+from pipelines.progress import Progress
 from stores.root import Root
 from stores.runs import Runs
 
-Progress = Callable[[int, int], None]
 _ABOUT = "split.json"
 _NOT_IDENTITY = ("splits", "device", "workers")
 _PENALTIES = np.linspace(-1.0, 4.0, 101)
@@ -173,7 +173,7 @@ def _about(study: Study) -> dict[str, Any]:
 def _fitted(study: Study, config: FitConfig, root: Root, name: str, todo: Sequence[int]) -> Iterator[int]:
     """Fit splits; yields the number of each when it is done. The bits do not depend on how many go at once."""
     device = device_of(config.device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = cores_here()
     workers = min(config.workers or (cores if device == "cpu" else 1), len(todo))
     if workers <= 1:
         before = torch.get_num_threads()

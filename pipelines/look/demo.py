@@ -16,12 +16,13 @@ import numpy as np
 
 from extractors import clips
 from pipelines.errors import UsageError
-from pipelines.extract.extraction import ExtractReport, Progress, extract
+from pipelines.extract.extraction import ExtractReport, extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.look.classify.classify import Answer, answers_of
 from pipelines.pages.page import frame, render
+from pipelines.progress import RunProgress
 from stores.features import FeatureSet, FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
@@ -61,7 +62,7 @@ class DemoReport:
     clips: tuple[DemoClip, ...]
 
 
-def demo(root: Root, page: Path, progress: Progress | None = None) -> DemoReport:
+def demo(root: Root, page: Path, progress: RunProgress | None = None) -> DemoReport:
     """Index the clips of the offline pack, extract two features, write the page.
 
     Raises

@@ -14,10 +14,10 @@ import pytest
 from extractors import clips
 from extractors.errors import Corrupt, Unreachable
 from pipelines.errors import Stopped, UsageError
-from pipelines.extract import extraction as extract_module
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.look.listing import failures
+from pipelines.progress import Silent
 from stores.errors import WriteFailed
 from stores.features import FeatureStore
 from stores.manifest import Manifest
@@ -217,7 +217,7 @@ def test_a_second_run_waits_for_the_first_and_repeats_nothing(root, videos, monk
     monkeypatch.setattr(FakeExtractor, "__call__", counted)
     waits, reports = [], []
 
-    class Watch(extract_module.Silent):
+    class Watch(Silent):
         def waiting(self, feature):
             waits.append(feature)
 
