@@ -30,8 +30,6 @@ from stores.foreign import read_foreign
 from stores.root import Root
 from tests.conftest import make_video
 from tests.extractors.test_joint_order import standing
-from tests.stores.test_object_store import endpoint  # noqa: F401 - a fixture
-from tests.stores.test_object_store import root as s3_root  # noqa: F401
 
 KINDS = ("video", "caption", "pose", "feature", "text")
 FEATURE = {"video": "fake", "caption": "fake_text", "pose": "raw_joints", "feature": "imported", "text": "fake_text"}
@@ -155,5 +153,5 @@ def test_every_verb_works_on_every_kind_or_says_what_to_do(kind, root, tmp_path,
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_on_an_object_store(kind, s3_root, tmp_path, fake):  # noqa: F811
+def test_the_same_on_an_object_store(kind, s3_root, tmp_path, fake):
     every_verb(kind, tmp_path, s3_root)

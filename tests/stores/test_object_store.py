@@ -3,10 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,46 +13,9 @@ from tests.stores.store_contract import OUTPUTS, StoreContract, rows_of
 pytestmark = pytest.mark.heavy
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """moto's server in a process of its own, on a free port."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/").close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.2)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
 @pytest.fixture
-def root(endpoint, monkeypatch, request) -> Root:
-    import boto3
-
-    settings = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_REGION": "us-east-1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"b{abs(hash(request.node.name)) % 10**10}"
-    boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint).create_bucket(Bucket=bucket)
-    return Root(f"s3://{bucket}/cache")
+def root(s3_root: Root) -> Root:
+    return s3_root
 
 
 class TestOnS3(StoreContract):
