@@ -28,8 +28,8 @@ class TextsConfig:
 
     def __post_init__(self) -> None:
         try:
-            b" ".decode(self.encoding or "utf-8")
-        except LookupError as error:
+            " ".encode(self.encoding or "utf-8")  # a blank byte alone is cut short in UTF-16
+        except (LookupError, ValueError) as error:
             known = "cp1252 (Windows), latin-1, mac_roman, utf-16-le"
             raise UsageError(f"No encoding of texts is called {self.encoding!r}; there are {known}, ...") from error
 

@@ -168,6 +168,11 @@ def test_lines_of_another_encoding_are_read_where_it_is_named(root, classes, tmp
     assert (again["new"], again["duplicate"], again.get("bad", 0)) == (1, 1, 0)
     with pytest.raises(UsageError, match="No encoding of texts is called 'windows'; there are cp1252"):
         TextsConfig((str(path),), "description", "s", encoding="windows")
+    for wide in ("utf-16", "utf-32", "utf-16-le"):
+        path.write_bytes("class,description\nabseiling,A café\n".encode(wide))
+        assert add(TextsConfig((str(path),), "description", "s", encoding=wide), root).bad == 0
+    with pytest.raises(UsageError, match="No encoding of texts is called 'undefined'"):
+        TextsConfig((str(path),), "description", "s", encoding="undefined")
     with pytest.raises(UsageError, match="No encoding of texts is called 'base64'"):
         TextsConfig((str(path),), "description", "s", encoding="base64")
 
