@@ -14,7 +14,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from pipelines.lines import LONGEST_LINE, Line, Problem
+from pipelines.lines import LONGEST_LINE, Line, Problem, gathered
 
 Row = tuple[int, list[str]]
 Fields = tuple[int, dict[str, str | list[str]]]
@@ -69,6 +69,9 @@ def records(
         elif any(cells[len(header) :]):
             what = f"has {len(cells)} cells for the {len(header)} columns {', '.join(header)}"
             yield Problem(number, f"{what}: put a cell that holds {_CALLED.get(delimiter, delimiter)} between quotes")
+        elif len(cells) == 1 < len(header) and (other := next((d for d in _DELIMITERS if d in cells[0]), "")):
+            what = f"is one cell, with {_CALLED.get(other, other)} in it, for the {len(header)} columns"
+            yield Problem(number, f"{what} {', '.join(header)}: give a file that splits cells otherwise by itself")
         else:
             yield number, _by_name(header, cells)
         is_first = False
@@ -76,14 +79,12 @@ def records(
 
 def _by_name(header: list[str], cells: list[str]) -> dict[str, str | list[str]]:
     """The cells of a row under their names; of a column without a name, those that are more than its number."""
-    found: dict[str, str | list[str]] = {}
-    for place, (name, cell) in enumerate(zip(header, cells, strict=False), start=1):
-        if name in ("", "unnamed:_0") and (not cell or cell.isdigit()):
-            continue
-        name = name or f"column {place}"
-        there = found.get(name)
-        found[name] = cell if there is None else [*(there if isinstance(there, list) else [there]), cell]
-    return found
+    named = enumerate(zip(header, cells, strict=False), start=1)
+    return gathered(
+        (name or f"column {place}", cell)
+        for place, (name, cell) in named
+        if name not in ("", "unnamed:_0") or (cell and not cell.isdigit())
+    )
 
 
 def _rows(numbered: Iterable[Line | Problem], delimiter: str) -> Iterator[Row | Problem]:

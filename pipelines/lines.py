@@ -3,6 +3,8 @@
     opened         a file's bytes, unpacked
     lines          numbered lines as text: (line, text), or a `Problem`
     json_lines     documents, one a line or several: (line, value), or a `Problem`
+    gathered       fields by their names, none lost where a name comes twice
+    or_empty       records, or the problem that there are none
 
 Memory holds one line. A line ends with a line feed, a carriage return or both; a byte order mark may stand before any
 line, as it does where files were joined. What is wrong with a line is told with its number and costs that line alone.
@@ -18,7 +20,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pipelines.errors import UsageError
 
@@ -41,7 +43,7 @@ _NO_TEXT = (
 )
 _BLANK = re.compile(r"\s*")
 _COMMENT = re.compile(r"//|/\*|#")
-DECODER = json.JSONDecoder()
+_Record = TypeVar("_Record")
 
 
 class Problem(NamedTuple):
@@ -53,6 +55,28 @@ class Problem(NamedTuple):
 
 Line = tuple[int, str]
 Value = tuple[int, Any]
+
+
+def gathered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Fields by their names; one that stands more than once has all its values in a list, so that none is lost.
+
+    >>> gathered([("text", "a bow"), ("class", "archery"), ("text", ["an arrow"])])
+    {'text': ['a bow', 'an arrow'], 'class': 'archery'}
+    """
+    pairs = list(pairs)
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    values: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    for name, several in values.items():
+        if len(several) > 1:
+            found[name] = [part for value in several for part in (value if isinstance(value, list) else [value])]
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=gathered)
 
 
 @contextlib.contextmanager
@@ -157,6 +181,16 @@ def sampled(numbered: Iterator[Line | Problem]) -> tuple[list[str], Iterator[Lin
     return sample, itertools.chain(first, numbered)
 
 
+def or_empty(records: Iterable[_Record]) -> Iterator[_Record | Problem]:
+    """The records of a file; of one without any the problem that it has none."""
+    is_empty = True
+    for record in records:
+        is_empty = False
+        yield record
+    if is_empty:
+        yield Problem(1, "is where the file ends: it holds no record")
+
+
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +209,7 @@ def json_lines(numbered: Iterable[Line | Problem]) -> Iterator[Value | Problem]:
             yield entry
         elif entry[1].strip():
             try:
-                value = json.loads(entry[1])
+                value = DECODER.decode(entry[1])
             except (ValueError, RecursionError):  # a number too long is no JSONDecodeError
                 yield from _several(*entry)
             else:

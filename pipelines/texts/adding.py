@@ -1,7 +1,7 @@
 """Texts about classes: read, linked to a set's classes, kept once.
 
 Run    `zsar texts add definitions.json --kind definition --set ucf101`, `zsar texts add delivery.jsonl.gz ...`
-Takes  files of class names, definitions, descriptions, phrases (`text_files.py`)
+Takes  files of class names, definitions, descriptions, phrases (`files.py`)
 Gives  the class table and the texts of a set; how many were new, duplicate, linked to no class, and what was wrong
 
 Descriptions stream: memory holds the keys of the set and one batch, whatever the size of the files.

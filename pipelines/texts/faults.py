@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pyarrow.compute as pc
 
-from pipelines.texts.files import MARKUP, without_markup
+from pipelines.wording import MARKUP, without_markup
 from stores.texts import Texts
 
 _SUSPECT = r"[<&\[{%$ÃÂ\x{FFFD}]|â€"  # what every fault holds; found by Arrow, as most texts have none

@@ -10,8 +10,6 @@ text says so, as it may be about the text and not about its class. What is wrong
 line; the rest is read.
 """
 
-import html
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +18,8 @@ from typing import Any, NamedTuple
 from pipelines import csv_rows
 from pipelines.errors import UsageError
 from pipelines.json_documents import Members, is_spread, json_document
-from pipelines.lines import Line, Problem, is_json_lines, json_lines, lines, opened, sampled
+from pipelines.lines import Line, Problem, gathered, is_json_lines, json_lines, lines, opened, or_empty, sampled
+from pipelines.wording import control, has_word, unfit
 from stores.keys import folded
 
 _CLASS_FIELDS = ("class", "action", "name", "label", "category", "class_name")
@@ -37,12 +36,8 @@ _OTHER_FIELDS = (
     "source",
     "score",
 )  # of a record, not about its class
-_LONGEST_TEXT = 1 << 16
 _IS_TEXTS = re.compile(r"\.(jsonl|ndjson|json|csv|tsv|txt)(\.gz)?$", re.IGNORECASE)
 _COLON = re.compile(r"[^\d\s,:][^,:]{0,80}:\s*\S")  # `class: text`; not AVA's `1: class`
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_NOTHING = frozenset({"nan", "null", "none", "n/a", "#n/a", "na", "<na>"})  # as tables write a missing text
-MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->|&(?:[A-Za-z][A-Za-z0-9]*|#\d+|#[xX][0-9A-Fa-f]+);")
 _MEND = "save it as UTF-8, or name its encoding to `zsar texts add` (--encoding cp1252 of Windows, utf-16-le, ...)"
 
 
@@ -86,22 +81,8 @@ def read(path: str, encoding: str = "") -> Iterator[Record | Problem]:
         There is no such file, it cannot be opened, or it is of a kind that is no text.
     """
     name = Path(path).name.lower().removesuffix(".gz")
-    is_empty = True
     with opened(path) as stream:
-        for record in _checked(_records(name, lines(stream, encoding, _MEND))):
-            is_empty = False
-            yield record
-    if is_empty:
-        yield Problem(1, "is where the file ends: it holds no record")
-
-
-def without_markup(text: str) -> str:
-    """A text without HTML: tags are blanks, entities what they stand for.
-
-    >>> without_markup("go&nbsp;<i>down</i>")
-    'go down'
-    """
-    return folded(html.unescape(MARKUP.sub(lambda found: " " if found[0][0] == "<" else found[0], text)))
+        yield from or_empty(_checked(_records(name, lines(stream, encoding, _MEND))))
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
@@ -161,7 +142,7 @@ def _json(numbered: Iterable[Line | Problem]) -> Iterator[Record | Problem]:
         elif not isinstance(entry, Members):
             yield from _from_fields(entry[1], entry[0])
         elif _is_full_header([name for _, name, _ in entry.items]):  # an object of its own
-            yield from _from_fields({name: value for _, name, value in entry.items}, entry.line)
+            yield from _from_fields(gathered((name, value) for _, name, value in entry.items), entry.line)
         else:
             for line, name, value in entry.items:
                 yield from _from_member(name, value, line)
@@ -197,7 +178,7 @@ def _from_fields(fields: Any, number: int) -> Iterator[Record | Problem]:
     given = next((field for field in _CLASS_FIELDS if field in fields), None)
     name = fields.get(given) if given else None
     if not isinstance(name, str) or not name.strip():
-        several = f": the column {given!r} is there twice" if isinstance(name, list) else ""
+        several = f": {given!r} is there twice, or is a list" if isinstance(name, list) else ""
         needed = f": a field {' or '.join(map(repr, _CLASS_FIELDS[:2]))} is needed"
         yield Problem(number, f"names no class{several or needed}")
         return
@@ -275,26 +256,10 @@ def _checked(records: Iterator[Record | Problem]) -> Iterator[Record | Problem]:
         if isinstance(record, Problem):
             yield record
             continue
-        if len(record.text) > _LONGEST_TEXT:
-            yield Problem(
-                record.line, f"holds a text of {len(record.text):,} characters; at most {_LONGEST_TEXT:,} are read"
-            )
-            continue
         text, name = folded(record.text), folded(record.name)
-        if control := _CONTROL.search(text) or _CONTROL.search(name):
-            yield Problem(record.line, f"holds U+{ord(control[0]):04X}, a control character or half of one")
-        elif record.text and not text:
-            yield Problem(record.line, "holds only white space where its text should be")
-        elif text and (not _has_word(text) or text.lower() in _NOTHING):
-            yield Problem(record.line, f"holds {json.dumps(text[:40], ensure_ascii=False)} where its text should be")
-        elif not _has_word(name):
+        if wrong := (record.text and unfit(text)) or control(name) or control(record.part):
+            yield Problem(record.line, wrong)
+        elif not has_word(name):
             yield Problem(record.line, f"names no class{f': {name!r} holds no word' if name else ''}")
         else:
             yield record._replace(name=name, text=text)
-
-
-def _has_word(text: str) -> bool:
-    """Whether a letter or a digit is left when markup is taken away."""
-    if "<" in text or "&" in text:
-        text = without_markup(text)
-    return any(map(str.isalnum, text))

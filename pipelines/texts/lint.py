@@ -9,7 +9,7 @@ Gives  findings: rule, class, what was found, what to do
     unrelated      a definition far from its own class, seen from either side
     vocabulary     words of a name that the word vectors lack
     near           a class of another set closer than E2E's distance: the same class under two names
-    markup, placeholder, damaged    texts and names that are not as they should be read (`text_faults.py`)
+    markup, placeholder, damaged    texts and names that are not as they should be read (`faults.py`)
 """
 
 import dataclasses

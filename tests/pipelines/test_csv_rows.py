@@ -107,3 +107,9 @@ def test_columns_of_one_name_give_both_cells_and_one_without_a_name_is_no_number
 
 def test_a_line_that_says_what_splits_cells_is_no_row():
     assert lines_and_cells(read("sep=;\nclass;text\na;one, two", ";")) == [(3, "a", "one, two")]
+
+
+def test_rows_of_a_joined_file_that_are_split_otherwise_are_named_and_are_no_names():
+    found = read(HEADER + "a,one\nclass;text\nb;two\nb,three\nc\n")
+    assert lines_and_cells(found) == [(2, "a", "one"), 3, 4, (5, "b", "three"), (6, "c")]
+    assert "is one cell, with ; in it, for the 2 columns class, text" in found[2].reason

@@ -95,8 +95,9 @@ def test_a_part_says_whether_it_stands_beside_a_text(tmp_path: Path, text: objec
         (b'{"action": "x", "description": "caf\xe9"}', "is not UTF-8 .byte 0xe9 at 36"),
         (b'{"action": "x", "description": "a\\u0007b"}', "holds U.0007, a control character"),
         (b'{"action": "x", "description": "half \\ud83d pair"}', "holds U.D83D"),
+        (b'{"action": "x", "\\ud83d": "text"}', "holds U.D83D"),
         (b'{"action": "x", "description": ' + b"9" * 5000 + b"}", "is not JSON"),
-        (b'{"action": "x", "description": "' + b"a b " * 250_000 + b'"}', "1,000,000 characters; at most 65,536"),
+        (b'{"action": "x", "description": "' + b"ab c" * 250_000 + b'"}', "1,000,000 characters; at most 65,536"),
         (b'{"action": "x", "description": "' + b"a" * (17 << 20) + b'"}', "longer than 16,777,216 bytes"),
     ],
 )
@@ -148,7 +149,20 @@ def test_what_could_be_read_two_ways_is_a_problem_with_its_mend(tmp_path, name, 
 
 def test_a_class_that_two_columns_name_is_a_problem(tmp_path):
     (problem,) = records(tmp_path / "a.csv", "class,class,text\nzumba,yoga,a dance\n")
-    assert problem == Problem(2, "names no class: the column 'class' is there twice")
+    assert problem == Problem(2, "names no class: 'class' is there twice, or is a list")
+
+
+def test_a_field_that_stands_twice_gives_both_texts(tmp_path):
+    twice = '{"class": "x", "text": "one", "text": "two"}'
+    for name, content in {
+        "a.jsonl": twice,
+        "b.json": f"[{twice}]",
+        "c.json": twice,
+        "d.csv": "class,text,text\nx,one,two\n",
+    }.items():
+        assert pairs(records(tmp_path / name, content)) == [("x", "one"), ("x", "two")]
+    (problem,) = records(tmp_path / "e.jsonl", '{"class": "x", "class": "y", "text": "one"}')
+    assert problem == Problem(1, "names no class: 'class' is there twice, or is a list")
 
 
 def test_an_encoding_that_is_named_is_read(tmp_path):
