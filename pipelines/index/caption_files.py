@@ -1,8 +1,9 @@
 """Files of captions, as people and data sets write them, record by record.
 
     JSON lines      {"video": id, "class": label, "captions": [text, ...]}, a record a video or a record a caption
-    JSON            the same in a list; {id: text, texts or record}
+    JSON            the same in a list; {id: [text, ...] or record}; {id: text}, where all are texts
     CSV, TSV        with column names: video_id, caption
+    MSVD            CSV: VideoID, Start, End, Language, Description: the English ones, of the video VideoID_Start_End
     MSR-VTT         {"videos": [...], "sentences": [{"video_id": ..., "caption": ...}, ...]}
     VATEX           [{"videoID": ..., "enCap": [...], "chCap": [...]}, ...]: the English ones
     ActivityNet     {id: {"duration": ..., "timestamps": ..., "sentences": [...]}}: all sentences, of the whole video
@@ -17,7 +18,8 @@ from typing import Any, NamedTuple
 
 from pipelines import csv_rows
 from pipelines.json_documents import Members, is_spread, json_document
-from pipelines.lines import Line, Problem, is_json_lines, json_lines, lines, opened, sampled
+from pipelines.lines import Line, Problem, gathered, is_json_lines, json_lines, lines, opened, or_empty, sampled
+from pipelines.wording import control, unfit
 from stores.keys import folded
 
 _ID_FIELDS = ("video", "video_id", "videoID", "id")
@@ -27,10 +29,11 @@ _TEXT_FIELDS = (
     *("enCap", "golden_caption"),
 )
 _LEFT_OUT = ("chCap",)
+_MSVD = {"videoid", "start", "end", "language", "description"}
 TAKEN = (
     'JSON lines or a list of {"video": id, "class": label, "captions": [text, ...]}, a record a video or a caption, '
-    "an object of ids with their texts, CSV with the columns video and caption, and the files of MSR-VTT, VATEX and "
-    "ActivityNet Captions"
+    "an object of ids with their texts, CSV with the columns video and caption, and the files of MSR-VTT, MSVD, "
+    "VATEX and ActivityNet Captions"
 )
 
 
@@ -39,7 +42,8 @@ class Told(NamedTuple):
 
     Attributes
     ----------
-    video_id, label, texts, line : of which video, its class or None, captions in their order, place in the file
+    video_id, label, texts, line : of which video, its class or None, captions in their order, place in the file; no
+        captions where the whole record is left out
     left_out : fields that may tell of it too, and are not taken
     """
 
@@ -52,20 +56,25 @@ class Told(NamedTuple):
 
 def read(path: str) -> Iterator[Told | Problem]:
     """The records of a file in its order; raises UsageError where it cannot be opened or is no text."""
-    name = Path(path).name.lower().removesuffix(".gz")
     with opened(path) as stream:
-        sample, everything = sampled(lines(stream))
-        first = sample[0] if sample else ""
-        start = first.lstrip()[:1]
-        is_named_lines = name.endswith((".jsonl", ".ndjson")) and not is_spread(sample)
-        if is_named_lines or (start == "{" and is_json_lines(sample, _ID_FIELDS)):
-            yield from _json_lines(everything)
-        elif name.endswith((".json", ".jsonl", ".ndjson")) or start in ("{", "["):
-            yield from _json(everything)
-        elif delimiter := csv_rows.delimiter_of(first, "", _is_header):
-            yield from _csv(everything, delimiter)
-        elif sample:
-            yield Problem(1, f"begins with {first[:40]!r}; taken are {TAKEN}")
+        yield from or_empty(_records(Path(path).name.lower().removesuffix(".gz"), lines(stream)))
+
+
+def _records(name: str, numbered: Iterator[Line | Problem]) -> Iterator[Told | Problem]:
+    sample, everything = sampled(numbered)
+    first = sample[0] if sample else ""
+    start = first.lstrip()[:1]
+    is_named_lines = name.endswith((".jsonl", ".ndjson")) and not is_spread(sample)
+    if is_named_lines or (start == "{" and is_json_lines(sample, _ID_FIELDS)):
+        yield from _json_lines(everything)
+    elif name.endswith((".json", ".jsonl", ".ndjson")) or start in ("{", "["):
+        yield from _json(everything)
+    elif delimiter := csv_rows.delimiter_of(first, "", _is_header):
+        yield from _csv(everything, delimiter)
+    elif sample:
+        yield Problem(1, f"begins with {first[:40]!r}; taken are {TAKEN}")
+    else:  # what cannot be read at all is named by its lines
+        yield from (entry for entry in everything if isinstance(entry, Problem))
 
 
 def _is_header(names: list[str]) -> bool:
@@ -74,7 +83,19 @@ def _is_header(names: list[str]) -> bool:
 
 def _csv(numbered: Iterable[Line | Problem], delimiter: str) -> Iterator[Told | Problem]:
     for entry in csv_rows.records(numbered, delimiter, _is_header, _is_header):
-        yield entry if isinstance(entry, Problem) else _told(entry[1], entry[0])
+        if isinstance(entry, Problem):
+            yield entry
+        elif isinstance(entry[1], dict) and entry[1].keys() >= _MSVD:
+            yield _from_msvd(entry[1], entry[0])
+        else:
+            yield _told(entry[1], entry[0])
+
+
+def _from_msvd(fields: Mapping[str, Any], number: int) -> Told | Problem:
+    """A row of MSVD: several clips are cut from one VideoID, and a clip is described in many languages."""
+    if fields["language"] != "English":
+        return Told("", None, (), number, (f"Language {fields['language']}",))
+    return _told(fields, number, "_".join(str(fields[name]) for name in ("videoid", "start", "end")))
 
 
 def _json_lines(numbered: Iterable[Line | Problem]) -> Iterator[Told | Problem]:
@@ -99,17 +120,24 @@ def _json(numbered: Iterable[Line | Problem]) -> Iterator[Told | Problem]:
 
 def _from_object(members: Members) -> Iterator[Told | Problem]:
     """MSR-VTT's object, a record, or ids with what is told of each."""
-    fields = {name: value for _, name, value in members.items}
+    fields = gathered((name, value) for _, name, value in members.items)
     sentences = fields.get("sentences")
-    if isinstance(sentences, list) and sentences and all(isinstance(sentence, Mapping) for sentence in sentences):
+    known = {*_ID_FIELDS, *_LABEL_FIELDS, *_TEXT_FIELDS, *_LEFT_OUT}
+    if isinstance(sentences, list) and any(isinstance(sentence, Mapping) for sentence in sentences):
         yield from _from_msrvtt(fields.get("videos"), sentences, members)
     elif any(isinstance(fields.get(field), str) for field in _ID_FIELDS) and _texts_of(fields)[0]:
         yield _told(fields, members.line)
+    elif fields and all(isinstance(value, str) for value in fields.values()) and not known.intersection(fields):
+        yield from (_told({"caption": value}, line, name) for line, name, value in members.items)
     elif any(_is_of_video(value) for value in fields.values()):
         for line, name, value in members.items:
-            yield _told(value if isinstance(value, Mapping) else {"captions": value}, line, name)
+            if isinstance(value, str):  # a caption, or a word about the file
+                yield Problem(line, f"has a text of {name!r} beside records and lists: put a caption into a list")
+            else:
+                yield _told(value if isinstance(value, Mapping) else {"captions": value}, line, name)
     else:
-        some = ", ".join(list(fields)[:5]) + (", ..." if len(fields) > 5 else "")
+        shown = [name if name.isprintable() else repr(name) for name in list(fields)[:5]]
+        some = ", ".join(shown) + (", ..." if len(fields) > 5 else "")
         yield Problem(members.line, f"begins an object of {some or 'nothing'}; taken are {TAKEN}")
 
 
@@ -118,15 +146,24 @@ def _is_of_video(value: Any) -> bool:
     return is_texts or (isinstance(value, Mapping) and bool(_texts_of(value)[0]))
 
 
-def _from_msrvtt(videos: Any, sentences: list[Mapping[str, Any]], members: Members) -> Iterator[Told | Problem]:
+def _from_msrvtt(videos: Any, sentences: list[Any], members: Members) -> Iterator[Told | Problem]:
     """Sentences under their videos' labels; a video without any is a problem."""
     line_of = {name: line for line, name, _ in members.items}
-    listed = [video for video in videos if isinstance(video, Mapping)] if isinstance(videos, list) else []
-    by_id = {video.get("video_id"): video for video in listed}
+    by_id: dict[str, Mapping[str, Any]] = {}
+    for video in videos if isinstance(videos, list) else []:
+        video_id = video.get("video_id") if isinstance(video, Mapping) else None
+        if isinstance(video_id, str):
+            by_id[video_id] = video
+        else:
+            yield Problem(line_of["videos"], f"has a video without a 'video_id' that is text: {str(video)[:80]!r}")
+    told = set()
     for sentence in sentences:
-        own = {field: value for field in _LABEL_FIELDS if (value := by_id.get(sentence.get("video_id"), {}).get(field))}
-        yield _told({**own, **sentence}, line_of["sentences"])
-    told = {sentence.get("video_id") for sentence in sentences}
+        video_id = sentence.get("video_id") if isinstance(sentence, Mapping) else None
+        if isinstance(video_id, str):
+            told.add(video_id)
+            own = by_id.get(video_id, {})
+            sentence = {**{field: own[field] for field in _LABEL_FIELDS if own.get(field)}, **sentence}
+        yield _told(sentence, line_of["sentences"])
     for video_id in by_id:
         if video_id not in told:
             yield Problem(line_of["videos"], f"names {video_id!r} among its videos, and no sentence of it")
@@ -151,11 +188,19 @@ def _told(fields: Any, number: int, video_id: Any = None) -> Told | Problem:
         label, left_out = None, (*left_out, "category")  # MSR-VTT's number of a topic, whose name stands elsewhere
     if label is not None and not isinstance(label, str):
         return Problem(number, f"has a label of {video_id!r} that is no name: {label!r}")
+    if wrong := control(video_id) or control(label or ""):
+        return Problem(number, f"{wrong}, in the id or the label of {video_id!r}")
     told = fields.get(field)
     texts = [told] if isinstance(told, str) else told
     if not isinstance(texts, list) or not texts:
-        return Problem(number, f"has no captions of {video_id!r}: a field 'captions' with a list of texts is needed")
-    clean = tuple(folded(text) if isinstance(text, str) else "" for text in texts)
-    if not all(clean):
-        return Problem(number, f"has a caption of {video_id!r} that is no text: {texts[clean.index('')]!r}")
-    return Told(video_id, label, clean, number, left_out)
+        instead = f" ({', '.join(left_out)} is not taken)" if left_out else ""
+        needed = "a field 'captions' with a list of texts is needed"
+        return Problem(number, f"has no captions of {video_id!r}: {needed}{instead}")
+    clean = []
+    for given in texts:
+        if not isinstance(given, str) or not (text := folded(given)):
+            return Problem(number, f"has a caption of {video_id!r} that is no text: {given!r}")
+        if wrong := unfit(text):
+            return Problem(number, f"has a caption of {video_id!r} that {wrong}")
+        clean.append(text)
+    return Told(video_id, label, tuple(clean), number, left_out)

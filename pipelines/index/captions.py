@@ -94,8 +94,10 @@ def index_captions(config: IndexConfig, root: Root) -> CaptionsReport:
         for path in dict.fromkeys(str(Path(path).absolute()) for path in config.paths):
             reading.file(path)
         if not reading.ids:
-            reason = f": {reading.failures[0].message}" if reading.failures else ""
-            raise UsageError(f"{', '.join(config.paths)} holds no captions of a video{reason or '.'}")
+            left_out = ", ".join(reading.left_out)
+            reason = f", but {left_out}, which is not taken." if left_out else "."
+            reason = f": {reading.failures[0].message}" if reading.failures else reason
+            raise UsageError(f"{', '.join(config.paths)} holds no captions of a video{reason}")
         with root.lock("manifest"):
             report = _merge(config, root, reading)
     Failures(root).append(reading.failures)
@@ -127,14 +129,18 @@ class _Reading:
     def file(self, uri: str) -> None:
         """Read a file."""
         self.uris.append(uri)
+        wrong: Counter[int] = Counter()
         rows: list[tuple[int, int, bytes, str, int]] = []
         for entry in caption_files.read(uri):
             if isinstance(entry, Told):
                 self.left_out.update(entry.left_out)
+                if not entry.texts:
+                    continue
                 entry = self._known(entry)
             if isinstance(entry, Problem):
                 message = f"Line {entry.line} {entry.reason}."
-                place = f"{uri}:{entry.line}"
+                wrong[entry.line] += 1  # published JSON is one line: its failures must not take each other's place
+                place = f"{uri}:{entry.line}" + (f"#{wrong[entry.line]}" if wrong[entry.line] > 1 else "")
                 self.failures.append(Failure(None, place, self._dataset, "", "", "index", "BadRecord", message))
                 continue
             number = self.ids[entry.video_id]

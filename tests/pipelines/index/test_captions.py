@@ -209,6 +209,18 @@ FORMS = {
         {"v1": (None, ["a bow", "an arrow"]), "v2": (None, ["a lane"])},
         {"text": 1},
     ),
+    "texts.json": ('{"v1": "a bow", "v2": "a lane"}', {"v1": (None, ["a bow"]), "v2": (None, ["a lane"])}, {}),
+    "msvd.csv": (
+        "VideoID,Start,End,Language,Description\n"
+        "v,1,5,English,a bow\nv,7,9,English,a lane\nv,1,5,Slovene,lok\nv,1,5,English,an arrow\n",
+        {"v_1_5": (None, ["a bow", "an arrow"]), "v_7_9": (None, ["a lane"])},
+        {"Language Slovene": 1},
+    ),
+    "twice.jsonl": (
+        '{"video": "v1", "caption": "a bow", "caption": "an arrow"}',
+        {"v1": (None, ["a bow", "an arrow"])},
+        {},
+    ),
     "table.csv": (
         'key,video_id,sentence\nr0,v1,a bow\nr1,v2,"a lane, or two"\nr2,v1,an arrow\n',
         {"v1": (None, ["a bow", "an arrow"]), "v2": (None, ["a lane, or two"])},
@@ -234,6 +246,90 @@ def test_a_video_of_msrvtt_that_no_sentence_tells_of_is_a_failure(root, tmp_path
     assert failures(root)[0]["reason"] == "Line 1 names 'v1' among its videos, and no sentence of it."
 
 
+BAD_RECORDS = {
+    "half a character in a caption": (
+        r'{"video": "v", "caption": "a \ud800"}',
+        "Line 1 has a caption of 'v' that holds U.D800",
+    ),
+    "a control character in a caption": (r'{"video": "v", "caption": "a\u0000b"}', "'v' that holds U.0000, a control"),
+    "half a character in an id": (
+        r'{"video": "v\ud800", "caption": "a"}',
+        r"U.D800, .*, in the id or the label of 'v.ud800'",
+    ),
+    "half a character in a label": (r'{"video": "v", "class": "\ud800", "caption": "a"}', "Line 1 holds U.D800"),
+    "a caption that is markup": ('{"video": "v", "caption": "&nbsp;"}', 'holds "&nbsp;" where its text should be'),
+    "a caption that a table wrote": (
+        '{"video": "v", "captions": ["a", "nan"]}',
+        'holds "nan" where its text should be',
+    ),
+    "a label twice": ('{"video": "v", "class": "a", "class": "b", "caption": "c"}', "that is no name: ..a., .b.."),
+    "Chinese alone": ('{"videoID": "v", "chCap": ["a"]}', "has no captions of 'v': .*chCap is not taken"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RECORDS)
+def test_a_record_that_cannot_be_kept_is_named_and_costs_itself_alone(root, tmp_path, name):
+    bad, reason = BAD_RECORDS[name]
+    report = index_captions(told(tmp_path / "c.jsonl", bad, record("good", "a bow")), root)
+    assert (report.videos, report.failed) == (1, 1)
+    assert re.search(reason, failures(root)[0]["reason"])
+
+
+def test_a_file_without_records_beside_a_good_one_is_named(root, tmp_path):
+    contents = {"a.jsonl": b"", "b.json": b"[]", "c.csv": b"video,caption\n", "d.csv": "x\n".encode("utf-16-le")}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "good.jsonl").write_text('{"video": "v", "caption": "a bow"}')
+    paths = tuple(str(tmp_path / name) for name in (*contents, "good.jsonl"))
+    assert index_captions(IndexConfig(paths, "d", kind="captions"), root).videos == 1
+    first = {Path(failure["file"]).name.split(":")[0]: failure["reason"] for failure in reversed(failures(root))}
+    assert sorted(first) == sorted(contents)
+    assert all("is where the file ends: it holds no record" in first[name] for name in ("a.jsonl", "b.json", "c.csv"))
+    assert "NUL bytes" in first["d.csv"]
+
+
+def test_msrvtt_with_ids_that_are_no_text_loses_these_alone(root, tmp_path):
+    path = tmp_path / "m.json"
+    path.write_text(
+        '{"videos": [{"video_id": ["v"]}, {"video_id": "v1"}, 3],\n'
+        '"sentences": [{"video_id": ["v"], "caption": "x"}, "a bow", {"video_id": "v1", "caption": "a bow"}]}'
+    )
+    report = index_captions(IndexConfig((str(path),), "d", kind="captions"), root)
+    assert (report.videos, report.failed) == (1, 4)
+    assert [failure["reason"][:7] for failure in failures(root)] == ["Line 1 ", "Line 1 ", "Line 2 ", "Line 2 "]
+
+
+def test_of_records_in_one_line_each_bad_one_is_listed_until_the_file_is_mended(root, tmp_path):
+    path = tmp_path / "vatex.json"
+    config = IndexConfig((str(path),), "d", kind="captions")
+    bad = [{"videoID": f"bad{n}", "enCap": []} for n in range(3)]
+    path.write_text(json.dumps([record("good", "a bow"), *bad]))
+    for _ in range(2):  # read again they are listed once
+        assert index_captions(config, root).failed == 3
+        listed = failures(root)
+        assert [re.findall("bad.", row["reason"])[0] for row in listed] == ["bad0", "bad1", "bad2"]
+        assert [row["file"] for row in listed] == [f"{path}:1", f"{path}:1#2", f"{path}:1#3"]
+    path.write_text(json.dumps([record("good", "a bow"), bad[0], record("bad1", "a lane")]))
+    assert index_captions(config, root).failed == 1
+    assert [re.findall("bad.", row["reason"])[0] for row in failures(root)] == ["bad0"]
+
+
+def test_a_word_about_the_file_is_no_caption(root, tmp_path):
+    path = tmp_path / "c.json"
+    path.write_text('{"made by": "somebody",\n"v1": ["a bow"]}')
+    report = index_captions(IndexConfig((str(path),), "d", kind="captions"), root)
+    assert (list(rows(root)), report.failed) == (["v1"], 1)
+    wanted = "Line 1 has a text of 'made by' beside records and lists: put a caption into a list."
+    assert failures(root)[0]["reason"] == wanted
+
+
+def test_a_file_of_which_all_is_left_out_says_what_it_holds(root, tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("VideoID,Start,End,Language,Description\nv,1,5,Slovene,lok\n")
+    with pytest.raises(UsageError, match=r"holds no captions of a video, but Language Slovene, which is not taken\.$"):
+        index_captions(IndexConfig((str(path),), "d", kind="captions"), root)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told_of"),
     [
@@ -244,7 +340,7 @@ def test_a_video_of_msrvtt_that_no_sentence_tells_of_is_a_failure(root, tmp_path
 )
 def test_a_form_that_is_not_taken_is_one_line_that_says_which_are(root, tmp_path, name, content, told_of):
     (tmp_path / name).write_text(content)
-    taken = r'; taken are JSON lines or a list of {"video": id.*CSV .* MSR-VTT, VATEX and ActivityNet Captions\.'
+    taken = r'; taken are JSON lines or a list of {"video": id.*CSV .* MSR-VTT, MSVD, VATEX and ActivityNet Captions\.'
     with pytest.raises(UsageError, match=f"^[^\n]*{name} holds no captions of a video: Line 1 {told_of}{taken}$"):
         index_captions(IndexConfig((str(tmp_path / name),), "d", kind="captions"), root)
     assert Manifest(root).datasets() == []
@@ -282,7 +378,7 @@ def test_captions_of_others_are_gathered(root, shared_data, name, wanted, left_o
 def test_a_file_with_nothing_good_is_one_line_and_changes_nothing(root, tmp_path):
     with pytest.raises(UsageError, match=r"^\S*c.jsonl holds no captions of a video: Line 1 is not JSON .*\.$"):
         index_captions(told(tmp_path / "c.jsonl", "{", "3"), root)
-    with pytest.raises(UsageError, match=r"^\S*c.jsonl holds no captions of a video\.$"):
+    with pytest.raises(UsageError, match=r"^\S*c.jsonl holds no captions of a video: Line 1 is where the file ends"):
         index_captions(told(tmp_path / "c.jsonl"), root)
     with pytest.raises(UsageError, match=r"^There is no file .*none. Captions are read from local files: JSON lines"):
         index_captions(IndexConfig((str(tmp_path / "none"),), "d", kind="captions"), root)
