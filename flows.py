@@ -35,10 +35,8 @@ from pipelines.errors import UsageError
 from pipelines.extract.extraction import Extraction, ExtractReport, extraction
 from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.extract.shards import Shard, cut, work
-from pipelines.index.captions import index_captions
-from pipelines.index.poses import index_poses
+from pipelines.index.indexing import index as index_stage
 from pipelines.index.settings import IndexConfig
-from pipelines.index.videos import index as index_stage
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.look import extraction_page as reports
@@ -110,9 +108,7 @@ def _takes(*taken: Taken) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 @_in_one_line
 def index(config: IndexConfig, root: str) -> Any:
     """Bring the manifest of a data set up to date."""
-    if config.kind == "captions":
-        return index_captions(config, Root(root))
-    report = index_poses(config, Root(root)) if config.kind == "poses" else index_stage(config, Root(root))
+    report = index_stage(config, Root(root))
     for line in report.told():
         get_run_logger().warning(line)
     return report

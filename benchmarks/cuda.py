@@ -35,7 +35,8 @@ from benchmarks.forward import BACKBONES
 from extractors import clips, find
 from extractors.base import Output, VideoExtractor
 from pipelines.extract.items import Item
-from pipelines.extract.runners.videos import Runner
+from pipelines.extract.runners.base import Runner
+from pipelines.extract.runners.videos import Videos
 
 _PRECISIONS = ("fp32", "bf16")
 _FILMS = 16
@@ -212,8 +213,7 @@ def _rate(title: str, extractor: VideoExtractor, device: Device) -> Bar:
 def whole(extractor: VideoExtractor, device: Device, videos: list[Path], repeats: int) -> Whole:
     """Every film `repeats` times through the real runner, one forward thread and a decoder a core."""
     timed = Timed(extractor, device)
-    units = extractor.batch_units[torch.device(device.name).type]
-    runner = Runner({"f": timed}, {"f": units}, forwards=1, decoders=decoders())
+    runner = Runner({"f": timed}, Videos({"f": timed}, device.name), 1, decoders())
     paths = videos * repeats
     items = (Item(str(i).encode(), ((str(path), None),), None, str(i), ("f",)) for i, path in enumerate(paths))
     with _sampled(device) as samples:

@@ -21,7 +21,8 @@ from extractors import allocator, clips, find
 from extractors.base import Output, VideoExtractor
 from extractors.sampling import Geometry, Sampling
 from pipelines.extract.items import Item
-from pipelines.extract.runners.videos import Runner
+from pipelines.extract.runners.base import Runner
+from pipelines.extract.runners.videos import Videos
 
 VIDEOS = 27
 
@@ -116,13 +117,13 @@ def run(extractor: VideoExtractor, videos: list[Path], forwards: int, decoders: 
 def run_all(extractors: list[VideoExtractor] | list[Stub], videos: list[Path], forwards: int, decoders: int) -> int:
     """Videos through the runner for several extractors at once; how many (video, feature) pairs came out."""
     by_name = {str(i): extractor for i, extractor in enumerate(extractors)}
-    runner = Runner(by_name, {n: x.batch_units["cpu"] for n, x in by_name.items()}, forwards, decoders)
+    runner = Runner(by_name, Videos(by_name, "cpu"), forwards, decoders)
     names = tuple(by_name)
     items = (Item(str(i).encode(), ((str(path), None),), None, str(i), names) for i, path in enumerate(videos))
     with contextlib.closing(runner.results(items)) as results:
         done = sum(result is not None and not isinstance(result.outcome, Exception) for result in results)
-    if runner.decoded != len(videos):
-        raise RuntimeError(f"{runner.decoded} decodes of {len(videos)} videos")
+    if runner.opened != len(videos):
+        raise RuntimeError(f"{runner.opened} decodes of {len(videos)} videos")
     return done
 
 

@@ -35,9 +35,10 @@ from extractors.mediapipe_pose import MediaPipePose
 from extractors.poses import Form, checked
 from extractors.stgcn import STGCN, STGCNSmall
 from pipelines.extract.items import Item
-from pipelines.extract.runners.poses import PoseRunner
-from pipelines.extract.runners.tracks import TrackRunner
-from pipelines.index.pose_places import Place, PoseReader, array_key
+from pipelines.extract.runners.base import Runner
+from pipelines.extract.runners.poses import runner
+from pipelines.extract.runners.tracks import Tracks
+from pipelines.index.pose_places import Place, array_key
 from pipelines.learn.samples.sequences import PoseSet, PoseTask
 from stores.features import ItemRows
 
@@ -87,8 +88,8 @@ def _run(extractor: PoseExtractor) -> Bar:
         ]
 
         def whole() -> None:
-            runner = PoseRunner({name: extractor}, {name: size}, 1, PoseReader())
-            with contextlib.closing(runner.results(items)) as results:
+            run = runner({name: extractor}, "cpu", 1, 1)
+            with contextlib.closing(run.results(items)) as results:
                 assert sum(result is not None for result in results) == count
 
         rest, taken = _best(alone), _best(whole)
@@ -120,7 +121,7 @@ def _tracking() -> Bar:
 
         def whole() -> None:
             item = Item(bytes(32), ((str(path), None),), None, "", ("mediapipe",))
-            (result,) = filter(None, TrackRunner({"mediapipe": extractor}, 1).results([item]))
+            (result,) = filter(None, Runner({}, Tracks({"mediapipe": extractor}), 1, 1).results([item]))
             assert isinstance(result.outcome, ItemRows)
 
         rest, taken, count = _best(alone), _best(whole), len(frames)

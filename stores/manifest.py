@@ -9,11 +9,9 @@ is a video of which there are features and no file; its key is of its name.
 
 import pyarrow as pa
 
-from stores.errors import NotInStore, StoreError
+from stores.errors import NotInStore
 from stores.keys import KEY_BYTES
 from stores.root import Root
-
-KINDS = ("video", "pose", "text", "caption_group", "feature")
 
 SCHEMA = pa.schema(
     [
@@ -61,16 +59,11 @@ class Manifest:
             )
         return self._root.read_table(_FOLDER, f"{dataset}.parquet", columns=columns)
 
-    def write(self, dataset: str, table: pa.Table) -> None:
-        """Replace the rows of one data set at once, sorted by (video_id, start_s).
+    def rows(self, dataset: str) -> pa.Table:
+        """The rows of one data set, as `read`; none of one that was never indexed."""
+        return self.read(dataset) if dataset in self.datasets() else SCHEMA.empty_table()
 
-        Raises
-        ------
-        StoreError
-            A kind of item that is none of `KINDS`.
-        """
-        strange = set(table["kind"].unique().to_pylist()) - set(KINDS)
-        if strange:
-            raise StoreError(f"Items are of the kinds {', '.join(KINDS)}; {dataset!r} has {sorted(map(str, strange))}.")
+    def write(self, dataset: str, table: pa.Table) -> None:
+        """Replace the rows of one data set at once, sorted by (video_id, start_s)."""
         table = table.cast(SCHEMA).sort_by([("video_id", "ascending"), ("start_s", "ascending")])
         self._root.write_table(table, _FOLDER, f"{dataset}.parquet")

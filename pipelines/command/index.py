@@ -32,18 +32,10 @@ def index(settings: IndexConfig, root: "Root") -> Shown:
     doubted), of_videos, and imports, a list with path, feature, items, rows, added, unknown, refused, matched (how many
     by which rules of spelling), ambiguous, lacking, unread.
     """
-    from pipelines.index.captions import CaptionsReport, index_captions
-    from pipelines.index.poses import index_poses
-    from pipelines.index.videos import IndexReport, index
+    from pipelines.index.indexing import index
 
-    report: IndexReport | CaptionsReport
     with Bar("Indexing") as advance:
-        if settings.kind == "captions":
-            report = index_captions(settings, root)
-        elif settings.kind == "poses":
-            report = index_poses(settings, root, advance)
-        else:
-            report = index(settings, root, advance)
+        report = index(settings, root, advance)
     zeros = ("missing", "failed", "unlabelled", "pruned", "imports", "of_videos", "not_taken", "doubts", "left_out")
     fields = without_zeros(dataclasses.asdict(report), *zeros)
     layout = fields.pop("layout")

@@ -12,16 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from extractors import allocator
-from extractors.base import Extractor, PoseExtractor, TextExtractor, Tracker, VideoExtractor
+from extractors.base import Extractor
 from extractors.errors import InputFault, NotFinite
 from pipelines.errors import Stopped
 from pipelines.extract.items import Item, TextItem
 from pipelines.extract.plan import Feature
-from pipelines.extract.runners.poses import PoseRunner
-from pipelines.extract.runners.texts import TextRunner
-from pipelines.extract.runners.tracks import TrackRunner
-from pipelines.extract.runners.videos import Result, Runner
+from pipelines.extract.runners.base import Result, Runner
 from pipelines.extract.settings import ExtractConfig
+from pipelines.kinds import part, read_by
 from pipelines.machine import cores_here, device_of
 from stores.errors import WriteFailed
 from stores.failures import Failure
@@ -67,7 +65,7 @@ def compute(
     portion = _Portion(features, config, told)
     last = time.monotonic()
     try:
-        with contextlib.closing(runner.results(items)) as results:  # type: ignore[arg-type]
+        with contextlib.closing(runner.results(items)) as results:
             for result in results:
                 if result is not None:
                     portion.take(result)
@@ -80,7 +78,7 @@ def compute(
         portion.hand(hand_over, last=True)
         raise
     portion.hand(hand_over, last=True)
-    return runner.decoded
+    return runner.opened
 
 
 class _Portion:
@@ -148,20 +146,8 @@ def _load(feature: Feature, device: str) -> Extractor:
     return _loaded[key]
 
 
-def runner_of(
-    extractors: Mapping[str, Extractor], device: str, forwards: int, decoders: int
-) -> Runner | TextRunner | PoseRunner | TrackRunner:
+def runner_of(extractors: Mapping[str, Extractor], device: str, forwards: int, decoders: int) -> Runner:
     """What runs items through extractors of one kind; a plan asks for one kind only, and for trackers alone."""
-    videos = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, VideoExtractor)}
-    texts = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, TextExtractor)}
-    if texts:
-        return TextRunner(texts, forwards)
-    trackers = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, Tracker)}
-    if trackers:  # on cores, whatever the device
-        return TrackRunner(trackers, forwards if device == "cpu" else decoders)
-    sequences = {name: extractor for name, extractor in extractors.items() if isinstance(extractor, PoseExtractor)}
-    batches: dict[str, VideoExtractor | PoseExtractor] = {**videos, **sequences}
-    batch_units = {name: extractor.batch_units[device.partition(":")[0]] for name, extractor in batches.items()}
-    if sequences:
-        return PoseRunner(sequences, batch_units, forwards)
-    return Runner(videos, batch_units, forwards, decoders)
+    kind = next(iter(extractors.values())).kind
+    found: Runner = part(read_by(kind)[0].runner)(extractors, device, forwards, decoders)
+    return found

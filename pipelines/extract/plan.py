@@ -18,20 +18,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from extractors import joints, options
+from extractors import options
 from extractors.base import Extractor, Tracker
 from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, Unreachable, WeightsMissing
 from extractors.recipe import Recipe
-from pipelines.extract.items import SOURCES, source_of
+from pipelines.extract.items import kind_asked, source
 from pipelines.extract.settings import ExtractConfig
 from pipelines.index import joint_layouts
-from pipelines.index.pose_places import Place
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.keys import KEY_BYTES, key_array, key_words, stream_key
-from stores.manifest import Manifest
 from stores.root import Root
 from stores.stat_cache import StatCache
 
@@ -61,7 +59,7 @@ class Plan:
     Attributes
     ----------
     features : the features asked for, in that order
-    kind : which of `items.SOURCES` the features read
+    kind : of the items, by its name in `pipelines.kinds`
     missing : (rows) table of key, what else an item of this kind needs and, a feature, a boolean column of its name
     contents : distinct content keys of the data set
     """
@@ -73,7 +71,7 @@ class Plan:
 
     def items(self) -> Iterator[Any]:
         """The items to extract in the order of their table, each content once; memory holds one batch of rows."""
-        return SOURCES[self.kind].items(self.missing, [f.name for f in self.features])
+        return source(self.kind).items(self.missing, [f.name for f in self.features])
 
 
 def plan(config: ExtractConfig, root: Root) -> Plan:
@@ -96,10 +94,10 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
             f"{trackers[0]} goes through whole videos, the other features of this run take clips of them. "
             "Extract it in a run of its own."
         )
-    kind = source_of(kinds.pop(), config, root)
-    rows = SOURCES[kind].rows(config, root)
-    if kind == "pose":
-        _refuse_layouts([extractor for extractor, _ in asked], config, root)
+    kind = kind_asked(kinds.pop(), config, root)
+    items = source(kind)
+    rows = items.rows(config, root)
+    items.refuse([extractor for extractor, _ in asked], config, root)
     store = FeatureStore(root)
     features, lacking = [], {}
     with duckdb.connect() as connection:
@@ -115,33 +113,12 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
     wanted = np.zeros(int(rows.numbers.max(initial=-1)) + 1, bool)  # a mask: np.unique takes seconds for millions
     for own in lacking.values():
         wanted[own] = True
-    missing = SOURCES[kind].missing(config, root, np.flatnonzero(wanted))
+    missing = items.missing(config, root, np.flatnonzero(wanted))
     for name, own in lacking.items():
         lacks = np.zeros_like(wanted)
         lacks[own] = True
         missing = missing.append_column(name, pa.array(lacks[wanted]))
     return Plan(kind, tuple(features), missing, contents)
-
-
-def _refuse_layouts(asked: list[Extractor], config: ExtractConfig, root: Root) -> None:
-    """Refuse an extractor into whose layout no sequence of the data set can be put; what some cannot, fails by item."""
-    uris = Manifest(root).read(config.dataset, ["uri", "kind"])
-    there = {Place.of(uri).name for uri in uris.filter(pc.equal(uris["kind"], "pose"))["uri"].to_pylist()}
-    for extractor in asked:
-        target = getattr(extractor, "layout", None)
-        if target is None or not there:
-            continue
-        faults = [fault for name in sorted(there) if (fault := _cannot_become(name, target))]
-        if len(faults) == len(there):
-            raise ExtractorError(f"No sequence of {config.dataset!r} can be put into {extractor.name}: {faults[0]}")
-
-
-def _cannot_become(name: str, target: joints.Layout) -> str | None:
-    try:
-        joints.mapping(joints.layout(name), target)
-    except ExtractorError as error:
-        return str(error)
-    return None
 
 
 def recipes(config: ExtractConfig, root: Root) -> list[tuple[Extractor, Recipe]]:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from pipelines.errors import UsageError
 from pipelines.extract.compute import compute
-from pipelines.extract.items import SOURCES
+from pipelines.extract.items import source
 from pipelines.extract.plan import Feature, Plan, recipes
 from pipelines.extract.settings import ExtractConfig
 from stores.failures import Failure
@@ -92,7 +92,7 @@ def work(shard: Shard) -> int:
     def hand_over(name: str, rows: list[ItemRows], failures: list[Failure]) -> None:
         Handover(root, name).put(rows, failures)
 
-    items = SOURCES[shard.kind].items(todo, list(features))
+    items = source(shard.kind).items(todo, list(features))
     return compute(features, items, shard.config, hand_over) if todo.num_rows else 0
 
 

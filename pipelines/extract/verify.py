@@ -10,8 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 import extractors
 from extractors import options
@@ -21,19 +19,15 @@ from extractors.errors import ExtractorError, InputFault
 from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
 from pipelines.extract.compute import runner_of
-from pipelines.extract.items import Item, TextItem
+from pipelines.extract.items import Item, TextItem, find
 from pipelines.extract.plan import weights_digest
 from pipelines.extract.settings import VerifyConfig
 from pipelines.index import joint_layouts
 from pipelines.machine import device_of
-from stores.captions import Captions
 from stores.errors import Damaged
 from stores.features import Damage, FeatureSet, FeatureStore, ItemRows
-from stores.keys import KEY_BYTES
-from stores.manifest import Manifest
 from stores.root import Root
 from stores.stat_cache import StatCache
-from stores.texts import Texts
 
 _Items = dict[bytes, Item | TextItem]
 
@@ -90,7 +84,9 @@ def _verify(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> SetRep
     items, rows = feature_set.shape()
     damage = list(feature_set.damage())
     drawn = _drawn(feature_set, {d.item for d in damage}, config)
-    places = _items(root, feature_set, {d.key for d in damage} | set(drawn))
+    name = feature_set.recipe["extractor"]
+    read = extractors.find(name).kind if name in extractors.EXTRACTORS else ""
+    places = find({d.key for d in damage} | set(drawn), read, root)
     named = tuple((d.key.hex(), places[d.key].name if d.key in places else "?", d.reason) for d in damage)
     report = SetReport(feature_set.name, items, rows, named)
     try:
@@ -171,7 +167,7 @@ def _compute(
     name = feature_set.name
     runner = runner_of({name: extractor}, device, forwards=1, decoders=1)
     items = [dataclasses.replace(places[key], features=(name,)) for key in keys]
-    with contextlib.closing(runner.results(items)) as results:  # type: ignore[arg-type]
+    with contextlib.closing(runner.results(items)) as results:
         return {result.item.key: result.outcome for result in results if result is not None}
 
 
@@ -198,35 +194,6 @@ def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> 
             "Give its weights with --weights NAME=PATH and use the library versions its commits name (`zsar show`)."
         )
     return extractor
-
-
-def _items(root: Root, feature_set: FeatureSet, keys: set[bytes]) -> _Items:
-    """Where these contents lie, over all data sets, or what these texts are, over all sets and all captions."""
-    name = feature_set.recipe["extractor"]
-    texts = name in extractors.EXTRACTORS and extractors.find(name).kind == "text"
-    wanted = pa.array(sorted(keys), pa.binary(KEY_BYTES))
-    found: _Items = {}
-    manifest = Manifest(root)
-    if texts:
-        for texts_set in Texts.sets(root) if keys else ():
-            table = Texts(root, texts_set).read(["key", "text", "source", "line"])
-            for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
-                found.setdefault(row["key"], TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", ()))
-        for dataset in manifest.datasets() if keys else ():
-            table = Captions(root).read(dataset, ["key", "text", "source", "line"])
-            for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
-                found.setdefault(row["key"], TextItem(row["key"], row["text"], f"{row['source']}:{row['line']}", ()))
-        return found
-    columns = ["key", "uri", "size_bytes", "mtime_ns", "start_s", "end_s", "video_id"]
-    for dataset in manifest.datasets() if keys else ():
-        table = manifest.read(dataset, columns)
-        for row in table.filter(pc.is_in(table["key"], wanted)).to_pylist():
-            span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
-            there = found.get(row["key"])
-            places = there.places if isinstance(there, Item) else ()
-            place = (row["uri"], (row["size_bytes"], row["mtime_ns"]))
-            found[row["key"]] = Item(row["key"], (*places, place), span, row["video_id"], ())
-    return found
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

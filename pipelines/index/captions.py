@@ -3,7 +3,7 @@
 Run    `zsar index captions.jsonl.gz --kind captions --dataset ucf101`
 Takes  files of captions (`caption_files.py`), a record a video or a record a caption, plain or gzip
 Gives  a manifest row a video (kind `caption_group`) and `captions/DATASET.parquet`; failures for records that make no
-       sense; a `CaptionsReport`; 3.6 million captions, a record each, in 40 s and .8 GB on 2 busy cores
+       sense; an `IndexReport`; 3.6 million captions, a record each, in 40 s and .8 GB on 2 busy cores
 
 All that the files of one call say of a video, in their order and in whatever records, is gathered; a caption is a
 segment. A file read again replaces what was read from it, and a video told again what was told of it. A label that
@@ -11,69 +11,34 @@ contradicts an earlier one, and a list of captions that was there word for word,
 """
 
 import array
-import dataclasses
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.errors import UsageError
 from pipelines.index import caption_files
 from pipelines.index.caption_files import Told
+from pipelines.index.merging import Entry, Ways, merge
+from pipelines.index.report import IndexReport
 from pipelines.index.settings import IndexConfig
 from pipelines.lines import Problem
+from pipelines.progress import Progress
 from stores.captions import ARRIVING, Captions, Gathering
 from stores.failures import Failure, Failures
 from stores.keys import text_key
-from stores.manifest import SCHEMA as MANIFEST
 from stores.manifest import Manifest
 from stores.root import Root, checked_name
 
+KIND = "caption_group"
 _AT_ONCE = 50_000
 
 
-@dataclasses.dataclass(frozen=True)
-class CaptionsReport:
-    """What an index run of captions found.
-
-    Attributes
-    ----------
-    videos : videos that are told of
-    new, unchanged : those whose captions the data set did not have under this video id before, and the others
-    contents : distinct groups of captions among them
-    failed : records that make no sense; `list failures` names them
-    unlabelled : videos without a label
-    missing : videos told of before by a file that is gone (unless pruned)
-    pruned : of these the rows forgotten
-    layout : `captions`
-    left_out : fields that may tell of a video too and are not taken, with in how many records
-    """
-
-    videos: int
-    new: int
-    unchanged: int
-    contents: int
-    failed: int
-    unlabelled: int
-    missing: int = 0
-    pruned: int = 0
-    layout: str = "captions"
-    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
-
-    def told(self) -> list[str]:
-        """What must be said in words, a line each: what of the records was not taken."""
-        if not self.left_out:
-            return []
-        return [f"Left out: {', '.join(f'{field} ({count} records)' for field, count in self.left_out.items())}."]
-
-
-def index_captions(config: IndexConfig, root: Root) -> CaptionsReport:
+def index_captions(config: IndexConfig, root: Root, progress: Progress | None = None) -> IndexReport:
     """Bring a data set's manifest up to date with files of captions.
 
     Raises
@@ -91,8 +56,11 @@ def index_captions(config: IndexConfig, root: Root) -> CaptionsReport:
         for path in config.paths:
             if not os.path.isfile(path):
                 raise UsageError(f"There is no file {path}. Captions are read from local files: {caption_files.TAKEN}.")
-        for path in dict.fromkeys(str(Path(path).absolute()) for path in config.paths):
+        files = list(dict.fromkeys(str(Path(path).absolute()) for path in config.paths))
+        for done, path in enumerate(files, start=1):
             reading.file(path)
+            if progress:
+                progress(done, len(files))
         if not reading.ids:
             left_out = ", ".join(reading.left_out)
             reason = f", but {left_out}, which is not taken." if left_out else "."
@@ -183,55 +151,39 @@ class _Reading:
             rows.clear()
 
 
-def _merge(config: IndexConfig, root: Root, reading: _Reading) -> CaptionsReport:
+def _merge(config: IndexConfig, root: Root, reading: _Reading) -> IndexReport:
     manifest = Manifest(root)
-    known = config.dataset in manifest.datasets()
-    old = manifest.read(config.dataset) if known else MANIFEST.empty_table()
-    is_group = pc.equal(old["kind"], "caption_group")
-    is_told = pc.is_in(old["video_id"], pa.array(list(reading.ids), pa.string()))
-    again = pc.or_(pc.is_in(old["uri"], pa.array(reading.uris)), is_told)
-    before = old.filter(is_group)
-    earlier = dict(zip(before["video_id"].to_pylist(), before["key"].to_pylist(), strict=True))
-    groups = reading.gathered.groups()
-    keys = [groups[number] for number in reading.ids.values()]
-    kept = old.filter(pc.invert(pc.and_(is_group, again)))
-    others = pc.equal(kept["kind"], "caption_group")
-    gone = [uri for uri in kept.filter(others)["uri"].unique().to_pylist() if not os.path.exists(uri)]
-    is_gone = pc.and_(others, pc.is_in(kept["uri"], pa.array(gone, pa.string())))
-    lost = int(pc.sum(is_gone).as_py() or 0)
-    if config.prune:
-        kept = kept.filter(pc.invert(is_gone))
-    table = pa.concat_tables([kept, _rows(config.dataset, reading, keys)])
-    Captions(root).write(config.dataset, reading.gathered, table["key"].combine_chunks())
-    manifest.write(config.dataset, table)
-    unchanged = sum(earlier.get(video_id) == key for video_id, key in zip(reading.ids, keys, strict=True))
-    return CaptionsReport(
-        videos=len(keys),
-        new=len(keys) - unchanged,
-        unchanged=unchanged,
-        contents=len(set(keys)),
+    entries = _entries(reading)
+    ways = Ways(place=lambda uri, name: name)  # a video told again, wherever, is told anew
+    old = manifest.rows(config.dataset)
+    merged = merge(old, config.dataset, KIND, entries, reading.uris, ways, _is_gone, config.prune)
+    Captions(root).write(config.dataset, reading.gathered, merged.table["key"].combine_chunks())
+    manifest.write(config.dataset, merged.table)
+    return IndexReport(
+        videos=len(entries),
+        new=merged.new,
+        unchanged=len(entries) - merged.new,
+        contents=len({entry.key for entry in entries}),
+        missing=len(merged.missing),
         failed=len(reading.failures),
         unlabelled=sum(label is None for label in reading.labels),
-        missing=0 if config.prune else lost,
-        pruned=lost if config.prune else 0,
+        pruned=merged.pruned,
+        layout="captions",
         left_out=dict(reading.left_out),
     )
 
 
-def _rows(dataset: str, reading: _Reading, keys: list[bytes]) -> pa.Table:
+def _is_gone(uri: str) -> bool:
+    return not os.path.exists(uri)
+
+
+def _entries(reading: _Reading) -> list[Entry]:
     stats = [os.stat(uri) for uri in reading.uris]
-    count, now = len(keys), time.time_ns()
-    columns: dict[str, Any] = {
-        "dataset": [dataset] * count,
-        "video_id": list(reading.ids),
-        "kind": ["caption_group"] * count,
-        "uri": [reading.uris[file] for file in reading.first[0]],
-        "key": keys,
-        "label": reading.labels,
-        "size_bytes": [stats[file].st_size for file in reading.first[0]],
-        "mtime_ns": [stats[file].st_mtime_ns for file in reading.first[0]],
-        "seen_ns": [now] * count,
-    }
-    return pa.Table.from_arrays(
-        [pa.array(columns.get(f.name, [None] * count), f.type) for f in MANIFEST], schema=MANIFEST
-    )
+    groups = reading.gathered.groups()
+    entries = []
+    for video_id, number in reading.ids.items():
+        file = reading.first[0][number]
+        stat = stats[file]
+        told = (reading.labels[number], None, stat.st_size, stat.st_mtime_ns)
+        entries.append(Entry(video_id, video_id, reading.uris[file], groups[number], *told))
+    return entries

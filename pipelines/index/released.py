@@ -65,7 +65,7 @@ def index_released(path: str, features: Foreign, config: IndexConfig, root: Root
     layout, found, missing, faults = _read(path, features, config)
     manifest = Manifest(root)
     with root.lock("manifest"):
-        old = manifest.read(config.dataset) if config.dataset in manifest.datasets() else SCHEMA.empty_table()
+        old = manifest.rows(config.dataset)
         kinds = old["kind"].to_pylist()
         videos = [name for name, kind in zip(old["video_id"].to_pylist(), kinds, strict=True) if kind == "video"]
         is_video = [at >= 0 for at in match(features.video_id, videos).at]

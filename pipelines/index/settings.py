@@ -3,10 +3,9 @@
 import dataclasses
 from typing import Annotated
 
+from pipelines import kinds
 from pipelines.errors import UsageError
 from pipelines.settings import ARGUMENT
-
-INDEXED = ("videos", "captions", "poses")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,5 +41,5 @@ class IndexConfig:
                 raise UsageError(f"{name} is about poses: give --kind poses with it.")
         if self.declare and self.layout != "auto":
             raise UsageError(f"The joints are in one layout: {self.layout}, or the one that {self.declare} declares.")
-        if self.kind not in INDEXED:
-            raise UsageError(f"What is indexed is {' or '.join(INDEXED)}, got {self.kind!r}.")
+        if self.kind not in kinds.asked():
+            raise UsageError(f"What is indexed is {' or '.join(kinds.asked())}, got {self.kind!r}.")

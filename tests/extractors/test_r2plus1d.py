@@ -17,7 +17,8 @@ from extractors.errors import BadWeights, ExtractorError, WeightsMissing
 from extractors.r2plus1d import Layout, R2Plus1D18, R2Plus1D18Segments, R2Plus1D34, R2Plus1D34IG65M, R2Plus1D34Segments
 from extractors.sampling import Geometry, Sampling
 from pipelines.extract.items import Item
-from pipelines.extract.runners.videos import Runner
+from pipelines.extract.runners.base import Runner
+from pipelines.extract.runners.videos import Videos
 from stores.features import ItemRows
 from tests.conftest import make_video
 
@@ -146,7 +147,7 @@ def test_18_segments_equal_torchvisions_network_without_its_pooling_over_time(tm
 def test_segments_of_a_video_are_its_quarters_in_order_of_time(tmp_path: Path) -> None:
     film = make_video(tmp_path / "film.mp4", frames=50)  # 2 s
     extractor = loaded(R2Plus1D18Segments, "random:0", geometry=TINY)
-    runner = Runner({"f": extractor}, {"f": 1}, forwards=1, decoders=1)
+    runner = Runner({"f": extractor}, Videos({"f": extractor}, "cpu"), 1, 1)
     item = Item(b"key", ((str(film), None),), None, "film", ("f",))
     with contextlib.closing(runner.results([item])) as results:
         (result,) = (result for result in results if result is not None)

@@ -12,8 +12,8 @@ import numpy as np
 
 from extractors.joints import KINECT_20, Layout
 from pipelines.index.poses import index_poses
+from pipelines.index.report import IndexReport
 from pipelines.index.settings import IndexConfig
-from pipelines.index.videos import IndexReport
 from stores.manifest import Manifest
 from stores.root import Root
 

@@ -336,7 +336,7 @@ def test_unexpected_errors_of_the_decoder_are_not_swallowed(root, videos, monkey
     def defect(*arguments):
         raise ZeroDivisionError("a defect of ours")
 
-    monkeypatch.setattr(runner.Runner.__init__, "__defaults__", (defect,))
+    monkeypatch.setattr(runner.Videos.__init__, "__defaults__", (defect,))
     with pytest.raises(ZeroDivisionError):
         extract(ExtractConfig(("fake",), "d"), root)
 
@@ -352,7 +352,7 @@ def test_a_fault_in_one_place_is_reported_with_its_reason(root, videos, monkeypa
             raise fault
         return real(uri, *rest)
 
-    monkeypatch.setattr(runner.Runner.__init__, "__defaults__", (sometimes,))
+    monkeypatch.setattr(runner.Videos.__init__, "__defaults__", (sometimes,))
     extract(ExtractConfig(("fake",), "d"), root)
     (found,) = failures(root)
     assert (Path(found["file"]).name, found["error"], found["reason"]) == ("v2.mp4", type(fault).__name__, str(fault))

@@ -12,7 +12,7 @@ from extractors.errors import ExtractorError, UnknownExtractor
 from pipelines.extract.extraction import extract
 from pipelines.extract.plan import plan
 from pipelines.extract.settings import ExtractConfig
-from stores.errors import NotInStore, StoreError
+from stores.errors import NotInStore
 from stores.failures import Failure, Failures
 from stores.manifest import Manifest
 from tests.conftest import make_video
@@ -155,9 +155,3 @@ def test_items_of_other_kinds_are_not_the_extractors(root, videos):
     todo = plan(ExtractConfig(("fake",), "d"), root)
     assert [item.video_id for item in todo.items()] == ["v0", "v2", "v4", "v5"]
     assert todo.contents == 4
-
-
-def test_a_manifest_knows_its_kinds(root, videos):
-    table = Manifest(root).read("d")
-    with pytest.raises(StoreError, match="video, pose, text, caption_group, feature; 'd' has .'hologram'."):
-        Manifest(root).write("d", table.set_column(2, "kind", pa.array(["hologram"] * 6)))

@@ -11,8 +11,9 @@ from pipelines.errors import LayoutError, UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
+from pipelines.index.report import IndexReport
 from pipelines.index.settings import IndexConfig
-from pipelines.index.videos import IndexReport, index
+from pipelines.index.videos import index
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.fit import fit

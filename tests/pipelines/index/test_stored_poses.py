@@ -20,7 +20,8 @@ from extractors.sampling import every
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.items import Item
-from pipelines.extract.runners.tracks import TrackRunner
+from pipelines.extract.runners.base import Runner
+from pipelines.extract.runners.tracks import Tracks
 from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
 from pipelines.index.pose_places import Place, PoseReader
@@ -174,12 +175,12 @@ def test_a_run_that_is_closed_ends_at_the_next_frame(tracker, tmp_path):
     path = make_video(tmp_path / "long.mp4", frames=200)
     short = make_video(tmp_path / "short.mp4", frames=3, seed=1)
     items = [Item(bytes([k]) * 32, ((str(p), None),), None, p.stem, ("f",)) for k, p in enumerate((short, path))]
-    runner = TrackRunner({"f": FakeTracker(options={"seconds": 0.05})}, 2)
+    runner = Runner({}, Tracks({"f": FakeTracker(options={"seconds": 0.05})}), 1, 2)
     start = time.monotonic()
     with contextlib.closing(runner.results(items)) as results:
         assert isinstance(next(filter(None, results)).outcome, ItemRows)
     assert time.monotonic() - start < 5
-    assert runner.decoded == 2
+    assert runner.opened == 2
 
 
 def test_a_twin_stands_in_where_the_first_place_is_gone(tracker, tmp_path):
@@ -191,7 +192,7 @@ def test_a_twin_stands_in_where_the_first_place_is_gone(tracker, tmp_path):
         (((str(path), (1, 2)),), Unreachable),
         ((), Unreachable),
     ):
-        (result,) = TrackRunner({"f": FakeTracker()}, 1).results([Item(b"k" * 32, places, None, "v", ("f",))])
+        (result,) = Runner({}, Tracks({"f": FakeTracker()}), 1, 1).results([Item(b"k" * 32, places, None, "v", ("f",))])
         assert isinstance(result.outcome, expected)
 
 

@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import LayoutError, UsageError
-from pipelines.index import videos as index_module
+from pipelines.index import contents
+from pipelines.index.report import IndexReport
 from pipelines.index.settings import IndexConfig
-from pipelines.index.videos import IndexReport, index
+from pipelines.index.videos import index
 from stores.errors import BadFile
 from stores.failures import Failures
 from stores.features import FeatureStore
@@ -92,7 +93,7 @@ def test_a_row_says_all_that_is_known_of_a_file(root, tmp_path):
 
 def test_an_unchanged_file_is_not_read_twice(root, twenty, monkeypatch):
     run(root, twenty)
-    monkeypatch.setattr(index_module, "_hash", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(contents, "_hash", lambda *_: pytest.fail("read again"))
     assert counts(run(root, twenty)) == (20, 0, 20, 20)
     assert counts(run(root, twenty, dataset="another")) == (20, 20, 0, 20)
 
@@ -123,8 +124,8 @@ def test_segments_have_keys_of_their_own_and_their_file_is_read_once(root, tmp_p
         database(aaa=entry("training", ("Bow", 0.5, 1.5), ("Sit", 2, 3)), bbb=entry("testing"), ccc=entry("training")),
     )
     read = []
-    real = index_module._hash
-    monkeypatch.setattr(index_module, "_hash", lambda uri, stat: read.append(uri) or real(uri, stat))
+    real = contents._hash
+    monkeypatch.setattr(contents, "_hash", lambda uri, stat: read.append(uri) or real(uri, stat))
     report = run(root, tmp_path / "v", labels=(labels,))
     assert counts(report) == (3, 3, 0, 3)
     assert (report.missing, report.unlabelled, report.layout) == (1, 1, "activitynet")
@@ -257,7 +258,7 @@ def refuse(monkeypatch, name: str, error: OSError) -> None:
             raise error
         return real(path, *rest, **options)
 
-    monkeypatch.setattr(index_module, "open", opened, raising=False)
+    monkeypatch.setattr(contents, "open", opened, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_a_file_that_failed_keeps_its_earlier_row(root, twenty, monkeypatch):
 def test_links_to_nothing_pipes_and_growing_files_are_failures(root, twenty, monkeypatch):
     (twenty / "lost.mp4").symlink_to(twenty / "nowhere.mp4")
     os.mkfifo(twenty / "pipe.mp4")
-    real = index_module.stream_key
+    real = contents.stream_key
 
     def growing(stream):
         key = real(stream)
@@ -304,7 +305,7 @@ def test_links_to_nothing_pipes_and_growing_files_are_failures(root, twenty, mon
                 file.write(b"more")
         return key
 
-    monkeypatch.setattr(index_module, "stream_key", growing)
+    monkeypatch.setattr(contents, "stream_key", growing)
     report = run(root, twenty)
     assert (report.videos, report.failed) == (19, 3)
     found = {row["uri"].rpartition("/")[2]: row["message"] for row in Failures(root).latest().to_pylist()}
@@ -314,7 +315,7 @@ def test_links_to_nothing_pipes_and_growing_files_are_failures(root, twenty, mon
 
 
 def test_a_file_that_grew_once_is_read_again(root, twenty, monkeypatch):
-    real = index_module.stream_key
+    real = contents.stream_key
     grown = []
 
     def growing(stream):
@@ -324,7 +325,7 @@ def test_a_file_that_grew_once_is_read_again(root, twenty, monkeypatch):
             (twenty / "v01.mp4").write_bytes(b"complete")
         return key
 
-    monkeypatch.setattr(index_module, "stream_key", growing)
+    monkeypatch.setattr(contents, "stream_key", growing)
     assert run(root, twenty).failed == 0
     monkeypatch.undo()
     assert manifest(root)["v01"]["key"] == key_of(twenty / "v01.mp4")
@@ -371,9 +372,9 @@ def test_rows_below_a_folder_that_cannot_be_listed_are_not_taken_for_gone(root, 
 
 
 def test_a_killed_index_finds_again_what_was_saved(root, twenty, monkeypatch):
-    monkeypatch.setattr(index_module, "_SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(index_module, "_BATCH", 1)
-    real, read = index_module._hash, []
+    monkeypatch.setattr(contents, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(contents, "_BATCH", 1)
+    real, read = contents._hash, []
 
     def dying(uri, stat):
         if len(read) == 12:
@@ -381,17 +382,17 @@ def test_a_killed_index_finds_again_what_was_saved(root, twenty, monkeypatch):
         read.append(uri)
         return real(uri, stat)
 
-    monkeypatch.setattr(index_module, "_hash", dying)
+    monkeypatch.setattr(contents, "_hash", dying)
     with pytest.raises(KeyboardInterrupt):
         run(root, twenty)
     again = []
-    monkeypatch.setattr(index_module, "_hash", lambda uri, stat: again.append(uri) or real(uri, stat))
+    monkeypatch.setattr(contents, "_hash", lambda uri, stat: again.append(uri) or real(uri, stat))
     assert counts(run(root, twenty)) == (20, 20, 0, 20)
-    assert len(again) <= 20 - len(read) + 2 * index_module._THREADS
+    assert len(again) <= 20 - len(read) + 2 * contents._THREADS
 
 
 def test_progress_counts_up_to_all_files(root, twenty, monkeypatch):
-    monkeypatch.setattr(index_module, "_BATCH", 3)
+    monkeypatch.setattr(contents, "_BATCH", 3)
     seen = []
     index(IndexConfig((str(twenty),), "d"), root, lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
@@ -424,7 +425,7 @@ def test_urls_are_indexed_and_not_read_twice(root, monkeypatch):
     assert counts(run(root, "memory://indexed")) == (2, 2, 0, 2)
     row = manifest(root)["walk/a"]
     assert (row["uri"], row["label"], row["size_bytes"]) == ("memory://indexed/walk/a.mp4", "walk", 10)
-    monkeypatch.setattr(index_module, "_hash", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(contents, "_hash", lambda *_: pytest.fail("read again"))
     assert counts(run(root, "memory://indexed")) == (2, 0, 2, 2)
 
 
@@ -432,12 +433,12 @@ def test_an_object_that_vanishes_is_a_failure(root, monkeypatch):
     fs = fsspec.filesystem("memory")
     for name in ("a.mp4", "b.mp4"):
         fs.pipe(f"/vanish/{name}", name.encode())
-    real = index_module.stream_key
+    real = contents.stream_key
 
     def vanish(stream):
         raise FileNotFoundError(2, "gone")
 
-    monkeypatch.setattr(index_module, "stream_key", lambda s: vanish(s) if s.getvalue() == b"a.mp4" else real(s))
+    monkeypatch.setattr(contents, "stream_key", lambda s: vanish(s) if s.getvalue() == b"a.mp4" else real(s))
     report = run(root, "memory://vanish")
     assert (report.videos, report.failed) == (1, 1)
     assert failures(root) == [("a.mp4", "index", "Unreachable")]

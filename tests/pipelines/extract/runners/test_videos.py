@@ -11,7 +11,8 @@ import pytest
 
 from extractors.clips import Clips
 from pipelines.extract.items import Item
-from pipelines.extract.runners.videos import Runner, row_times
+from pipelines.extract.runners.base import Runner
+from pipelines.extract.runners.videos import Videos, row_times
 from stores.features import ItemRows
 from tests.fake import FakeExtractor, FakeStillExtractor
 
@@ -33,7 +34,7 @@ def read(uri, views, key, span_s):
 def make(extractor=None, forwards=2, decoders=3, read=read) -> Runner:
     extractor = extractor or FakeExtractor()
     extractor.load("cpu")
-    return Runner({"fake": extractor}, {"fake": extractor.batch_units["cpu"]}, forwards, decoders, read)
+    return Runner({"fake": extractor}, Videos({"fake": extractor}, "cpu", read), forwards, decoders)
 
 
 def ended(before: int) -> bool:
