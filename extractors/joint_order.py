@@ -44,7 +44,7 @@ def doubt(sequences: Sequence[Poses]) -> str | None:
     if own > _NONE_FITS:
         return (
             f"The joints do not seem to be in the order of {stated.name}: {measured}, where right ones are up to 1.5. "
-            "Name another --layout, or declare their own with --joints."
+            "Name another --layout, or declare their own in a file, with --declare."
         )
     return None
 
