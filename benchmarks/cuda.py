@@ -213,7 +213,7 @@ def _rate(title: str, extractor: VideoExtractor, device: Device) -> Bar:
 def whole(extractor: VideoExtractor, device: Device, videos: list[Path], repeats: int) -> Whole:
     """Every film `repeats` times through the real runner, one forward thread and a decoder a core."""
     timed = Timed(extractor, device)
-    runner = Runner({"f": timed}, Videos({"f": timed}, device.name), 1, decoders())
+    runner = Runner({"f": timed}, Videos({"f": extractor}, device.name), 1, decoders())
     paths = videos * repeats
     items = (Item(str(i).encode(), ((str(path), None),), None, str(i), ("f",)) for i, path in enumerate(paths))
     with _sampled(device) as samples:

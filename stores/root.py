@@ -34,6 +34,17 @@ def checked_name(name: str) -> str:
     return name
 
 
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path beside a local file to write to; it takes the file's place when all is written, after an error never."""
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 class Root:
     """A cache's root.
 
@@ -127,17 +138,14 @@ class Root:
         """
         target = self.path(*parts)
         try:
-            folder = os.path.dirname(target) if self.is_local else tempfile.gettempdir()
-            os.makedirs(folder, exist_ok=True)
-            partial = Path(folder, f"{parts[-1]}.{uuid.uuid4().hex[:8]}.partial")
-            try:
-                yield partial
-                if self.is_local:
-                    partial.replace(target)
-                else:
-                    self.fs.put_file(str(partial), target)
-            finally:
-                partial.unlink(missing_ok=True)
+            if self.is_local:
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                with whole(Path(target)) as path:
+                    yield path
+            else:
+                with tempfile.TemporaryDirectory(prefix="zsar-") as folder:
+                    yield (path := Path(folder, parts[-1]))
+                    self.fs.put_file(str(path), target)
         except OSError as error:
             raise WriteFailed(
                 f"Writing {'/'.join(parts)} below {self.url} failed: {error.strerror or error}. "
