@@ -1,19 +1,40 @@
 """The heads by name; a class is imported when it is asked for, so that listing them imports no torch."""
 
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from heads.base import Head
+
 HEADS = {
-    "nearest": "heads.nearest:Nearest:NearestOptions",
-    "er": "heads.er:ER:ErOptions",
-    "jigsaw": "heads.jigsaw:JigsawNet:JigsawOptions",
-    "coco": "heads.coco:CoCo:CoCoOptions",
-    "pseudo": "heads.pseudo:Pseudo:PseudoOptions",
-    "conse": "heads.conse:ConSE:ConseOptions",
-    "ridge": "heads.ridge:Ridge:RidgeOptions",
-    "devise": "heads.devise:DeViSE:BilinearOptions",
-    "ale": "heads.ale:ALE:BilinearOptions",
-    "sje": "heads.sje:SJE:BilinearOptions",
-    "dem": "heads.dem:DEM:DemOptions",
-    "eszsl": "heads.eszsl:ESZSL:EszslOptions",
-    "gcn": "heads.gcn:GCN:GcnOptions",
-    "relation": "heads.relation:RelationNet:RelationOptions",
-    "e2e": "heads.e2e:E2E:E2eOptions",
+    "nearest": "heads.nearest:Nearest",
+    "er": "heads.er:ER",
+    "jigsaw": "heads.jigsaw:JigsawNet",
+    "coco": "heads.coco:CoCo",
+    "pseudo": "heads.pseudo:Pseudo",
+    "conse": "heads.conse:ConSE",
+    "ridge": "heads.ridge:Ridge",
+    "devise": "heads.devise:DeViSE",
+    "ale": "heads.ale:ALE",
+    "sje": "heads.sje:SJE",
+    "dem": "heads.dem:DEM",
+    "eszsl": "heads.eszsl:ESZSL",
+    "gcn": "heads.gcn:GCN",
+    "relation": "heads.relation:RelationNet",
+    "e2e": "heads.e2e:E2E",
 }
+
+
+def find(name: str) -> "type[Head]":
+    """The class of a head by its name.
+
+    Raises
+    ------
+    LookupError
+        No head has this name; the message lists those there are.
+    """
+    if name not in HEADS:
+        raise LookupError(f"No head is called {name!r}; there are: {', '.join(HEADS)}.")
+    module, attribute = HEADS[name].split(":")
+    found: type[Head] = getattr(importlib.import_module(module), attribute)
+    return found

@@ -11,9 +11,7 @@ Paper: Akata et al., Label-Embedding for Image Classification, PAMI 2016; METHOD
 
 from torch import Tensor
 
-from heads.bilinear import Bilinear, BilinearOptions, harmonic
-
-__all__ = ["ALE", "BilinearOptions"]
+from heads.bilinear import Bilinear, harmonic
 
 
 class ALE(Bilinear):

@@ -2,15 +2,17 @@
 
     Videos       segments (N, m, D), and what was recognised in them
     ClassTexts   texts of K classes with a feature each, by kind
-    Head         loss(videos, seen, unseen) -> parts, scores(videos, classes) -> (N, K)
+    Head         loss(videos, seen, unseen) -> parts, scores(videos, classes) -> (N, K); its settings; its pictures
 
 A head sees videos of seen classes only while it learns; texts of unseen classes come apart, to the heads that say they
 use them. A prototype head has one vector a video and one a class; a group head scores sets against sets.
+
+All that is particular to a head it says itself: nobody asks which head it is.
 """
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -136,19 +138,53 @@ class ClassTexts:
 class Head(nn.Module, abc.ABC):
     """A head to be trained on videos of seen classes.
 
+    Parameters
+    ----------
+    width, text_width : D and A
+    options : its `Options`
+    segments : m, given to a head that `needs_segments`, and to no other
+
     Attributes
     ----------
-    kinds : kinds of text it reads
+    Options : dataclass of its settings, named and typed as `--option NAME=VALUE` gives them
+    published : how its paper trains it, by the engine's settings; ours where nothing is published
+    needs_segments : whether it is made for a number of segments a video
     uses_unseen_texts : whether its loss reads the texts of unseen classes; every table of results says so
     """
 
-    kinds: ClassVar[tuple[str, ...]]
+    Options: ClassVar[type[Any]]
+    published: ClassVar[Mapping[str, Any]] = {}
+    needs_segments: ClassVar[bool] = False
     uses_unseen_texts: bool = False
+
+    # -- what it reads ------------------------------------------------------------------------------------------------
 
     @classmethod
     def reads(cls, options: Any) -> tuple[str, ...]:
-        """The kinds of text it reads with these options."""
-        return cls.kinds
+        """The kinds of text it reads with these options: those that `texts` names, joined with +."""
+        return tuple(options.texts.split("+"))
+
+    @classmethod
+    def fallback(cls, there: Callable[[str], bool]) -> tuple[str, str] | None:
+        """What to do without kinds of text that it would read by default and a set of classes has not.
+
+        Parameters
+        ----------
+        there : callable
+            Whether the set has texts of a kind.
+
+        Returns
+        -------
+        The value of its option `texts` that leaves them out, and what the set has not; None where nothing is lacking,
+        or where it has no such option.
+        """
+        if "texts" not in {field.name for field in dataclasses.fields(cls.Options)}:
+            return None
+        asked = cls.Options().texts.split("+")
+        kept = [kind for kind in asked if there(kind)]
+        return None if kept == asked else ("+".join(kept), f"no {', '.join(k for k in asked if k not in kept)}")
+
+    # -- learning and judging -----------------------------------------------------------------------------------------
 
     @abc.abstractmethod
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
@@ -174,6 +210,32 @@ class Head(nn.Module, abc.ABC):
     def epoch(self) -> None:
         """An epoch begins; what a head remembers across the batches of one is reset here."""
         return
+
+    def prototypes(self, classes: ClassTexts) -> Tensor | None:
+        """(K, d), whose inner products with `embedded` are the scores; None where scores are nothing so simple."""
+        return None
+
+    def embedded(self, videos: Videos) -> Tensor | None:
+        """(N, d), as `prototypes`."""
+        return None
+
+    # -- its pictures: each None where it has none --------------------------------------------------------------------
+
+    def class_vectors(self, classes: ClassTexts) -> Tensor | None:
+        """(K, d): what stands for each class in the space where videos are compared with it."""
+        return self.prototypes(classes)
+
+    def video_vectors(self, videos: Videos) -> Tensor | None:
+        """(N, d): what stands for each video there."""
+        return self.embedded(videos)
+
+    def winners(self, videos: Videos, classes: ClassTexts, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
+        """(N, m): for each segment the row of its best text of class `chosen` (N,), and its similarity."""
+        return None
+
+    def attention(self, seen: ClassTexts, unseen: ClassTexts) -> Tensor | None:
+        """(S, S): how much of each seen class (row) is told by each other by way of the unseen ones."""
+        return None
 
 
 class PrototypeHead(Head):

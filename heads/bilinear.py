@@ -12,16 +12,25 @@ of the authors of Elaborative Rehearsal, ICCV 2021; METHODS section 8.
 
 import abc
 import dataclasses
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from heads.base import ClassTexts, PrototypeHead, Videos
-from heads.vectors import class_vectors, kinds, video_vectors
+from heads.vectors import class_vectors, video_vectors
 
 OTHERS = ("seen", "all")
+#: how the authors of Elaborative Rehearsal train the linear baselines
+LINEAR = {
+    "lr": 1e-4,
+    "batch": 128,
+    "epochs": 30,
+    "schedule": "cosine",
+    "warmup_steps": 2000,
+    "cosine_steps": 50000,
+    "clip": 10.0,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,18 +66,14 @@ class Bilinear(PrototypeHead):
     options : BilinearOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = BilinearOptions
+    published = LINEAR
 
     def __init__(self, width: int, text_width: int, options: BilinearOptions) -> None:
         super().__init__()
         self.options = options
         self.uses_unseen_texts = options.others == "all"
         self.map = nn.Linear(width, text_width, bias=False)
-
-    @classmethod
-    def reads(cls, options: BilinearOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     @abc.abstractmethod
     def ranked(self, violations: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ Paper: ActionHub (Zhou et al. 2024), section 4; METHODS section 5.
 """
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from heads.base import ClassTexts, Head, Videos
 from heads.er import Streams, candidates, fused, fused_loss, rehearsal_loss
 
 TEXTS = ("ad+vc", "ad", "vc")
+_KINDS = {"ad": "elaboration", "vc": "description"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,8 @@ class CoCo(Head):
     options : CoCoOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("elaboration", "description")
+    Options = CoCoOptions
+    published = {"lr": 1e-3, "weight_decay": 1e-4, "batch": 512, "schedule": "cosine", "warmup_steps": 20}
 
     def __init__(self, width: int, text_width: int, options: CoCoOptions) -> None:
         super().__init__()
@@ -73,9 +75,14 @@ class CoCo(Head):
     @classmethod
     def reads(cls, options: CoCoOptions) -> tuple[str, ...]:
         """As `Head.reads`: definitions, descriptions or both."""
-        return {"ad+vc": cls.kinds, "ad": cls.kinds[:1], "vc": cls.kinds[1:]}[options.texts]
+        return tuple(_KINDS[short] for short in options.texts.split("+"))
 
-    def class_vectors(self, classes: ClassTexts) -> list[Tensor]:
+    @classmethod
+    def fallback(cls, there: Callable[[str], bool]) -> tuple[str, str] | None:
+        """As `Head.fallback`: definitions alone."""
+        return None if there("description") else ("ad", "no descriptions: definitions only")
+
+    def of_kinds(self, classes: ClassTexts) -> list[Tensor]:
         """(K, d) of each kind of text in use."""
         return [self.streams.classes(classes, kind) for kind in self.reads(self.options)]
 
@@ -89,7 +96,7 @@ class CoCo(Head):
         """As `Head.loss`: `align`; `er` where objects are known, `cycle` where invariance is on."""
         assert videos.labels is not None
         streams, tau = self.streams(videos), self.options.tau
-        vectors = self.class_vectors(seen)
+        vectors = self.of_kinds(seen)
         losses = [fused_loss(streams, vector, videos.labels, tau) for vector in vectors]
         parts = {"align": torch.stack(losses).sum()}
         if streams[1] is not None and videos.concepts is not None and self.options.er_weight:
@@ -97,13 +104,28 @@ class CoCo(Head):
             parts["er"] = self.options.er_weight * rehearsal_loss(streams, self.streams.texts(features), targets, tau)
         if self.options.invariance:
             assert unseen is not None
-            _, back = there_and_back(self.joined(vectors), self.joined(self.class_vectors(unseen)), tau)
+            _, back = there_and_back(self.joined(vectors), self.class_vectors(unseen), tau)
             parts["cycle"] = self.options.gamma * fused_loss(streams, back, videos.labels, tau)
         return parts
 
     def scores(self, videos: Videos, classes: ClassTexts) -> Tensor:
         """As `Head.scores`."""
-        return fused(self.streams(videos), self.joined(self.class_vectors(classes)))[0]
+        return fused(self.streams(videos), self.class_vectors(classes))[0]
+
+    def class_vectors(self, classes: ClassTexts) -> Tensor:
+        """As `Head.class_vectors`: the class feature."""
+        return self.joined(self.of_kinds(classes))
+
+    def video_vectors(self, videos: Videos) -> Tensor:
+        """As `Head.video_vectors`: the video stream."""
+        vectors: Tensor = self.streams(videos)[0]
+        return vectors
+
+    def attention(self, seen: ClassTexts, unseen: ClassTexts) -> Tensor | None:
+        """As `Head.attention`: the way back of the invariance (figure 12)."""
+        if not self.options.invariance:
+            return None
+        return there_and_back(self.class_vectors(seen), self.class_vectors(unseen), self.options.tau)[0]
 
 
 def there_and_back(seen: Tensor, unseen: Tensor, tau: float) -> tuple[Tensor, Tensor]:

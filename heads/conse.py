@@ -10,14 +10,14 @@ Paper: Norouzi et al., Zero-Shot Learning by Convex Combination of Semantic Embe
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from heads.base import ClassTexts, PrototypeHead, Videos
 from heads.projection import unit
-from heads.vectors import class_vectors, kinds, video_vectors
+from heads.vectors import class_vectors, video_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,8 @@ class ConSE(PrototypeHead):
     options : ConseOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = ConseOptions
+    published = {"epochs": 0}
     means: Tensor
     told: Tensor
 
@@ -60,11 +61,6 @@ class ConSE(PrototypeHead):
         self.options = options
         self.register_buffer("means", torch.zeros(0, width))
         self.register_buffer("told", torch.zeros(0, text_width))
-
-    @classmethod
-    def reads(cls, options: ConseOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: the means of the seen classes, and what they are called."""

@@ -14,14 +14,14 @@ Paper: Zhang et al., Learning a Deep Embedding Model for Zero-Shot Learning, CVP
 """
 
 import dataclasses
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from heads.base import ClassTexts, PrototypeHead, Videos
-from heads.vectors import class_vectors, kinds, video_vectors
+from heads.bilinear import LINEAR
+from heads.vectors import class_vectors, video_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +53,14 @@ class DEM(PrototypeHead):
     options : DemOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = DemOptions
+    published = {**LINEAR, "weight_decay": 1e-5}
 
     def __init__(self, width: int, text_width: int, options: DemOptions) -> None:
         super().__init__()
         self.options = options
         self.into_hidden = nn.Linear(text_width, options.hidden, bias=False)
         self.into_visual = nn.Linear(options.hidden, width, bias=False)
-
-    @classmethod
-    def reads(cls, options: DemOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: the vectors of the seen classes."""

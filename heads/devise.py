@@ -11,9 +11,7 @@ Papers: Frome et al., DeViSE, NeurIPS 2013; skeleton ZSAR, section 3.3; METHODS 
 
 from torch import Tensor
 
-from heads.bilinear import Bilinear, BilinearOptions
-
-__all__ = ["BilinearOptions", "DeViSE"]
+from heads.bilinear import Bilinear
 
 
 class DeViSE(Bilinear):

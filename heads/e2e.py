@@ -14,7 +14,6 @@ section 2.
 """
 
 import dataclasses
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from torch.nn import functional
 
 from heads.base import ClassTexts, PrototypeHead, Videos
 from heads.projection import Projection
-from heads.vectors import class_vectors, kinds
+from heads.vectors import class_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,17 +51,20 @@ class E2E(PrototypeHead):
     options : E2eOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = E2eOptions
+    published = {
+        "lr": 1e-3,
+        "batch": 22,
+        "epochs": 150,
+        "schedule": "steps",
+        "factor": 0.1,
+        "milestones": (60, 120),
+    }
 
     def __init__(self, width: int, text_width: int, options: E2eOptions) -> None:
         super().__init__()
         self.options = options
         self.regressor: nn.Module = Projection(width, text_width)
-
-    @classmethod
-    def reads(cls, options: E2eOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: the vectors of the seen classes."""

@@ -15,7 +15,6 @@ Paper: Chen and Huang, Elaborative Rehearsal for Zero-shot Action Recognition, I
 """
 
 import dataclasses
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -101,18 +100,32 @@ class ER(Head):
     options : ErOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("elaboration",)
+    Options = ErOptions
+    published = {
+        "lr": 1e-4,
+        "weight_decay": 1e-4,
+        "batch": 128,
+        "schedule": "cosine",
+        "warmup_steps": 1700,
+        "cosine_steps": 17000,
+        "clip": 10.0,
+    }
 
     def __init__(self, width: int, text_width: int, options: ErOptions) -> None:
         super().__init__()
         self.options = options
         self.streams = Streams(width, text_width, options.joint, options.dropout, options.residual)
 
+    @classmethod
+    def reads(cls, options: ErOptions) -> tuple[str, ...]:
+        """As `Head.reads`: definitions behind their names."""
+        return ("elaboration",)
+
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
         """As `Head.loss`: `classes`, and `er` where objects are known."""
         assert videos.labels is not None
         streams = self.streams(videos)
-        prototypes = self.streams.classes(seen, "elaboration")
+        prototypes = self.class_vectors(seen)
         parts = {"classes": fused_loss(streams, prototypes, videos.labels, self.options.tau)}
         if streams[1] is not None and videos.concepts is not None and self.options.er_weight:
             features, targets = candidates(videos)
@@ -122,7 +135,16 @@ class ER(Head):
 
     def scores(self, videos: Videos, classes: ClassTexts) -> Tensor:
         """As `Head.scores`."""
-        return fused(self.streams(videos), self.streams.classes(classes, "elaboration"))[0]
+        return fused(self.streams(videos), self.class_vectors(classes))[0]
+
+    def class_vectors(self, classes: ClassTexts) -> Tensor:
+        """As `Head.class_vectors`."""
+        return self.streams.classes(classes, "elaboration")
+
+    def video_vectors(self, videos: Videos) -> Tensor:
+        """As `Head.video_vectors`: the video stream."""
+        vectors: Tensor = self.streams(videos)[0]
+        return vectors
 
 
 def fused(streams: tuple[Tensor, Tensor | None], prototypes: Tensor) -> tuple[Tensor, ...]:

@@ -10,13 +10,12 @@ Paper: Romera-Paredes and Torr, An Embarrassingly Simple Approach to Zero-Shot L
 """
 
 import dataclasses
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from heads.base import ClassTexts, PrototypeHead, Videos
-from heads.vectors import class_vectors, kinds, moments, ridged, video_vectors
+from heads.vectors import class_vectors, moments, ridged, video_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +50,14 @@ class ESZSL(PrototypeHead):
     options : EszslOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = EszslOptions
+    published = {"epochs": 0}
     weight: Tensor
 
     def __init__(self, width: int, text_width: int, options: EszslOptions) -> None:
         super().__init__()
         self.options = options
         self.register_buffer("weight", torch.zeros(width, text_width))
-
-    @classmethod
-    def reads(cls, options: EszslOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: all that is learned is learned here."""

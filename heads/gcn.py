@@ -24,7 +24,7 @@ Rehearsal, ICCV 2021; METHODS section 8.
 
 import dataclasses
 import itertools
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from heads.base import ClassTexts, PrototypeHead, Videos
 from heads.projection import unit
-from heads.vectors import class_vectors, kinds, moments, ridged, video_vectors
+from heads.vectors import class_vectors, moments, ridged, video_vectors
 
 TARGETS = ("classifier", "prototype")
 _ALIKE = 1 - 1e-5  # cosine above which two texts are one: rounding, not meaning
@@ -94,7 +94,14 @@ class GCN(PrototypeHead):
     options : GcnOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = GcnOptions
+    published = {
+        "weight_decay": 1e-6,
+        "batch": 1_000_000,  # an epoch, a step
+        "epochs": 200,
+        "schedule": "cosine",
+        "clip": 10.0,
+    }
     uses_unseen_texts = True
     nodes: Tensor
     links: Tensor
@@ -107,11 +114,6 @@ class GCN(PrototypeHead):
         self.register_buffer("nodes", torch.zeros(0, text_width))
         self.register_buffer("links", torch.zeros(0, 0))
         self.register_load_state_dict_pre_hook(_with_room)  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def reads(cls, options: GcnOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: the graph, and what seen classes' outputs are to be."""

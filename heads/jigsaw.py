@@ -22,7 +22,6 @@ Paper: JigsawNet (Qian et al., ECCV 2022); METHODS section 4.
 import dataclasses
 import functools
 import math
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +83,17 @@ class JigsawNet(Head):
     options : JigsawOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("phrase", "elaboration")
+    Options = JigsawOptions
+    published = {
+        "optimiser": "sgd",
+        "lr": 1e-4,
+        "weight_decay": 5e-4,
+        "batch": 28,
+        "epochs": 15,
+        "schedule": "plateau",
+        "factor": 0.1,
+        "patience": 1,
+    }
 
     def __init__(self, width: int, text_width: int, options: JigsawOptions) -> None:
         super().__init__()
@@ -188,8 +197,19 @@ class JigsawNet(Head):
         """As `Head.scores`: p."""
         return self._aligned(videos, classes).joined
 
-    def winners(self, videos: Videos, classes: ClassTexts, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, m): for each segment the row of its best phrase of class `chosen` (N,), and its similarity (figure 4)."""
+    def class_vectors(self, classes: ClassTexts) -> Tensor:
+        """As `Head.class_vectors`: a group of phrases is told by its mean."""
+        own = self.phrases(classes)
+        return own.mean(self.text(own.features), len(classes))
+
+    def video_vectors(self, videos: Videos) -> Tensor:
+        """As `Head.video_vectors`: excited segments are told by their mean."""
+        return self.groups(videos)[1].mean(1)
+
+    def winners(self, videos: Videos, classes: ClassTexts, chosen: Tensor) -> tuple[Tensor, Tensor] | None:
+        """As `Head.winners` (figure 4), rows of `phrases`; None where groups are not aligned."""
+        if not self.options.groups:
+            return None
         found = self._aligned(videos, classes)
         own = found.table[chosen]
         values = _gathered(found.similar, own)

@@ -7,11 +7,11 @@ Video features must lie in the space of the texts, as captions do. This is the r
 
 import dataclasses
 
-import torch
 from torch import Tensor
 
 from heads.base import ClassTexts, PrototypeHead, Videos
 from heads.projection import unit
+from heads.vectors import class_vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Nearest(PrototypeHead):
     options : NearestOptions
     """
 
-    kinds = ("class", "definition", "description")
+    Options = NearestOptions
+    published = {"epochs": 0}
 
     def __init__(self, width: int, text_width: int, options: NearestOptions) -> None:
         super().__init__()
@@ -44,11 +45,6 @@ class Nearest(PrototypeHead):
                 f"Nothing is learned, so videos ({width} wide) must lie in the space of the texts ({text_width})."
             )
         self.options = options
-
-    @classmethod
-    def reads(cls, options: NearestOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return tuple(options.texts.split("+"))
 
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
         """Nothing to learn."""
@@ -60,5 +56,4 @@ class Nearest(PrototypeHead):
 
     def prototypes(self, classes: ClassTexts) -> Tensor:
         """As `PrototypeHead.prototypes`."""
-        kinds = [classes[kind] for kind in self.reads(self.options)]
-        return unit(torch.stack([unit(texts.mean(texts.features, len(classes))) for texts in kinds]).sum(0))
+        return class_vectors(classes, self.options.texts)

@@ -11,7 +11,6 @@ unseen classes, never a video of theirs; `weight=0` reads none. No published sys
 """
 
 import dataclasses
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +52,9 @@ class Pseudo(PrototypeHead):
     segments : m
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class", "definition", "description", "phrase")
+    Options = PseudoOptions
+    published = {"lr": 1e-3, "batch": 256, "epochs": 3, "schedule": "cosine"}
+    needs_segments = True
 
     def __init__(self, width: int, text_width: int, options: PseudoOptions, segments: int = 1) -> None:
         super().__init__()
@@ -71,16 +72,11 @@ class Pseudo(PrototypeHead):
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: the means that features are told from, and the texts that pose as videos."""
         classes = seen if unseen is None else seen.joined(unseen)
-        self._vectors = self._class_vectors(classes)
+        self._vectors = self._of_kinds(classes)
         self._pool = self._texts(classes)
         self.video_mean = videos.segments.mean((0, 1))
         self.class_means = self._vectors.mean(1)
         self.text_mean = self._pool[0].mean(0)
-
-    @classmethod
-    def reads(cls, options: PseudoOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return tuple(options.texts.split("+"))
 
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
         """As `Head.loss`: `videos` and `texts`."""
@@ -102,7 +98,7 @@ class Pseudo(PrototypeHead):
 
     def prototypes(self, classes: ClassTexts) -> Tensor:
         """As `PrototypeHead.prototypes`."""
-        return self._prototypes(self._class_vectors(classes))
+        return self._prototypes(self._of_kinds(classes))
 
     def _prototypes(self, vectors: Tensor) -> Tensor:
         told = unit(vectors - self.class_means[:, None])
@@ -114,7 +110,7 @@ class Pseudo(PrototypeHead):
         projected: Tensor = self.video(unit(((segments - self.video_mean) * weights[:, :, None]).sum(1)))
         return projected
 
-    def _class_vectors(self, classes: ClassTexts) -> Tensor:
+    def _of_kinds(self, classes: ClassTexts) -> Tensor:
         """(kinds, K, d): unit vectors of each class's mean text of each kind."""
         kinds = [classes[kind] for kind in self.reads(self.options)]
         return torch.stack([unit(texts.mean(texts.features, len(classes))) for texts in kinds])

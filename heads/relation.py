@@ -18,14 +18,13 @@ Papers: Sung et al., Learning to Compare, CVPR 2018; skeleton ZSAR, section 3.4;
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from heads.base import ClassTexts, Head, Videos
-from heads.vectors import class_vectors, kinds, video_vectors
+from heads.vectors import class_vectors, video_vectors
 
 OTHERS = ("all", "seen", "batch")
 _AT_ONCE = 2**25  # hidden values at a time when judging: 128 MiB of float32
@@ -63,7 +62,15 @@ class RelationNet(Head):
     options : RelationOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = RelationOptions
+    published = {
+        "lr": 1e-5,
+        "batch": 32,
+        "epochs": 245,
+        "schedule": "steps",
+        "factor": 0.5,
+        "milestones": (123,),
+    }
 
     def __init__(self, width: int, text_width: int, options: RelationOptions) -> None:
         super().__init__()
@@ -74,11 +81,6 @@ class RelationNet(Head):
         self.attribute = nn.Sequential(nn.Linear(text_width, hidden), nn.ReLU(), nn.Linear(hidden, width), nn.ReLU())
         self.pairs = nn.Linear(2 * width, options.relation_hidden)
         self.relation = nn.Linear(options.relation_hidden, 1)
-
-    @classmethod
-    def reads(cls, options: RelationOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: the class vectors compared with."""

@@ -10,14 +10,13 @@ classes are near to. Solved when training begins, in float64; buffers hold it, a
 """
 
 import dataclasses
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from heads.base import ClassTexts, PrototypeHead, Videos
 from heads.projection import unit
-from heads.vectors import class_vectors, kinds, moments, video_vectors
+from heads.vectors import class_vectors, moments, video_vectors
 
 _NOTHING = 1e-12  # a component smaller than this share of the first is rounding
 
@@ -55,7 +54,8 @@ class Ridge(PrototypeHead):
     options : RidgeOptions
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("class",)
+    Options = RidgeOptions
+    published = {"epochs": 0}
     weight: Tensor
     bias: Tensor
     middle: Tensor
@@ -66,11 +66,6 @@ class Ridge(PrototypeHead):
         self.register_buffer("weight", torch.zeros(width, text_width))
         self.register_buffer("bias", torch.zeros(text_width))
         self.register_buffer("middle", torch.zeros(text_width))
-
-    @classmethod
-    def reads(cls, options: RidgeOptions) -> tuple[str, ...]:
-        """As `Head.reads`: what the options say."""
-        return kinds(options.texts)
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: all that is learned is learned here."""

@@ -10,9 +10,7 @@ section 8.
 
 from torch import Tensor
 
-from heads.bilinear import Bilinear, BilinearOptions
-
-__all__ = ["SJE", "BilinearOptions"]
+from heads.bilinear import Bilinear
 
 
 class SJE(Bilinear):

@@ -14,14 +14,9 @@ from heads.projection import unit
 _AT_ONCE = 8192  # videos in double precision at a time: all of Kinetics would be gigabytes
 
 
-def kinds(texts: str) -> tuple[str, ...]:
-    """The kinds of text an option `texts` names, joined with +."""
-    return tuple(texts.split("+"))
-
-
 def class_vectors(classes: ClassTexts, texts: str) -> Tensor:
     """(K, A) unit vectors of the classes, from the kinds of text that `texts` names."""
-    told = [classes[kind] for kind in kinds(texts)]
+    told = [classes[kind] for kind in texts.split("+")]
     return unit(torch.stack([unit(own.mean(own.features, len(classes))) for own in told]).sum(0))
 
 

@@ -5,8 +5,8 @@ Takes  a run of `zsar fit`
 Gives  `runs/RUN/results.parquet`, a row a split and setting; `judged.parquet`, a row a judged video; a report
 
 ZSL: candidates are the unseen classes. GZSL: seen and unseen, on videos of both; the penalty of the seen ones is what
-was chosen when the split was fitted. A prototype head is judged by FAISS, exactly; any other in bounded blocks.
-Videos without features are not judged: they are counted, and stand with every number.
+was chosen when the split was fitted. A head whose scores are inner products is judged by FAISS, exactly; any other in
+bounded blocks. Videos without features are not judged: they are counted, and stand with every number.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import torch
 
 from heads import metrics
-from heads.base import Head, PrototypeHead
+from heads.base import Head
 from heads.prototypes import nearest, standardised
 from pipelines.errors import UsageError
 from pipelines.judge.settings import EvaluateConfig
@@ -285,7 +285,9 @@ class _Judge:
     def __call__(self, rows: np.ndarray, candidates: np.ndarray, penalty: np.ndarray | None) -> tuple[Any, Any]:
         """(N, k) scores and places among the candidates, best first."""
         texts = self._study.told(candidates)
-        if not isinstance(self._head, PrototypeHead):
+        with torch.no_grad():
+            prototypes = self._head.prototypes(texts)
+        if prototypes is None:
             values = scores(self._head, self._study, rows, texts)
             if self._reference is not None:
                 told = scores(self._head, self._study, self._reference, texts)
@@ -294,13 +296,16 @@ class _Judge:
                 values = values - penalty.astype(np.float32)
             top = np.argsort(-values, 1, kind="stable")[:, :_KEPT]
             return np.take_along_axis(values, top, 1), top
-        with torch.no_grad():
-            prototypes = self._head.prototypes(texts).numpy()
-            embedded = self._head.embedded(self._study.batch(rows)).numpy()
-            mean, deviation = np.zeros(len(candidates), np.float32), np.ones(len(candidates), np.float32)
-            if self._reference is not None:
-                told = self._head.embedded(self._study.batch(self._reference)).numpy() @ prototypes.T
-                mean, deviation = told.mean(0), spread(told)
+        mean, deviation = np.zeros(len(candidates), np.float32), np.ones(len(candidates), np.float32)
+        if self._reference is not None:
+            told = self._embedded(self._reference) @ prototypes.numpy().T
+            mean, deviation = told.mean(0), spread(told)
         if penalty is not None:
             mean = mean + (penalty * deviation).astype(np.float32)
-        return nearest(*standardised(embedded, prototypes, mean, deviation), _KEPT)
+        return nearest(*standardised(self._embedded(rows), prototypes.numpy(), mean, deviation), _KEPT)
+
+    def _embedded(self, rows: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            embedded = self._head.embedded(self._study.batch(rows))
+        assert embedded is not None
+        return np.asarray(embedded)

@@ -9,7 +9,6 @@ are seen ones, and videos of any other class are refused to training.
 
 import dataclasses
 import functools
-import importlib
 import itertools
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from heads import HEADS
+import heads
 from heads.base import ClassTexts, Head, Videos
 from pipelines.errors import UsageError
 from pipelines.learn.engine import Training
@@ -35,31 +34,6 @@ from pipelines.learn.samples.texts import HeadTexts
 from pipelines.learn.settings import FitConfig
 from stores.root import Root
 
-#: how ER's authors train the linear baselines
-_LINEAR = Training(lr=1e-4, batch=128, epochs=30, schedule="cosine", warmup_steps=2000, cosine_steps=50000, clip=10.0)
-#: how each paper trains its head; ours where nothing is published
-PUBLISHED = {
-    "nearest": Training(epochs=0),
-    "conse": Training(epochs=0),
-    "ridge": Training(epochs=0),
-    "er": Training(
-        lr=1e-4, weight_decay=1e-4, batch=128, schedule="cosine", warmup_steps=1700, cosine_steps=17000, clip=10.0
-    ),
-    "jigsaw": Training(
-        optimiser="sgd", lr=1e-4, weight_decay=5e-4, batch=28, epochs=15, schedule="plateau", factor=0.1, patience=1
-    ),
-    "coco": Training(lr=1e-3, weight_decay=1e-4, batch=512, schedule="cosine", warmup_steps=20),
-    "pseudo": Training(lr=1e-3, batch=256, epochs=3, schedule="cosine"),
-    "devise": _LINEAR,
-    "ale": _LINEAR,
-    "sje": _LINEAR,
-    "dem": dataclasses.replace(_LINEAR, weight_decay=1e-5),
-    "eszsl": Training(epochs=0),
-    "gcn": Training(weight_decay=1e-6, batch=1_000_000, epochs=200, schedule="cosine", clip=10.0),  # an epoch, a step
-    "relation": Training(lr=1e-5, batch=32, epochs=245, schedule="steps", factor=0.5, milestones=(123,)),
-    "e2e": Training(lr=1e-3, batch=22, epochs=150, schedule="steps", factor=0.1, milestones=(60, 120)),
-}
-
 
 class Study:
     """All that the splits of a run share.
@@ -74,13 +48,15 @@ class Study:
 
     def __init__(self, config: FitConfig, root: Root) -> None:
         self.config = config
-        self.head, options_class = _head(config.head)
+        try:
+            self.head = heads.find(config.head)
+        except LookupError as error:
+            raise UsageError(str(error)) from error
         self.set = config.set or config.dataset
         self.protocol: Protocol = protocol(config.protocol)
         self.videos: VideoFeatures = videos.read(config.dataset, config.feature, self.set, root, config.segments)
         self.encoder = config.encoder or _encoder_of(self.videos)
         self.notes: list[str] = []
-        self._options_class = options_class
         given = self._fallbacks(dict(map(_pair, config.options)), root)
         self.options, self.training = self.settings(given)
         self._given = given
@@ -107,25 +83,25 @@ class Study:
         UsageError
             A name that neither has, or a value that does not fit.
         """
-        training = dataclasses.asdict(PUBLISHED[self.config.head]) | {"seed": self.config.seed}
+        training = {**self.head.published, "seed": self.config.seed}
         options: dict[str, Any] = {}
         for name, value in given.items():
-            for kind, target in ((self._options_class, options), (Training, training)):
+            for kind, target in ((self.head.Options, options), (Training, training)):
                 hints = typing.get_type_hints(kind)
                 if name in hints:
                     target[name] = _typed(name, value, hints[name])
                     break
             else:
-                known = [f.name for kind in (self._options_class, Training) for f in dataclasses.fields(kind)]
+                known = [f.name for kind in (self.head.Options, Training) for f in dataclasses.fields(kind)]
                 raise UsageError(f"{self.config.head} has no option {name!r}; it has: {', '.join(known)}.")
         try:
-            return self._options_class(**options), Training(**training)
+            return self.head.Options(**options), Training(**training)
         except ValueError as error:
             raise UsageError(str(error)) from error
 
     def option_values(self, stored: Mapping[str, Any]) -> Any:
         """The head's options as a split has stored them."""
-        return self._options_class(**stored)
+        return self.head.Options(**stored)
 
     def grid(self) -> list[dict[str, str]]:
         """The combinations `tune` asks for, each on top of the options; one without any."""
@@ -195,9 +171,8 @@ class Study:
         torch.manual_seed(self.config.seed)
         width, text_width = self.videos.segments.shape[2], self._text_width()
         try:
-            more = (self.videos.segments.shape[1],) if self.config.head == "pseudo" else ()
-            head: Head = self.head(width, text_width, options or self.options, *more)
-            return head
+            more = (self.videos.segments.shape[1],) if self.head.needs_segments else ()
+            return self.head(width, text_width, options or self.options, *more)
         except ValueError as error:
             raise UsageError(f"{self.config.head} on {self.videos.feature}: {error}") from error
 
@@ -217,25 +192,19 @@ class Study:
 
     def _fallbacks(self, given: dict[str, str], root: Root) -> dict[str, str]:
         """Texts a head would read by default and the set has not are left out, and the notes say so."""
-        if "texts" in given or "texts" not in {f.name for f in dataclasses.fields(self._options_class)}:
+        if "texts" in given:
             return given
         there = head_texts.kinds_there(self.set, root)
-        if self.config.head == "coco":
-            if "description" not in there:
-                self.notes.append(f"set {self.set!r} has no descriptions: definitions only")
-                return given | {"texts": "ad"}
-            return given
-        asked = self._options_class().texts.split("+")
-        if left := [kind for kind in asked if head_texts.base_of(kind) not in there]:
-            self.notes.append(f"set {self.set!r} has no {', '.join(left)}")
-            return given | {"texts": "+".join(kind for kind in asked if kind not in left)}
+        if found := self.head.fallback(lambda kind: head_texts.base_of(kind) in there):
+            self.notes.append(f"set {self.set!r} has {found[1]}")
+            return given | {"texts": found[0]}
         return given
 
     def _kinds(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(kind for g in self.grid() for kind in self.head.reads(self.settings(g)[0])))
 
     def _residual_by_default(self) -> bool:
-        has = "residual" in {f.name for f in dataclasses.fields(self._options_class)}
+        has = "residual" in {f.name for f in dataclasses.fields(self.head.Options)}
         same = self.texts.feature == self.videos.feature
         if has and same and "residual" not in self._given:
             self.notes.append("videos lie in the space of the texts: residual projections")
@@ -358,14 +327,6 @@ def _texts_moved(texts: ClassTexts, device: str) -> ClassTexts:
         for kind, own in texts.kinds.items()
     }
     return ClassTexts(texts.names, kinds)
-
-
-def _head(name: str) -> tuple[Any, Any]:
-    if name not in HEADS:
-        raise UsageError(f"No head is called {name!r}; there are: {', '.join(HEADS)}.")
-    module, head, options = HEADS[name].split(":")
-    imported = importlib.import_module(module)
-    return getattr(imported, head), getattr(imported, options)
 
 
 def _encoder_of(found: VideoFeatures) -> str:

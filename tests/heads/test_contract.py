@@ -1,10 +1,12 @@
 """Every head, in every variant, keeps the contract."""
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
 
+import heads
 from heads.ale import ALE
 from heads.bilinear import BilinearOptions
 from heads.coco import TEXTS, CoCo, CoCoOptions
@@ -21,6 +23,7 @@ from heads.pseudo import Pseudo, PseudoOptions
 from heads.relation import RelationNet, RelationOptions
 from heads.ridge import Ridge, RidgeOptions
 from heads.sje import SJE
+from pipelines.learn.engine import Training
 from tests.heads import made
 from tests.heads.head_contract import HeadContract
 
@@ -71,6 +74,37 @@ VARIANTS = {
 }
 
 
+@pytest.mark.parametrize("name", heads.HEADS)
+def test_a_head_is_found_by_its_name_and_says_how_it_is_made_and_trained(name):
+    head = heads.find(name)
+    more = (made.M,) if head.needs_segments else ()
+    assert any(head is variant for variant, _ in VARIANTS.values())
+    built = head(made.A, made.A, head.Options(), *more)
+    assert set(head.reads(built.options)) <= set(made.KINDS)
+    assert head.published.keys() <= {field.name for field in dataclasses.fields(Training)}
+    Training(**head.published)
+    learns = next(built.parameters(), None) is not None
+    assert (head.published.get("epochs") == 0) == (not learns)
+
+
+def test_a_head_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(LookupError, match=r"^No head is called 'resnet'; there are: nearest, er, jigsaw, .*, e2e\.$"):
+        heads.find("resnet")
+
+
+@pytest.mark.parametrize("name", heads.HEADS)
+def test_what_a_set_lacks_is_left_out_of_what_is_read(name):
+    head = heads.find(name)
+    assert head.fallback(lambda kind: True) is None
+    found = head.fallback(lambda kind: kind != "description")
+    if found is None:
+        assert name == "er" or "description" not in head.reads(head.Options())
+        return
+    reads = head.reads(head.Options(texts=found[0]))
+    assert reads == tuple(kind for kind in head.reads(head.Options()) if kind != "description")
+    assert "no description" in found[1]
+
+
 class TestEveryHead(HeadContract):
     @pytest.fixture(params=VARIANTS)
     def variant(self, request):
@@ -84,7 +118,7 @@ class TestEveryHead(HeadContract):
     @pytest.fixture
     def make(self, variant, width):
         head, options = variant
-        more = (made.M,) if head is Pseudo else ()
+        more = (made.M,) if head.needs_segments else ()
 
         def build():
             torch.manual_seed(0)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from heads.devise import BilinearOptions, DeViSE
+from heads.bilinear import BilinearOptions
+from heads.devise import DeViSE
 from tests.heads import made
 from tests.heads.loops import add, dot, mean, norm, rows
 

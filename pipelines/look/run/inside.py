@@ -23,10 +23,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from heads.base import ClassTexts, Head, PrototypeHead, Videos
-from heads.coco import CoCo, there_and_back
-from heads.er import ER
-from heads.jigsaw import JigsawNet
+from heads.base import Head
 from pipelines.errors import UsageError
 from pipelines.learn.engine import load
 from pipelines.learn.fit import command, config_of, run_name, split_folder
@@ -47,12 +44,13 @@ class Trained:
 
     Attributes
     ----------
-    study, head, split : the head is in evaluation mode, on the CPU
+    study, head, options, split : the head, made with its options, is in evaluation mode, on the CPU
     seen, unseen : numbers of classes, sorted
     """
 
     study: Study
     head: Head
+    options: Any
     split: Split
     seen: np.ndarray
     unseen: np.ndarray
@@ -130,10 +128,11 @@ def trained(run: str, number: int, root: Root) -> Trained:
     folder = split_folder(runs, run, number)
     if not (folder / "split.json").exists():
         raise UsageError(f"{run} has no weights of split {number}. Run `{command(study.config)}`.")
-    head = study.model(study.option_values(json.loads((folder / "split.json").read_text())["options"]))
+    options = study.option_values(json.loads((folder / "split.json").read_text())["options"])
+    head = study.model(options)
     load(head, folder)
     split = study.split(number)
-    return Trained(study, head.eval(), split, study.numbers(split.seen), study.numbers(split.unseen))
+    return Trained(study, head.eval(), options, split, study.numbers(split.seen), study.numbers(split.unseen))
 
 
 # -- the joint space --------------------------------------------------------------------------------------------------
@@ -145,43 +144,20 @@ def joint_space(of: Trained) -> Space | None:
     classes = np.union1d(of.seen, of.unseen)
     texts = study.told(classes)
     with torch.no_grad():
-        prototypes = _class_vectors(of.head, texts)
+        prototypes = of.head.class_vectors(texts)
         if prototypes is None:
             return None
         rows = np.concatenate([study.trained_on(of.seen), study.videos.of(of.unseen)])
         sums = torch.zeros(len(classes), prototypes.shape[1])
         for start in range(0, len(rows), _AT_ONCE):
             batch = study.batch(rows[start : start + _AT_ONCE], classes)
+            vectors = of.head.video_vectors(batch)
             assert batch.labels is not None
-            sums.index_add_(0, batch.labels, _video_vectors(of.head, batch))
+            assert vectors is not None
+            sums.index_add_(0, batch.labels, vectors)
     names = tuple(study.classes[k] for k in classes)
     units = [functional.normalize(vectors, dim=-1).numpy() for vectors in (sums, prototypes)]
     return Space(names, np.isin(classes, of.unseen), *units)
-
-
-def _class_vectors(head: Head, texts: ClassTexts) -> torch.Tensor | None:
-    """(K, d): what stands for each class; a group of phrases is told by its mean."""
-    if isinstance(head, PrototypeHead):
-        return head.prototypes(texts)
-    if isinstance(head, CoCo):
-        return head.joined(head.class_vectors(texts))
-    if isinstance(head, ER):
-        return head.streams.classes(texts, "elaboration")
-    if isinstance(head, JigsawNet):
-        own = head.phrases(texts)
-        return own.mean(head.text(own.features), len(texts))
-    return None
-
-
-def _video_vectors(head: Head, videos: Videos) -> torch.Tensor:
-    """(N, d): what stands for each video; excited segments are told by their mean."""
-    if isinstance(head, PrototypeHead):
-        return head.embedded(videos)
-    if isinstance(head, JigsawNet):
-        return head.groups(videos)[1].mean(1)
-    assert isinstance(head, (CoCo, ER))
-    vectors: torch.Tensor = head.streams(videos)[0]
-    return vectors
 
 
 def flattened(space: Space) -> tuple[np.ndarray, np.ndarray]:
@@ -200,13 +176,14 @@ def flattened(space: Space) -> tuple[np.ndarray, np.ndarray]:
 
 
 def attention(of: Trained, top: int = 5) -> list[Attention] | None:
-    """Each seen class's way back through the unseen ones; None for a head without CoCo's invariance."""
-    head = of.head
-    if not isinstance(head, CoCo) or not head.options.invariance or not len(of.seen):
+    """Each seen class's way back through the unseen ones; None for a head without one, such as CoCo's invariance."""
+    if not len(of.seen):
         return None
     with torch.no_grad():
-        seen, unseen = (head.joined(head.class_vectors(of.study.told(side))) for side in (of.seen, of.unseen))
-        weights = there_and_back(seen, unseen, head.options.tau)[0].double().numpy()
+        found_weights = of.head.attention(of.study.told(of.seen), of.study.told(of.unseen))
+    if found_weights is None:
+        return None
+    weights = found_weights.double().numpy()
     names = [of.study.classes[k] for k in of.seen]
     found = []
     for name, row in zip(names, weights, strict=True):
@@ -231,13 +208,12 @@ def winners(of: Trained, row: int, class_name: str) -> list[tuple[str, float]] |
 
 def winners_of(of: Trained, row: int, classes: np.ndarray) -> list[list[Phrase]] | None:
     """For each of some classes its best phrase for each segment of one video; None where no groups are aligned."""
-    head = of.head
-    if not isinstance(head, JigsawNet) or not head.options.groups:
-        return None
-    said = _said(of)
     with torch.no_grad():
         video = of.study.batch(np.full(len(classes), row))
-        phrases, similar = head.winners(video, of.study.texts.tensors, torch.from_numpy(classes))
+        won = of.head.winners(video, of.study.texts.tensors, torch.from_numpy(classes))
+    if won is None:
+        return None
+    said, (phrases, similar) = _said(of), won
     return [
         [Phrase(said[at][0], said[at][1], value) for at, value in zip(own, values, strict=True)]
         for own, values in zip(phrases.tolist(), similar.tolist(), strict=True)
@@ -246,7 +222,7 @@ def winners_of(of: Trained, row: int, classes: np.ndarray) -> list[list[Phrase]]
 
 def aligns_groups(of: Trained) -> bool:
     """Whether segments have phrases of their own."""
-    return isinstance(of.head, JigsawNet) and of.head.options.groups
+    return winners_of(of, 0, of.unseen[:1]) is not None
 
 
 def nearest_texts(of: Trained, row: int) -> list[Phrase]:
@@ -259,10 +235,10 @@ def nearest_texts(of: Trained, row: int) -> list[Phrase]:
     if aligns_groups(of) and study.videos.segments.shape[1] == 1:
         return [own[0] for own in winners_of(of, row, of.unseen) or []]
     with torch.no_grad():
-        prototypes = _class_vectors(of.head, study.told(of.unseen))
-        if prototypes is None:
+        prototypes = of.head.class_vectors(study.told(of.unseen))
+        video = of.head.video_vectors(study.batch(np.array([row])))
+        if prototypes is None or video is None:
             return []
-        video = _video_vectors(of.head, study.batch(np.array([row])))
         similar = functional.cosine_similarity(video, prototypes).tolist()
     told = [_first_text(of, k) for k in of.unseen.tolist()]
     return [Phrase(text, part, value) for (text, part), value in zip(told, similar, strict=True)]
@@ -270,7 +246,7 @@ def nearest_texts(of: Trained, row: int) -> list[Phrase]:
 
 def _said(of: Trained) -> list[tuple[str, str]]:
     """Text and part of each row of what the head reads, a kind after another as it joins them."""
-    kinds = of.head.reads(of.head.options)
+    kinds = of.head.reads(of.options)
     return [(text, _part(kind, len(kinds))) for kind in kinds for text in of.study.texts.said[kind]]
 
 

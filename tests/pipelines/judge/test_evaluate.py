@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from heads.base import Head
+from heads.pseudo import Pseudo
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
@@ -115,7 +116,9 @@ def test_the_faiss_path_of_a_prototype_head_equals_the_block_path(data, tmp_path
     by_faiss, one = Runs(data).read(run, "judged").to_pylist(), results(data, run)
     used = []
     monkeypatch.setattr(judging, "nearest", lambda *args: used.append(1))
-    monkeypatch.setattr(judging, "PrototypeHead", type(None))
+    prototypes = Pseudo.prototypes
+    monkeypatch.setattr(Pseudo, "prototypes", lambda head, classes: None)
+    monkeypatch.setattr(Pseudo, "scores", lambda head, own, classes: head.embedded(own) @ prototypes(head, classes).T)
     evaluate(EvaluateConfig(run), data)
     assert not used
     by_blocks, other = Runs(data).read(run, "judged").to_pylist(), results(data, run)

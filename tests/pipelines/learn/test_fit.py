@@ -32,6 +32,15 @@ PLATEAU = ("epochs=6", "batch=16", "lr=0.05", "schedule=plateau", "warmup_steps=
 NONE = np.empty(0, np.int64)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """As `fit` has it: what a test trains beside it must not have other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Root:
     return studies.made(tmp_path)

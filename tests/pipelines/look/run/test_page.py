@@ -153,7 +153,7 @@ def test_attention_adds_up_to_one_and_is_that_of_the_equation(root, judged):
     of = run_inside.trained(run, 0, root)
     assert isinstance(of.head, CoCo)
     with torch.no_grad():
-        seen, unseen = (of.head.joined(of.head.class_vectors(of.study.told(k))).double() for k in (of.seen, of.unseen))
+        seen, unseen = (of.head.class_vectors(of.study.told(k)).double() for k in (of.seen, of.unseen))
     tau, names = of.head.options.tau, [of.study.classes[k] for k in of.seen]
     told = run_inside.attention(of, top=2)
     assert [a.name for a in told] == names
