@@ -25,7 +25,7 @@ class Videos:
 
     Attributes
     ----------
-    segments : (N, m, D) float
+    segments : (N, m, D) float; or what a visual tower is given, or makes of it
     labels : (N,) int64, number of each video's class among the classes trained on; None where they are not known
     objects : (N, A) float, text feature of what was recognised in each video, joined; NaN where nothing was; or None
     concepts : (N, t) int64, rows of `concept_features` recognised in each video, best first, -1 for none; or None
@@ -40,6 +40,15 @@ class Videos:
 
     def __len__(self) -> int:
         return len(self.segments)
+
+    def to(self, device: str) -> "Videos":
+        """The same videos on a device."""
+        fields = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return dataclasses.replace(self, **fields)
+
+    def seen_by(self, tower: nn.Module) -> "Videos":
+        """The same videos, with what a tower makes of their segments."""
+        return dataclasses.replace(self, segments=tower(self.segments))
 
     def take(self, rows: Tensor) -> "Videos":
         """The videos of these rows, in this order."""
@@ -113,6 +122,16 @@ class ClassTexts:
         if kind not in self.kinds:
             raise KeyError(f"The classes have no texts of kind {kind!r}; they have: {', '.join(self.kinds)}.")
         return self.kinds[kind]
+
+    def to(self, device: str) -> "ClassTexts":
+        """The same texts on a device."""
+        kinds = {k: Texts(t.features.to(device), t.text.to(device), t.owner.to(device)) for k, t in self.kinds.items()}
+        return ClassTexts(self.names, kinds)
+
+    def through(self, tower: nn.Module) -> "ClassTexts":
+        """The same texts, with what a tower makes of their features."""
+        kinds = {kind: dataclasses.replace(own, features=tower(own.features)) for kind, own in self.kinds.items()}
+        return ClassTexts(self.names, kinds)
 
     def of(self, classes: Sequence[int]) -> "ClassTexts":
         """Some of the classes, in the order given."""

@@ -148,7 +148,7 @@ def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:
 def _network(told: dict[str, Any], split: int | None) -> Shown:
     """A network that `zsar finetune` trained: what it depends on, and a row a split."""
     from pipelines.errors import UsageError
-    from pipelines.learn.networks import DONE
+    from pipelines.learn.runs import DONE
 
     about, there = told["about"], ", ".join(str(row["number"]) for row in told["splits"])
     if split is not None:

@@ -24,12 +24,13 @@ from heads.base import Head
 from heads.prototypes import nearest, standardised
 from pipelines.errors import UsageError
 from pipelines.judge.settings import EvaluateConfig
-from pipelines.learn.engine import load
-from pipelines.learn.fit import command, config_of, run_name, split_folder
 from pipelines.learn.protocols.met_before import met_before, seen_before
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split
-from pipelines.learn.study import Study, scores, spread
+from pipelines.learn.runs import Run
+from pipelines.learn.study import Study
+from pipelines.learn.trained import command, head_of, study_of
+from pipelines.learn.trials import spread
 from pipelines.progress import Progress
 from stores.root import Root
 from stores.runs import Runs
@@ -123,22 +124,23 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
     started = time.monotonic()
     runs = Runs(root)
     name = runs.find(config.run)
-    about = runs.about(name)
-    study = Study(config_of(about), root)
-    if run_name(study) != name:
+    run = Run(root, name)
+    study, is_as_it_was = study_of(run)
+    if not is_as_it_was:
         raise UsageError(
             f"The features or texts of {name}, or the settings its head has, have changed since it was fitted, so its "
             f"weights cannot be judged. Fit again: `{command(study.config)}`."
         )
     wanted = chosen(config.splits, study.protocol.count)
-    fitted = [number for number in wanted if (split_folder(runs, name, number) / "split.json").exists()]
+    lacking_now = run.lacking(wanted)
+    fitted = [number for number in wanted if number not in lacking_now]
     if not fitted or (config.splits and len(fitted) < len(wanted)):
-        lacking = ", ".join(str(n) for n in wanted if n not in fitted)
+        lacking = ", ".join(map(str, lacking_now))
         again = dataclasses.replace(study.config, splits=lacking.replace(" ", ""))
         raise UsageError(f"{name} has no weights of split {lacking}. Run `{command(again)}`.")
     rows, judged = [], []
     for done, number in enumerate(fitted, start=1):
-        for row, videos in _split(study, name, about, number, runs):
+        for row, videos in _split(study, run, number):
             rows.append(row)
             judged.append(videos)
         if progress:
@@ -174,18 +176,15 @@ def _report(name: str, rows: list[dict[str, Any]], seconds: float) -> EvaluateRe
     )
 
 
-def _split(
-    study: Study, name: str, about: dict[str, Any], number: int, runs: Runs
-) -> list[tuple[dict[str, Any], pa.Table]]:
+def _split(study: Study, run: Run, number: int) -> list[tuple[dict[str, Any], pa.Table]]:
     """The results of one split: ZSL, and GZSL where videos of seen classes were kept back."""
-    folder = split_folder(runs, name, number)
-    stored = json.loads((folder / "split.json").read_text())
+    stored = run.told(number)
+    assert stored is not None
     split = study.split(number)
-    head = study.model(study.option_values(stored["options"]))
-    load(head, folder)
+    head, _ = head_of(study, run, number)
     unseen, seen = study.numbers(split.unseen), study.numbers(split.seen)
     judge = _Judge(study, head, seen)
-    common = _provenance(study, about, name, split, stored)
+    common = _provenance(study, run.about(), run.name, split, stored)
     rows = study.videos.of(unseen)
     found = [_judged(study, judge, common | {"setting": "zsl", "penalty": 0.0}, rows, unseen, unseen)]
     if study.config.gzsl:
@@ -273,7 +272,7 @@ class _Judge:
 
     def __init__(self, study: Study, head: Head, seen: np.ndarray) -> None:
         self._study = study
-        self._head = head.eval()
+        self._head = head
         self._reference = None
         if study.config.standardise:
             if not len(seen):
@@ -284,13 +283,12 @@ class _Judge:
 
     def __call__(self, rows: np.ndarray, candidates: np.ndarray, penalty: np.ndarray | None) -> tuple[Any, Any]:
         """(N, k) scores and places among the candidates, best first."""
-        texts = self._study.told(candidates)
         with torch.no_grad():
-            prototypes = self._head.prototypes(texts)
+            prototypes = self._head.prototypes(self._study.told(candidates))
         if prototypes is None:
-            values = scores(self._head, self._study, rows, texts)
+            values = self._study.scores(self._head, rows, candidates)
             if self._reference is not None:
-                told = scores(self._head, self._study, self._reference, texts)
+                told = self._study.scores(self._head, self._reference, candidates)
                 values = (values - told.mean(0)) / spread(told)
             if penalty is not None:
                 values = values - penalty.astype(np.float32)

@@ -1,6 +1,6 @@
-"""The training engine: one loop for heads, ST-GCN and backbones, on Lightning Fabric.
+"""The training engine: one loop for heads, networks and both at once, on Lightning Fabric.
 
-Takes  a `Task` (a model, its batches, its loss, how it is validated), settings, a folder
+Takes  a `Task` (a model, its samples, its loss, how it is validated), settings, a folder
 Gives  the trained weights as safetensors, the history of the epochs, TensorBoard scalars
 
 A run that was killed is continued by running it again, and then ends in the same bits as one that was not: every epoch
@@ -13,9 +13,9 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -23,96 +23,11 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipelines.errors import Stopped, UsageError
+from pipelines.errors import Stopped
+from pipelines.learn.tasks import Task
+from pipelines.learn.training import PRECISIONS, Training
 
-OPTIMISERS = ("adam", "adamw", "sgd", "nesterov")
-SCHEDULES = ("constant", "cosine", "plateau", "steps", "listed")
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 _CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How a model is trained.
-
-    Attributes
-    ----------
-    optimiser : `adam`, `adamw`, `sgd`, or `nesterov`, which is SGD with Nesterov's momentum
-    lr, weight_decay, momentum : of it
-    batch : samples a step; accumulate : steps whose gradients are summed before one of the optimiser
-    epochs : at most so many
-    schedule : `constant`; `cosine` to nought after the warm-up; `plateau`: times `factor` when validation has not
-        improved for `patience` epochs; `steps`: times `factor` after each of `milestones`; `listed`: one of `lrs` an
-        epoch, to go again where another training went
-    warmup_steps : lr rises exponentially from lr / batch over so many steps
-    cosine_steps : where the cosine ends; 0: with the last epoch
-    clip : largest norm of the gradient; 0: none
-    stop_after : stop when validation has not improved for so many epochs; 0: never
-    keep : `last` weights, or the `best` by validation
-    min_lr : plateau goes no lower
-    precision : `fp32` or `bf16`
-    seed : of everything that is drawn
-    """
-
-    optimiser: str = "adam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    batch: int = 128
-    accumulate: int = 1
-    epochs: int = 10
-    schedule: str = "constant"
-    warmup_steps: int = 0
-    cosine_steps: int = 0
-    factor: float = 0.1
-    patience: int = 1
-    milestones: tuple[int, ...] = ()
-    lrs: tuple[float, ...] = ()
-    min_lr: float = 1e-9
-    clip: float = 0.0
-    stop_after: int = 0
-    keep: str = "last"
-    precision: str = "fp32"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        known = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "keep": ("last", "best"), "precision": (*PRECISIONS,)}
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise UsageError(f"{name} is {' or '.join(values)}, got {getattr(self, name)!r}.")
-        for name, least in (("batch", 1), ("accumulate", 1), ("epochs", 0), ("lr", 0), ("warmup_steps", 0)):
-            if not getattr(self, name) >= least:
-                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-
-    @property
-    def validates(self) -> bool:
-        """Whether validation decides anything: then classes are held out for it."""
-        return self.schedule == "plateau" or self.keep == "best" or self.stop_after > 0
-
-
-class Task(Protocol):
-    """What is trained.
-
-    Attributes
-    ----------
-    model : moved to the device and trained
-    samples : videos (or sequences) an epoch goes through
-    """
-
-    model: nn.Module
-    samples: int
-
-    def batches(self, order: Tensor, size: int) -> Iterable[Any]:
-        """Batches of `size` of the samples in this order (samples,); the last may be smaller."""
-
-    def loss(self, batch: Any) -> dict[str, Tensor]:
-        """The parts of a batch's loss; their sum is minimised."""
-
-    def validate(self) -> float | None:
-        """Top-1 on videos of classes that are neither trained on nor judged later; None where none are held out."""
-
-    def epoch(self) -> None:
-        """An epoch begins."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,11 +98,11 @@ class _Loop:
         torch.manual_seed(settings.seed)
         parameters = [p for p in task.model.parameters() if p.requires_grad]
         self._learns = bool(parameters)
-        self._optimiser = _optimiser(parameters, settings) if self._learns else None
+        self._optimiser = settings.optimiser_of(parameters) if self._learns else None
         if self._optimiser:
             _, self._optimiser = self._fabric.setup(task.model, self._optimiser)
         self._step = 0
-        self._steps_an_epoch = -(-task.samples // settings.batch)
+        self._steps_an_epoch = -(-len(task.samples) // settings.batch)
         self._epochs: list[dict[str, float]] = []
         self._best: tuple[float, int, dict[str, Tensor]] = (-1.0, 0, {})
         self._factor, self._waited = 1.0, 0
@@ -216,15 +131,15 @@ class _Loop:
     def _epoch(self, number: int) -> dict[str, float]:
         task, settings = self._task, self._settings
         torch.manual_seed((settings.seed << 20) + number + 1)  # all that an epoch draws depends on this alone
-        order = torch.randperm(task.samples)
+        order = torch.randperm(len(task.samples))
         task.model.train()
         task.epoch()
         sums: dict[str, float] = {}
         seen = 0
         assert self._optimiser is not None
-        for count, batch in enumerate(task.batches(order, settings.batch), start=1):
-            size = min(settings.batch, task.samples - seen)
-            seen += size
+        for count, rows in enumerate(torch.split(order, settings.batch), start=1):
+            batch = task.samples.batch(rows, draw=True)
+            seen += len(rows)
             lr = self._set_lr()
             with self._fabric.autocast():
                 parts = task.loss(batch)
@@ -233,15 +148,15 @@ class _Loop:
                 told = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in parts.items())
                 raise Stopped(f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {told}. Lower lr.")
             self._fabric.backward(total / settings.accumulate)
-            if count % settings.accumulate == 0 or seen == task.samples:
+            if count % settings.accumulate == 0 or seen == len(order):
                 if settings.clip:
                     self._fabric.clip_gradients(task.model, self._optimiser, max_norm=settings.clip)
                 self._optimiser.step()
                 self._optimiser.zero_grad()
             self._step += 1
             for name, part in {**parts, "loss": total}.items():
-                sums[name] = sums.get(name, 0.0) + float(part.detach()) * size
-        entry = {name: value / task.samples for name, value in sums.items()} | {"lr": lr}
+                sums[name] = sums.get(name, 0.0) + float(part.detach()) * len(rows)
+        entry = {name: value / len(order) for name, value in sums.items()} | {"lr": lr}
         task.model.eval()
         with torch.no_grad():
             top1 = task.validate()
@@ -268,18 +183,7 @@ class _Loop:
 
     def _set_lr(self) -> float:
         """The lr of this step, as the settings have it."""
-        s = self._settings
-        lr = max(s.lr * self._factor, min(s.min_lr, s.lr)) if s.schedule == "plateau" else s.lr
-        if self._step < s.warmup_steps:
-            lr *= s.batch ** (self._step / s.warmup_steps - 1)
-        elif s.schedule == "cosine":
-            last = (s.cosine_steps or s.epochs * self._steps_an_epoch) - s.warmup_steps
-            done = min((self._step - s.warmup_steps) / max(last, 1), 1.0)
-            lr *= 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
-        elif s.schedule == "steps":
-            lr *= s.factor ** sum(len(self._epochs) >= milestone for milestone in s.milestones)
-        elif s.schedule == "listed":
-            lr = s.lrs[len(self._epochs)]
+        lr = self._settings.rate(self._step, len(self._epochs), self._steps_an_epoch, self._factor)
         assert self._optimiser is not None
         for group in self._optimiser.param_groups:
             group["lr"] = lr
@@ -311,14 +215,6 @@ class _Loop:
         self._optimiser.load_state_dict(state["optimiser"])
         self._epochs, self._step, self._best = state["epochs"], state["step"], tuple(state["best"])
         self._factor, self._waited = state["factor"], state["waited"]
-
-
-def _optimiser(parameters: list[nn.Parameter], settings: Training) -> torch.optim.Optimizer:
-    if settings.optimiser in ("sgd", "nesterov"):
-        ahead, kept = settings.optimiser == "nesterov", settings.momentum
-        return torch.optim.SGD(parameters, settings.lr, kept, weight_decay=settings.weight_decay, nesterov=ahead)
-    kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
-    return kind(parameters, settings.lr, weight_decay=settings.weight_decay)
 
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:

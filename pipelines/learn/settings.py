@@ -87,6 +87,7 @@ class FinetuneConfig:
     seed : of everything that is drawn
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     threads : cores on a CPU; 0: all
+    options : `NAME=VALUE` for what is trained or its training, beyond the settings above, such as `momentum=0.8`
     """
 
     model: Annotated[str, ARGUMENT]
@@ -112,6 +113,7 @@ class FinetuneConfig:
     seed: int = 0
     device: str = "auto"
     threads: int = 0
+    options: Annotated[tuple[str, ...], Called("--option")] = dataclasses.field(default=(), metadata={"later": True})
 
     def __post_init__(self) -> None:
         least = {"frames": 4, "people": 1, "epochs": 1, "batch": 2, "lr": 0, "weight_decay": 0, "seed": 0, "threads": 0}

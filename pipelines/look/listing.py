@@ -11,7 +11,7 @@ from typing import Any
 
 from extractors.recipe import is_outdated
 from pipelines.judge.results import results
-from pipelines.learn.networks import DONE, network, state_of
+from pipelines.learn.runs import DONE, network, state_of
 from stores.classes import Classes
 from stores.errors import Damaged, NotInStore
 from stores.failures import Failures
@@ -153,7 +153,7 @@ def run(root: Root, name: str) -> dict[str, Any]:
     """What a run depends on, its state, and what came of it.
 
     Of a head: about (as `run.json` has it), state, results, a row a split and setting. Of a network: as
-    `networks.network`.
+    `runs.network`.
     """
     store = Runs(root)
     full = store.find_any(name)

@@ -23,7 +23,7 @@ from heads.pseudo import Pseudo, PseudoOptions
 from heads.relation import RelationNet, RelationOptions
 from heads.ridge import Ridge, RidgeOptions
 from heads.sje import SJE
-from pipelines.learn.engine import Training
+from pipelines.learn.training import Training
 from tests.heads import made
 from tests.heads.head_contract import HeadContract
 

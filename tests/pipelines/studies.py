@@ -25,13 +25,13 @@ from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
 from pipelines.learn import fit as fitting
+from pipelines.learn.runs import Run
 from pipelines.learn.samples import features as videos
 from pipelines.learn.settings import FitConfig
 from pipelines.texts.adding import add
 from pipelines.texts.elaborations import elaborate
 from pipelines.texts.settings import TextsConfig
 from stores.root import Root
-from stores.runs import Runs
 
 CLASSES = ("archery", "bowling", "cricket", "diving", "fencing", "golf", "hammer", "juggling")
 SPLITS = ((5, 6, 7), (0, 1, 2), (1, 3, 6))  # numbers of the unseen classes
@@ -131,7 +131,7 @@ def config(folder: Path, head: str = "er", options: tuple[str, ...] = ER, **more
 
 
 def weights(root: Root, run: str, number: int) -> dict[str, np.ndarray]:
-    return load_file(fitting.split_folder(Runs(root), run, number) / "weights.safetensors")
+    return load_file(Run(root, run).folder(number) / "weights.safetensors")
 
 
 def same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
@@ -140,11 +140,11 @@ def same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool
 
 
 def about(root: Root, run: str, number: int) -> dict[str, Any]:
-    return json.loads((fitting.split_folder(Runs(root), run, number) / "split.json").read_text())
+    return json.loads((Run(root, run).folder(number) / "split.json").read_text())
 
 
 def history(root: Root, run: str, number: int) -> list[dict[str, float]]:
-    return json.loads((fitting.split_folder(Runs(root), run, number) / "history.json").read_text())["epochs"]
+    return json.loads((Run(root, run).folder(number) / "history.json").read_text())["epochs"]
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, which: Callable[[videos.VideoFeatures], np.ndarray]) -> None:
@@ -160,7 +160,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, which: Callable[[videos.VideoFeature
     monkeypatch.setattr(videos, "read", read)
 
 
-def begin(config: FitConfig, url: str) -> None:
+def begin(config: FitConfig, url: str, shared: videos.SharedFeatures) -> None:
     """What a worker process begins with, the small extractor known."""
     extractors.EXTRACTORS["fake_text"] = "tests.fake:FakeTextExtractor"  # type: ignore[index]
-    fitting._begin(config, url)
+    fitting._begin(config, url, shared)

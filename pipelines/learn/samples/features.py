@@ -7,8 +7,11 @@ A video has as many segments as most have: where one has more or fewer, rows are
 such videos is kept). A video without features is missing: it is counted and named, and nothing stands in its place.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +72,29 @@ class VideoFeatures:
     def of(self, classes: np.ndarray) -> np.ndarray:
         """Numbers of the videos of some classes."""
         return np.flatnonzero(np.isin(self.labels, classes))
+
+    @contextlib.contextmanager
+    def shared(self) -> Iterator["SharedFeatures"]:
+        """These videos for other processes, while the context is open: features in a file that all of them map.
+
+        However many they are, memory holds the features once more, and only as long as nothing else needs it.
+        """
+        with tempfile.TemporaryDirectory(prefix="zsar-features-") as folder:
+            path = Path(folder) / "segments.npy"
+            np.save(path, self.segments)
+            yield SharedFeatures(dataclasses.replace(self, segments=self.segments[:0]), path)
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedFeatures:
+    """Videos on their way to another process: all but their features, and the file that these lie in."""
+
+    videos: VideoFeatures
+    path: Path
+
+    def mapped(self) -> VideoFeatures:
+        """The videos, with features that are read from the file where they are looked at."""
+        return dataclasses.replace(self.videos, segments=np.load(self.path, mmap_mode="r"))
 
 
 def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) -> VideoFeatures:

@@ -14,7 +14,6 @@ al. 2020), figure 7, whose vectors are word vectors of names, and here are whate
 """
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -25,12 +24,11 @@ from torch.nn import functional
 
 from heads.base import Head
 from pipelines.errors import UsageError
-from pipelines.learn.engine import load
-from pipelines.learn.fit import command, config_of, run_name, split_folder
 from pipelines.learn.protocols.splits import Split
+from pipelines.learn.runs import Run
 from pipelines.learn.study import Study
+from pipelines.learn.trained import command, head_of, study_of
 from stores.root import Root
-from stores.runs import Runs
 
 NEAREST = 10
 _AT_ONCE = 4096
@@ -118,21 +116,18 @@ def trained(run: str, number: int, root: Root) -> Trained:
     NotInStore, ExtractorError
         Features or texts are gone.
     """
-    runs = Runs(root)
-    study = Study(config_of(runs.about(run)), root)
-    if run_name(study) != run:
+    own = Run(root, run)
+    study, is_as_it_was = study_of(own)
+    if not is_as_it_was:
         raise UsageError(
             f"Its features, its texts or the settings of its head have changed since {run} was fitted, so its weights "
             f"do not fit. Fit again: `{command(study.config)}`."
         )
-    folder = split_folder(runs, run, number)
-    if not (folder / "split.json").exists():
+    if own.told(number) is None:
         raise UsageError(f"{run} has no weights of split {number}. Run `{command(study.config)}`.")
-    options = study.option_values(json.loads((folder / "split.json").read_text())["options"])
-    head = study.model(options)
-    load(head, folder)
+    head, options = head_of(study, own, number)
     split = study.split(number)
-    return Trained(study, head.eval(), options, split, study.numbers(split.seen), study.numbers(split.unseen))
+    return Trained(study, head, options, split, study.numbers(split.seen), study.numbers(split.unseen))
 
 
 # -- the joint space --------------------------------------------------------------------------------------------------

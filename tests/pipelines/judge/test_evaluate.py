@@ -19,13 +19,15 @@ from pipelines.index.settings import IndexConfig
 from pipelines.judge import evaluate as judging
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.settings import EvaluateConfig
-from pipelines.learn import fit as fitting
+from pipelines.learn import choosing
 from pipelines.learn.engine import load, train
-from pipelines.learn.fit import fit, split_folder
+from pipelines.learn.fit import fit
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.splits import hold_out
+from pipelines.learn.runs import Run
 from pipelines.learn.settings import FitConfig
-from pipelines.learn.study import HeadTask, Study, Trial, trained_in
+from pipelines.learn.study import Study
+from pipelines.learn.trials import Trial, task_of, trained_in
 from stores.errors import Ambiguous, NotInStore
 from stores.manifest import Manifest
 from stores.root import Root
@@ -55,7 +57,7 @@ def judged(root: Root, run: str, setting: str = "zsl", number: int = 0) -> list[
 
 def head_of(study: Study, root: Root, run: str, number: int = 0) -> Head:
     head = study.model()
-    load(head, split_folder(Runs(root), run, number))
+    load(head, Run(root, run).folder(number))
     return head.eval()
 
 
@@ -251,7 +253,7 @@ def test_the_penalty_is_the_best_on_classes_held_out_from_the_seen_ones(data, tm
     split = study.split(0)
     training, validation = hold_out(split.seen, config.hold_out, config.seed)
     trial = Trial(study.numbers(training), study.numbers(validation), np.empty(0, np.int64))
-    task = HeadTask(study, trial, study.options, "cpu")
+    task = task_of(study, trial, study.options, "cpu")
     train(task, study.training, tmp_path / "held")
     labels = study.videos.labels
     held = list(trial.validation)
@@ -264,7 +266,7 @@ def test_the_penalty_is_the_best_on_classes_held_out_from_the_seen_ones(data, tm
     assert isinstance(head, Head)
     scores = told(study, head, rows, classes)
     best = max(
-        gzsl_loops(scores, [int(labels[k]) for k in rows], classes, held, penalty)[2] for penalty in fitting._PENALTIES
+        gzsl_loops(scores, [int(labels[k]) for k in rows], classes, held, penalty)[2] for penalty in choosing._PENALTIES
     )
     chosen = studies.about(data, run, 0)["penalty"]
     assert gzsl_loops(scores, [int(labels[k]) for k in rows], classes, held, chosen)[2] == best

@@ -28,11 +28,13 @@ from pipelines.judge.results import results
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn import engine as training
 from pipelines.learn import finetune as stage
+from pipelines.learn import parts
 from pipelines.learn.finetune import FinetuneReport, finetune
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.splits import furthest, nearest
 from pipelines.learn.samples import features as videos
+from pipelines.learn.samples import items
 from pipelines.learn.samples import sequences as pose_training
 from pipelines.learn.samples.sequences import PoseSet, augmented, read
 from pipelines.learn.settings import FinetuneConfig, FitConfig
@@ -61,6 +63,12 @@ def protocol(folder: Path, *unseen: tuple[str, ...]) -> str:
     return str(folder / "own.json")
 
 
+def named(asked: FinetuneConfig, root: Root) -> str:
+    """The name of the run of some settings."""
+    trained = stage.trainable(asked, root)
+    return stage.run_name(asked, trained, parts.named(asked, trained.items, root))
+
+
 def weights(report: FinetuneReport, number: int = 0) -> dict[str, np.ndarray]:
     return load_file(report.weights[number])
 
@@ -79,7 +87,7 @@ def given_nothing(monkeypatch: pytest.MonkeyPatch, classes: tuple[str, ...]) -> 
             values[of] = np.nan
         return found
 
-    monkeypatch.setattr(stage, "read", poisoned)
+    monkeypatch.setattr(pose_training, "read", poisoned)
 
 
 # -- what is trained --------------------------------------------------------------------------------------------------
@@ -133,7 +141,7 @@ def test_what_gzsl_keeps_back_is_not_trained_on_and_fit_asks_for_it(root, tmp_pa
             values[kept] = np.nan
         return given
 
-    monkeypatch.setattr(stage, "read", poisoned)
+    monkeypatch.setattr(pose_training, "read", poisoned)
     assert same(weights(finetune(asked, other)), weights(clean))
     with pytest.raises(Stopped, match="no longer finite"):
         finetune(dataclasses.replace(asked, gzsl=False), other)
@@ -326,10 +334,9 @@ def test_killed_after_an_epoch_and_run_again_ends_in_the_same_bits(root, tmp_pat
 
 def test_another_seed_or_length_is_another_run(root, tmp_path):
     dataset(root, tmp_path, each=2)
-    poses = read("p", root, "", FORM)
 
     def name(asked: FinetuneConfig) -> str:
-        return stage.run_name(asked, poses, stage._named(asked, poses, root))
+        return named(asked, root)
 
     names = {
         name(asked)
@@ -488,7 +495,7 @@ def test_both_orders_of_the_same_skeleton_are_learned_as_one(root, tmp_path):
     poses = read("p", root, "", FORM)
     assert (poses.layout, len(poses.ids)) == (KINECT_20, 5)
     assert (poses.drawn.shape, poses.whole.shape) == ((5, 3, 16, 20, 1), (5, 3, 8, 20, 1))
-    assert pose_training._plain("view-3") == "view-3"
+    assert items._plain("view-3") == "view-3"
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
@@ -614,10 +621,9 @@ def test_real_sequences_are_learned_in_a_few_epochs(root, shared_data):
 def test_a_split_that_is_drawn_from_other_names_is_another_run(root, tmp_path):
     """Names that sort otherwise draw otherwise, and weights of the one split must not be found for the other."""
     dataset(root, tmp_path, each=2)
-    poses = read("p", root, "", FORM)
     drawn, names = config(protocol="ntu-random"), []
     for spelled in (CLASSES, (*CLASSES, "a class more")):
         (tmp_path / "classes.txt").write_text("\n".join(spelled))
         add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "p"), root)
-        names.append(stage.run_name(drawn, poses, stage._named(drawn, poses, root)))
+        names.append(named(drawn, root))
     assert names[0] != names[1]

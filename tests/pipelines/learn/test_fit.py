@@ -13,13 +13,16 @@ from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
+from pipelines.learn import choosing
 from pipelines.learn import fit as fitting
-from pipelines.learn import study as studying
-from pipelines.learn.engine import Training, train
-from pipelines.learn.fit import command, config_of, fit, run_name
+from pipelines.learn.engine import History, train
+from pipelines.learn.fit import fit
 from pipelines.learn.protocols.splits import hold_out
 from pipelines.learn.settings import FitConfig
-from pipelines.learn.study import HeadTask, Study, Trial
+from pipelines.learn.study import Study
+from pipelines.learn.trained import command, config_of, run_name
+from pipelines.learn.training import Training
+from pipelines.learn.trials import Trial, task_of
 from stores.errors import NotInStore
 from stores.root import Root
 from stores.runs import Runs
@@ -65,15 +68,15 @@ def unseen_videos(found) -> np.ndarray:
 def test_a_trial_whose_classes_meet_is_refused(data, tmp_path, trial):
     study = Study(studies.config(tmp_path), data)
     with pytest.raises(UsageError, match=r"^A class would both train and test\. Seen, validation and unseen classes m"):
-        HeadTask(study, trial, study.options, "cpu")
+        task_of(study, trial, study.options, "cpu")
 
 
 def test_a_task_holds_videos_of_its_seen_classes_and_no_others(data, tmp_path):
     study = Study(studies.config(tmp_path), data)
-    task = HeadTask(study, Trial(np.array([0, 2, 3]), np.array([1]), np.array([5, 6])), study.options, "cpu")
+    task = task_of(study, Trial(np.array([0, 2, 3]), np.array([1]), np.array([5, 6])), study.options, "cpu")
     rows = [k for k, label in enumerate(study.videos.labels) if label in (0, 2, 3)]
-    assert task.samples == len(rows) == 30
-    (batch,) = task.batches(torch.arange(30), 30)
+    assert len(task.samples) == len(rows) == 30
+    batch = task.samples.batch(torch.arange(30), draw=True)
     assert np.array_equal(batch.segments.numpy(), study.videos.segments[rows])
     assert [(0, 2, 3)[k] for k in batch.labels.tolist()] == study.videos.labels[rows].tolist()
 
@@ -126,7 +129,7 @@ def test_classes_held_out_are_seen_ones(data, tmp_path):
     for number, unseen in enumerate(SPLITS):
         split = study.split(number)
         assert study.numbers(split.unseen).tolist() == sorted(unseen)
-        trials = list(fitting._trials(study, split))
+        trials = list(choosing._trials(study, split))
         assert len(trials) == 3
         for trial in trials:
             assert len(trial.validation)
@@ -143,7 +146,7 @@ def test_published_validation_classes_are_those_held_out(data, tmp_path):
     path.write_text(json.dumps(sides))
     config = studies.config(tmp_path, tune=("lr=0.01,0.001",), protocol=str(path))
     study = Study(config, data)
-    (trial,) = fitting._trials(study, study.split(0))
+    (trial,) = choosing._trials(study, study.split(0))
     assert (trial.train.tolist(), trial.validation.tolist()) == ([0, 1, 2, 3], [4, 5])
 
 
@@ -195,14 +198,14 @@ def test_tuned_options_are_judged_by_the_mean_over_folds(data, tmp_path):
     run = fit(config, data).run
     stored = studies.about(data, run, 0)
     study = Study(config, data)
-    trials = list(fitting._trials(study, study.split(0)))
+    trials = list(choosing._trials(study, study.split(0)))
     tops = {}
     for lr in ("0.05", "1e-9"):
         given = dict(each.split("=") for each in ER) | {"residual": "true", "lr": lr, "batch": "40"}
         options, training = study.settings(given)
         each = []
         for number, trial in enumerate(trials):
-            task = HeadTask(study, trial, options, "cpu")
+            task = task_of(study, trial, options, "cpu")
             history = train(task, training, tmp_path / f"{lr}-{number}")
             each.append(history.epochs[-1]["validation"])  # no epoch is chosen, so the last one counts
         tops[lr] = sum(each) / 2
@@ -220,7 +223,7 @@ def test_after_plateau_all_seen_classes_are_trained_on_for_as_long_and_at_the_sa
     split = study.split(1)
     training, validation = hold_out(split.seen, 0.5, config.seed + 1)
     trial = Trial(study.numbers(training), study.numbers(validation), NONE)
-    held = train(HeadTask(study, trial, study.options, "cpu"), study.training, tmp_path / "held")
+    held = train(task_of(study, trial, study.options, "cpu"), study.training, tmp_path / "held")
     best = max(range(len(held.epochs)), key=lambda k: held.epochs[k]["validation"]) + 1
     assert held.best == best
     told = studies.about(data, run, 1)
@@ -232,21 +235,21 @@ def test_after_plateau_all_seen_classes_are_trained_on_for_as_long_and_at_the_sa
     assert all("validation" not in entry for entry in history)
     again = Training(**told["training"] | {"lrs": tuple(rates), "milestones": ()})
     everything = Trial(study.numbers(split.seen), NONE, study.numbers(split.unseen))
-    task = HeadTask(study, everything, study.options, "cpu")
-    assert task.samples == 50
+    task = task_of(study, everything, study.options, "cpu")
+    assert len(task.samples) == 50
     train(task, again, tmp_path / "all")
     state = {name: value.numpy() for name, value in task.model.state_dict().items()}
     assert studies.same(state, studies.weights(data, run, 1))
 
 
 def test_the_trial_with_the_median_best_epoch_says_for_how_long():
-    def history(best: int, lr: float) -> fitting.History:
-        return fitting.History(tuple({"lr": lr / n} for n in range(1, 8)), best)
+    def history(best: int, lr: float) -> History:
+        return History(tuple({"lr": lr / n} for n in range(1, 8)), best)
 
     training = Training(schedule="plateau")
     histories = [history(5, 3.0), history(2, 2.0), history(3, 1.0)]
-    assert fitting._as_long(training, histories) == (3, (1.0, 0.5, 1 / 3))
-    assert fitting._as_long(Training(epochs=4), histories) == (4, ())
+    assert choosing._as_long(training, histories) == (3, (1.0, 0.5, 1 / 3))
+    assert choosing._as_long(Training(epochs=4), histories) == (4, ())
 
 
 # -- the same command finds the same run ------------------------------------------------------------------------------
@@ -513,7 +516,7 @@ def test_a_class_without_a_video_is_refused_by_name_before_any_training(data, tm
     studies.classes(bare, tmp_path)
     index_captions(IndexConfig((path,), "d", kind="captions"), bare)
     extract(ExtractConfig(("fake_text",), "d", workers=1), bare)
-    monkeypatch.setattr(studying, "HeadTask", None)
+    monkeypatch.setattr(fitting, "task_of", None)
     monkeypatch.setattr(fitting, "train", None)
     with pytest.raises(UsageError, match=r"^Split .* #0 needs videos of bowling, golf; 'd' has none with fake_text@"):
         fit(studies.config(tmp_path), bare)

@@ -1,0 +1,29 @@
+"""What `finetune` trains, by name; a class is imported when it is asked for."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from pipelines.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.learn.trainables.base import Trainable
+
+TRAINABLES = {
+    "stgcn": "pipelines.learn.trainables.stgcn:Skeletons",
+    "stgcn_small": "pipelines.learn.trainables.stgcn:Skeletons",
+}
+
+
+def find(name: str) -> "type[Trainable]":
+    """The class of what is trained under a name.
+
+    Raises
+    ------
+    UsageError
+        Nothing is trained under this name; the message lists what is.
+    """
+    if name not in TRAINABLES:
+        raise UsageError(f"{name!r} is not trained here; there are: {', '.join(TRAINABLES)}.")
+    module, attribute = TRAINABLES[name].split(":")
+    found: type[Trainable] = getattr(importlib.import_module(module), attribute)
+    return found

@@ -1,0 +1,84 @@
+"""What a trainable is: a network, samples, a loss with the texts it reads, and the extractor its weights belong to.
+
+    items of a data set ─samples─▶ network ─▶ head ─▶ loss          weights, with a header ─▶ `extract --weights`
+
+`finetune` asks for nothing else: splits, names of runs, going on, refusals and notes are the same for all. A trainable
+is one file here and one line in `trainables/__init__.py`.
+"""
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from heads.base import ClassTexts, Head
+from pipelines.learn.samples.items import Items
+from pipelines.learn.samples.samples import Samples
+from stores.root import Root
+
+
+class Trainable(abc.ABC):
+    """Something with weights of its own that is learned from the items of a data set.
+
+    Parameters
+    ----------
+    name : what it is called, and so is the extractor that its weights belong to
+    options : its `Options`
+    dataset : whose items
+    root : Root
+
+    Attributes
+    ----------
+    Options : dataclass of its settings; those that `finetune` has too it takes, others are `--option NAME=VALUE`
+    items : those that can be learned from
+    about : what the weights depend on beside settings and items, by name: it enters the name of the run, and its file
+    """
+
+    Options: ClassVar[type[Any]]
+    items: Items
+
+    @abc.abstractmethod
+    def __init__(self, name: str, options: Any, dataset: str, root: Root) -> None:
+        """Read the items."""
+
+    @property
+    @abc.abstractmethod
+    def about(self) -> Mapping[str, str]:
+        """As the class says."""
+
+    @abc.abstractmethod
+    def training(self, steps: int) -> Mapping[str, Any]:
+        """The engine's settings that are not its defaults, of a training of so many steps."""
+
+    @abc.abstractmethod
+    def samples(self, rows: np.ndarray, classes: Sequence[str], device: str) -> Samples:
+        """Some items as samples, whose labels number the classes."""
+
+    @abc.abstractmethod
+    def network(self, classes: Sequence[str]) -> nn.Module:
+        """A fresh network, its weights drawn from torch's generator."""
+
+    @abc.abstractmethod
+    def head(self, classes: Sequence[str]) -> Head:
+        """What says how far the network's outputs are from what they are to be."""
+
+    def texts(self, classes: Sequence[str]) -> ClassTexts:
+        """The texts that the head reads: none."""
+        return ClassTexts(tuple(classes), {})
+
+    @abc.abstractmethod
+    def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> None:
+        """Load weights to begin with.
+
+        Raises
+        ------
+        ExtractorError
+            They do not fit, or have seen an unseen class.
+        """
+
+    @abc.abstractmethod
+    def header(self, classes: Sequence[str], kept_back: bool) -> dict[str, str]:
+        """What the weights say of themselves to the extractor: above all the classes they were trained on."""

@@ -1,0 +1,58 @@
+"""What `fit` trained, found again: the name of a study's run, the study of a run, a split's head as it was fitted."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from heads.base import Head
+from pipelines.learn.engine import load
+from pipelines.learn.runs import Run, identity, name_of
+from pipelines.learn.settings import FitConfig, command_line
+from pipelines.learn.study import Study
+
+_NOT_IDENTITY = ("splits", "device", "workers")
+
+
+def run_name(study: Study) -> str:
+    """Head, data set, protocol, and a hash of all that the weights depend on."""
+    parts: list[Any] = [identity(study.config, _NOT_IDENTITY), identity(study.options), identity(study.training)]
+    parts += [study.videos.recipe, study.videos.digest, study.texts.recipe, study.texts.digest]
+    if study.protocol.name.endswith(".json") or Path(study.protocol.name).is_file():  # what it says may change
+        parts += [dataclasses.asdict(split) for split in study.protocol.splits]
+    if study.config.gzsl:
+        parts.append(hashlib.blake2b(study.kept_back.tobytes(), digest_size=8).hexdigest())
+    return name_of((study.config.head, study.videos.dataset), study.protocol.name, parts)
+
+
+def config_of(about: dict[str, Any]) -> FitConfig:
+    """The configuration of a run."""
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
+    return FitConfig(**fields)
+
+
+def command(config: FitConfig) -> str:
+    """The command line of a configuration."""
+    return command_line("fit", config)
+
+
+def study_of(run: Run) -> tuple[Study, bool]:
+    """What a run was fitted on, as it is now, and whether it is as it was then: else its weights mean nothing.
+
+    Raises
+    ------
+    NotInStore, UsageError, ExtractorError
+        Features or texts are gone.
+    """
+    study = Study(config_of(run.about()), run.root)
+    return study, run_name(study) == run.name
+
+
+def head_of(study: Study, run: Run, number: int) -> tuple[Head, Any]:
+    """The head of a split that is done, in evaluation mode on the CPU; and its options."""
+    told = run.told(number)
+    assert told is not None
+    options = study.option_values(told["options"])
+    head = study.model(options)
+    load(head, run.folder(number))
+    return head.eval(), options

@@ -1,0 +1,102 @@
+"""How a model is trained: the engine's settings, and what follows from them, the optimiser and the rate of a step."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from pipelines.errors import UsageError
+
+OPTIMISERS = ("adam", "adamw", "sgd", "nesterov")
+SCHEDULES = ("constant", "cosine", "plateau", "steps", "listed")
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How a model is trained.
+
+    Attributes
+    ----------
+    optimiser : `adam`, `adamw`, `sgd`, or `nesterov`, which is SGD with Nesterov's momentum
+    lr, weight_decay, momentum : of it
+    batch : samples a step; accumulate : steps whose gradients are summed before one of the optimiser
+    epochs : at most so many
+    schedule : `constant`; `cosine` to nought after the warm-up; `plateau`: times `factor` when validation has not
+        improved for `patience` epochs; `steps`: times `factor` after each of `milestones`; `listed`: one of `lrs` an
+        epoch, to go again where another training went
+    warmup_steps : lr rises exponentially from lr / batch over so many steps
+    cosine_steps : where the cosine ends; 0: with the last epoch
+    clip : largest norm of the gradient; 0: none
+    stop_after : stop when validation has not improved for so many epochs; 0: never
+    keep : `last` weights, or the `best` by validation
+    min_lr : plateau goes no lower
+    precision : `fp32` or `bf16`
+    seed : of everything that is drawn
+    """
+
+    optimiser: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    batch: int = 128
+    accumulate: int = 1
+    epochs: int = 10
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    cosine_steps: int = 0
+    factor: float = 0.1
+    patience: int = 1
+    milestones: tuple[int, ...] = ()
+    lrs: tuple[float, ...] = ()
+    min_lr: float = 1e-9
+    clip: float = 0.0
+    stop_after: int = 0
+    keep: str = "last"
+    precision: str = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        known = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "keep": ("last", "best"), "precision": (*PRECISIONS,)}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise UsageError(f"{name} is {' or '.join(values)}, got {getattr(self, name)!r}.")
+        for name, least in (("batch", 1), ("accumulate", 1), ("epochs", 0), ("lr", 0), ("warmup_steps", 0)):
+            if not getattr(self, name) >= least:
+                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+
+    @property
+    def validates(self) -> bool:
+        """Whether validation decides anything: then classes are held out for it."""
+        return self.schedule == "plateau" or self.keep == "best" or self.stop_after > 0
+
+    def optimiser_of(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """A fresh optimiser of some parameters."""
+        if self.optimiser in ("sgd", "nesterov"):
+            ahead, kept = self.optimiser == "nesterov", self.momentum
+            return torch.optim.SGD(parameters, self.lr, kept, weight_decay=self.weight_decay, nesterov=ahead)
+        kind = torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW
+        return kind(parameters, self.lr, weight_decay=self.weight_decay)
+
+    def rate(self, step: int, epoch: int, steps_an_epoch: int, factor: float) -> float:
+        """The lr of a step.
+
+        Parameters
+        ----------
+        step, epoch : numbers from 0, of the whole training
+        steps_an_epoch : batches
+        factor : what `plateau` has lowered it by so far
+        """
+        lr = max(self.lr * factor, min(self.min_lr, self.lr)) if self.schedule == "plateau" else self.lr
+        if step < self.warmup_steps:
+            lr *= self.batch ** (step / self.warmup_steps - 1)
+        elif self.schedule == "cosine":
+            last = (self.cosine_steps or self.epochs * steps_an_epoch) - self.warmup_steps
+            done = min((step - self.warmup_steps) / max(last, 1), 1.0)
+            lr *= 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
+        elif self.schedule == "steps":
+            lr *= self.factor ** sum(epoch >= milestone for milestone in self.milestones)
+        elif self.schedule == "listed":
+            lr = self.lrs[epoch]
+        return lr

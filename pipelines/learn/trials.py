@@ -1,0 +1,68 @@
+"""Trials: which seen classes a head is trained on, which are held out to look at, and the task that makes of it.
+
+What keeps the science honest lives here: a trial names the classes it trains on and those it looks at to choose; both
+are seen ones, and videos of any other class are refused to training.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import UsageError
+from pipelines.learn.samples.samples import Features
+from pipelines.learn.study import Study
+from pipelines.learn.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Which seen classes are trained on, and which are held out to look at.
+
+    Attributes
+    ----------
+    train, validation : numbers of classes; nothing is held out where `validation` is empty
+    unseen : classes whose TEXTS a head may read, if it says that it does; where none are named, those held out pose
+        as unseen
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    unseen: np.ndarray
+
+
+def trained_in(study: Study, trial: Trial) -> np.ndarray:
+    """Rows of the videos a trial trains on: under GZSL without those it is looked at by."""
+    rows = study.trained_on(trial.train)
+    is_choice = study.config.gzsl and len(trial.validation)
+    return rows[~study.looked_at[rows]] if is_choice else rows
+
+
+def task_of(study: Study, trial: Trial, options: Any, device: str) -> Task:
+    """A trial as a task of the training engine; it holds videos of its seen classes and of no other.
+
+    Raises
+    ------
+    UsageError
+        A class that would both train and test.
+    """
+    both = np.concatenate([trial.train, trial.validation])
+    if np.intersect1d(trial.train, trial.validation).size or np.intersect1d(both, trial.unseen).size:
+        raise UsageError("A class would both train and test. Seen, validation and unseen classes must not meet.")
+    head = study.model(options).to(device)
+    samples = Features(study.batch(trained_in(study, trial), trial.train), device)
+    seen, unseen, held = study.told(trial.train).to(device), None, None
+    others = trial.unseen if len(trial.unseen) else trial.validation
+    if head.uses_unseen_texts and len(others):
+        unseen = study.told(others).to(device)
+    if len(trial.validation):
+        looked_at = study.batch(study.trained_on(trial.validation), trial.validation)
+        held = Features(looked_at, device), study.told(trial.validation).to(device)
+    head.begin(samples.videos, seen, unseen)
+    return Task(samples, head, seen, unseen, held=held)
+
+
+def spread(scores: np.ndarray) -> np.ndarray:
+    """(K,) deviation of each class's scores (N, K); 1 where they are all the same."""
+    found = scores.std(0)
+    return np.where(found > 0, found, 1).astype(scores.dtype)
