@@ -52,14 +52,7 @@ class E2E(PrototypeHead):
     """
 
     Options = E2eOptions
-    published = {
-        "lr": 1e-3,
-        "batch": 22,
-        "epochs": 150,
-        "schedule": "steps",
-        "factor": 0.1,
-        "milestones": (60, 120),
-    }
+    published = {"lr": 1e-3, "batch": 22, "epochs": 150, "schedule": "steps", "factor": 0.1, "milestones": (60, 120)}
 
     def __init__(self, width: int, text_width: int, options: E2eOptions) -> None:
         super().__init__()

@@ -95,13 +95,8 @@ class GCN(PrototypeHead):
     """
 
     Options = GcnOptions
-    published = {
-        "weight_decay": 1e-6,
-        "batch": 1_000_000,  # an epoch, a step
-        "epochs": 200,
-        "schedule": "cosine",
-        "clip": 10.0,
-    }
+    #: an epoch is a step
+    published = {"weight_decay": 1e-6, "batch": 1_000_000, "epochs": 200, "schedule": "cosine", "clip": 10.0}
     uses_unseen_texts = True
     nodes: Tensor
     links: Tensor

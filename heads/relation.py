@@ -63,14 +63,7 @@ class RelationNet(Head):
     """
 
     Options = RelationOptions
-    published = {
-        "lr": 1e-5,
-        "batch": 32,
-        "epochs": 245,
-        "schedule": "steps",
-        "factor": 0.5,
-        "milestones": (123,),
-    }
+    published = {"lr": 1e-5, "batch": 32, "epochs": 245, "schedule": "steps", "factor": 0.5, "milestones": (123,)}
 
     def __init__(self, width: int, text_width: int, options: RelationOptions) -> None:
         super().__init__()

@@ -96,9 +96,9 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
         _train(config, trained, numbers[number], run, _told(progress, before, len(todo)))
     found = [run.told(number) or {} for number in numbers]
     tested = [each["top1"] for each in found if each["top1"] is not None]
-    notes = [f"{items.unlabelled} {items.called} have no label"] if items.unlabelled else []
+    notes = [f"{items.unlabelled} {items.called}s have no label"] if items.unlabelled else []
     notes += [
-        f"split {p.number}: {p.twins} {items.called} to test are also trained on, and left out"
+        f"split {p.number}: {p.twins} {items.called}s to test are also trained on, and left out"
         for p in asked
         if p.twins
     ]

@@ -147,6 +147,7 @@ def _fitted(study: Study, run: Run, todo: Sequence[int]) -> Iterator[int]:
         study.videos.shared() as videos,
         ProcessPoolExecutor(workers, get_context("spawn"), _begin, (config, run.root.url, videos)) as pool,
     ):
+        study.videos = videos.mapped()  # what was read is let go
         waiting = [pool.submit(_in_worker, number, run.name, device) for number in todo]
         try:
             for future in as_completed(waiting):

@@ -76,7 +76,7 @@ def parts(config: FinetuneConfig, items: Items, names: Named) -> Iterator[Part]:
     chosen_for_test = items.matching(config.test) if config.test else np.zeros(len(items.ids), bool)
     if (both := np.flatnonzero(chosen_for_training & chosen_for_test)).size:
         raise UsageError(
-            f"{len(both)} {items.called} are both trained and tested on, {items.ids[both[0]]} for one. "
+            f"{len(both)} {items.called}s are both trained and tested on, {items.ids[both[0]]} for one. "
             "Give --train and --test that exclude each other."
         )
     labels = np.array(items.labels, object)
@@ -86,14 +86,14 @@ def parts(config: FinetuneConfig, items: Items, names: Named) -> Iterator[Part]:
         classes = tuple(sorted(set(labels[train_rows])))
         if len(classes) < 2:
             raise UsageError(
-                f"Split {number} of {config.protocol!r} trains on {len(train_rows)} {items.called} of {len(classes)} "
+                f"Split {number} of {config.protocol!r} trains on {len(train_rows)} {items.called}s of {len(classes)} "
                 "classes; 2 classes are needed. Take another protocol, or another --train."
             )
         trained = {items.keys[row] for row in train_rows}
         test_rows = np.flatnonzero(chosen_for_test & np.isin(labels, classes))
         apart = np.array([items.keys[row] not in trained for row in test_rows], bool)
         if config.test and not apart.any():
-            raise UsageError(f"None of the {items.called} is left to test on with {' '.join(config.test)}.")
+            raise UsageError(f"No {items.called} is left to test on with {' '.join(config.test)}.")
         yield Part(number, classes, unseen, train_rows, test_rows[apart], int((~apart).sum()))
 
 

@@ -25,18 +25,17 @@ References
 
 import dataclasses
 import functools
-import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from extractors.names import canonical, readable
 from pipelines.errors import UsageError
+from pipelines.learn.protocols.own import own_splits
 from pipelines.learn.protocols.splits import Split, anywhere, furthest, half, nearest
 from pipelines.texts.adding import Linker
 
@@ -58,7 +57,6 @@ _JASANI = (
     "Jasani, Mazagonwalla, 'Skeleton based Zero Shot Action Recognition in Joint Pose-Language Semantic Space', 2019; "
     "how it chooses is unpublished, and chosen here"
 )
-_SIDES = {"seen": "seen", "training": "seen", "validation": "validation", "unseen": "unseen", "testing": "unseen"}
 
 #: number of the split, classes of the data set, their vectors -> the split
 Draw = Callable[[int, Sequence[str], np.ndarray], Split]
@@ -146,7 +144,8 @@ def protocol(name: str) -> Protocol:
     if drawn := _DRAWN.get(name):
         return drawn
     if name.endswith(".json") or Path(name).is_file():
-        return _own(name)
+        splits = own_splits(name)
+        return Protocol(name, "any", name, len(splits), splits)
     raise UsageError(
         f"No protocol is called {name!r}. There are: {', '.join(names())}. "
         'A JSON file of {"seen": [names], "unseen": [names]} is one too.'
@@ -254,32 +253,6 @@ def _published(name: str) -> Protocol:
 
 def _members(mask: int, classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for k, name in enumerate(classes) if mask >> k & 1)
-
-
-def _own(path: str) -> Protocol:
-    """A user's JSON file."""
-    try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}. Check the spelling.") from error
-    except ValueError as error:  # bad JSON, or not UTF-8
-        raise UsageError(f"{path} is not JSON: {error}.") from error
-    entries = entries if isinstance(entries, list) else [entries]
-    if not entries:
-        raise UsageError(f"{path} holds no split.")
-    splits = tuple(_own_split(path, number, entry) for number, entry in enumerate(entries))
-    return Protocol(path, "any", path, len(splits), splits)
-
-
-def _own_split(path: str, number: int, entry: Any) -> Split:
-    fields = entry if isinstance(entry, Mapping) else {}
-    sides = {_SIDES[key]: value for key, value in fields.items() if key in _SIDES}
-    listed = all(isinstance(side, list) and all(isinstance(name, str) for name in side) for side in sides.values())
-    listed = listed and len(sides) == sum(key in _SIDES for key in fields)  # not both "seen" and "training"
-    if not {"seen", "unseen"} <= set(sides) or not listed:
-        form = '{"seen": [names], "unseen": [names]}, or "training" and "testing"'
-        raise UsageError(f"{path}: split {number} is not {form}. Class names are expected, no numbers.")
-    return Split(path, number, *(tuple(sides.get(side, ())) for side in ("seen", "validation", "unseen")))
 
 
 def _truze(number: int, classes: Sequence[str], vectors: np.ndarray) -> Split:

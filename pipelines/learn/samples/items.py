@@ -21,7 +21,7 @@ class Items(abc.ABC):
 
     Attributes
     ----------
-    called : what messages call them
+    called : what messages call one of them
     ids, keys, labels : N of each
     splits : what the manifest says of each: subject, view, ...
     faults : (key, uri, fault) of items that cannot be used
@@ -68,12 +68,12 @@ class Items(abc.ABC):
             values = [_plain(value) for value in text.split(",") if value.strip()]
             if not sign or not values:
                 raise UsageError(
-                    f"{self.called.capitalize()} are chosen by NAME=VALUE,VALUE, such as subject=1,3,5; "
+                    f"{self.called.capitalize()}s are chosen by NAME=VALUE,VALUE, such as subject=1,3,5; "
                     f"got {condition!r}."
                 )
             if not there:
                 known = ", ".join(sorted({each for split in self.splits for each in split})) or "nothing"
-                raise UsageError(f"{condition!r}: of these {self.called} is known: {known}; not {name!r}.")
+                raise UsageError(f"{condition!r}: of these {self.called}s is known: {known}; not {name!r}.")
             if strange := sorted(set(values) - {_plain(value) for value in there}):
                 raise UsageError(f"{condition!r}: no {name} is {', '.join(strange)}; there are: {', '.join(there)}.")
             found &= np.array([_plain(split.get(name, "")) in values for split in self.splits])

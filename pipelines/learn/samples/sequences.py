@@ -48,7 +48,7 @@ class PoseSet(Items):
     whole : (N, 3, T, V, M) float32, as an extractor is given it
     """
 
-    called = "sequences"
+    called = "sequence"
     layout: Layout
     form: Form
     drawn: np.ndarray
