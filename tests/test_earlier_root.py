@@ -19,8 +19,13 @@ from pipelines.extract.verify import verify
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.results import results
 from pipelines.judge.settings import EvaluateConfig
+from pipelines.learn.finetune import run_name as network_name
+from pipelines.learn.finetune import trainable
 from pipelines.learn.fit import fit
-from pipelines.learn.settings import FitConfig
+from pipelines.learn.parts import named
+from pipelines.learn.settings import FinetuneConfig, FitConfig
+from pipelines.learn.study import Study
+from pipelines.learn.trained import run_name
 from pipelines.look.export import export
 from pipelines.look.listing import datasets, failures, features, runs
 from pipelines.look.settings import ExportConfig
@@ -28,6 +33,35 @@ from stores.root import Root
 
 GOLDEN = Path(__file__).parent / "golden/root-0.1.0.zip"
 RUNS = {"eszsl-toy-split-4ced835b87": 1 / 2, "devise-toy-split-deccc8ccc8": 1 / 3}
+#: what the settings of every head, and of networks, called their runs before this code named them
+NAMES = [
+    "nearest-toy-split-5fdea3bdb6",
+    "er-toy-split-4d97361a4c",
+    "jigsaw-toy-split-de42f365da",
+    "coco-toy-split-af69a3c9b2",
+    "pseudo-toy-split-c5becf516f",
+    "conse-toy-split-c3a096c3a1",
+    "ridge-toy-split-5e620b1d4c",
+    "devise-toy-split-a173bab48f",
+    "ale-toy-split-957339d330",
+    "sje-toy-split-7caee15c3b",
+    "dem-toy-split-99a26e3a01",
+    "eszsl-toy-split-4ced835b87",
+    "gcn-toy-split-f32a171292",
+    "relation-toy-split-6717eebef8",
+    "e2e-toy-split-6e40416999",
+]
+NETWORKS = {
+    "stgcn_small-toy-none-3e59c35b1e": {},
+    "stgcn_small-toy-split-30c0af065c": {"protocol": "split.json"},
+    "stgcn-toy-split-5a2acaca68": {
+        "model": "stgcn",
+        "protocol": "split.json",
+        "gzsl": True,
+        "splits": "0",
+        "threads": 3,
+    },
+}
 VALUES = "7338def836843601"  # BLAKE2b-64 of the exported values
 
 
@@ -71,3 +105,19 @@ def test_the_same_fit_finds_its_run_and_judges_it_alike(earlier, head, options):
     report = fit(config, earlier)
     assert (report.run, report.splits, report.fitted) == (name, 1, 0), "a setting that is new has renamed the run"
     assert evaluate(EvaluateConfig(name), earlier).zsl["top1"][0] == pytest.approx(RUNS[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_of_a_head_still_have_the_run_they_had(earlier, name):
+    config = FitConfig(name.split("-")[0], "toy", "raw_joints", "split.json", encoder="random_vectors:width=20")
+    assert run_name(Study(config, earlier)) == name, "a setting that is new must say `later` to enter no name unset"
+
+
+def test_settings_of_a_network_still_have_the_run_they_had(earlier):
+    for name, more in NETWORKS.items():
+        config = FinetuneConfig(**{"model": "stgcn_small", "dataset": "toy", **more})
+        trained = trainable(config, earlier)
+        assert network_name(config, trained, named(config, trained.items, earlier)) == name
+    config = FinetuneConfig("stgcn_small", "toy", options=("momentum=0.5",))  # a field that came later, and is set
+    trained = trainable(config, earlier)
+    assert network_name(config, trained, named(config, trained.items, earlier)) not in NETWORKS

@@ -164,3 +164,9 @@ def begin(config: FitConfig, url: str, shared: videos.SharedFeatures) -> None:
     """What a worker process begins with, the small extractor known."""
     extractors.EXTRACTORS["fake_text"] = "tests.fake:FakeTextExtractor"  # type: ignore[index]
     fitting._begin(config, url, shared)
+
+
+def begin_and_refuse_to_read(config: FitConfig, url: str, shared: videos.SharedFeatures) -> None:
+    """The same, where reading the features of the videos is an error."""
+    videos.read = None  # type: ignore[assignment]
+    begin(config, url, shared)

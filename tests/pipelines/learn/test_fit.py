@@ -18,6 +18,7 @@ from pipelines.learn import fit as fitting
 from pipelines.learn.engine import History, train
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.splits import hold_out
+from pipelines.learn.samples import features as videos
 from pipelines.learn.settings import FitConfig
 from pipelines.learn.study import Study
 from pipelines.learn.trained import command, config_of, run_name
@@ -332,6 +333,36 @@ def test_two_workers_give_the_same_bits_as_one(tmp_path, monkeypatch):
     for number in range(3):
         assert studies.same(studies.weights(one, run, number), studies.weights(two, run, number))
         assert studies.about(one, run, number) == studies.about(two, run, number)
+
+
+def test_a_worker_maps_the_features_that_were_read_before_it_and_reads_none(data, tmp_path, monkeypatch):
+    config = studies.config(tmp_path, splits="0")
+    reads = []
+    real = videos.read
+    monkeypatch.setattr(videos, "read", lambda *given: reads.append(given) or real(*given))
+    monkeypatch.setattr(fitting.signal, "signal", lambda *given: None)  # this process is no worker
+    for name in ("_study", "_root"):
+        monkeypatch.setattr(fitting, name, None)
+    study = Study(config, data)
+    assert len(reads) == 1
+    with study.videos.shared() as shared:
+        assert shared.videos.segments.size == 0  # what is sent to a worker does not grow with the features
+        for _ in range(3):
+            fitting._begin(config, data.url, shared)
+            worker = fitting._study
+            assert isinstance(worker.videos.segments, np.memmap)
+            assert run_name(worker) == run_name(study)
+            np.testing.assert_array_equal(worker.videos.segments, study.videos.segments)
+        folder = shared.path.parent
+    assert len(reads) == 1
+    assert not folder.exists()
+
+
+@pytest.mark.heavy
+def test_two_workers_read_nothing_of_what_was_read_for_them(tmp_path, monkeypatch):
+    root = studies.made(tmp_path)
+    monkeypatch.setattr(fitting, "_begin", studies.begin_and_refuse_to_read)
+    assert fit(studies.config(tmp_path, workers=2), root).fitted == 3
 
 
 CHANGES = {
