@@ -27,7 +27,7 @@ def write(report: ExtractReport, config: ExtractConfig, root: Root, texts: Texts
     lost = [row for row in failures(root) if row["dataset"] == config.items]
     reasons = Counter(f"{row['error']} ({row['stage']})" for row in lost).most_common()
     html = render(
-        "report",
+        "extraction",
         config=config,
         report=report,
         root=root.url,

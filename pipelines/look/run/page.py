@@ -275,7 +275,7 @@ def _frames(of: Trained, row: int, m: int, root: Root) -> list[str]:
             continue
         if not isinstance(found, InputFault):
             pixels = found.pixels.reshape(-1, *found.pixels.shape[2:])
-            return [frame(pixels[i]) for i in inside.evenly(len(pixels), m)]
+            return [frame(pixels[i], _QUALITY) for i in inside.evenly(len(pixels), m)]
     return [""] * m
 
 

@@ -4,12 +4,10 @@ import html
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -40,6 +38,7 @@ from stores.keys import text_key
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
+from tests.pipelines.pages.browser import needs_browser, picture, width_in
 
 pytestmark = pytest.mark.usefixtures("fake")
 LONG = "hold an extraordinarily long & <winding> name without any end in sight"
@@ -345,22 +344,12 @@ def test_a_large_matrix_stays_small():
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@needs_browser
 @pytest.mark.parametrize("head", ["jigsaw", "coco"])
 def test_a_browser_draws_it(root, judged, tmp_path, head):
     page = run_page(judged(head), root)
-    picture = tmp_path / "page.png"
-    subprocess.run(
-        [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
-            *(f"--screenshot={picture}", "--window-size=1200,3000", page),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    pixels = cv2.imread(str(picture))
-    assert pixels.shape[:2] == (3000, 1200)
+    assert [width_in(page, tmp_path, width) for width in (390, 1280)] == [390, 1280]
+    pixels = picture(page, tmp_path, (1200, 3000))
     colours = {tuple(colour) for colour in pixels[::3, ::3].reshape(-1, 3).tolist()}
     assert len(colours) > 30
     for wanted in (figures.BLUE, figures.ORANGE):

@@ -3,13 +3,10 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,6 +30,7 @@ from pipelines.texts.settings import TextsConfig
 from stores.features import FeatureStore
 from stores.root import Root
 from stores.runs import Runs
+from tests.pipelines.pages.browser import needs_browser, picture, width_in
 from tests.pipelines.skeletons import CLASSES, body, index
 
 pytestmark = pytest.mark.usefixtures("fake")
@@ -229,22 +227,13 @@ def test_a_head_without_vectors_to_compare_names_no_text(made):
 
 
 @pytest.mark.heavy
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@needs_browser
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_browser_draws_it_in_light_and_in_dark(made, tmp_path, dark):
     root, run, _ = made("jigsaw")
-    picture = tmp_path / "page.png"
-    scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []
-    subprocess.run(
-        [
-            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"),
-            *(*scheme, f"--screenshot={picture}", "--window-size=1200,6000", run_page(run, root)),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    pixels = cv2.imread(str(picture))
+    page = run_page(run, root)
+    assert width_in(page, tmp_path, 390) == 390
+    pixels = picture(page, tmp_path, (1200, 6000), dark)
     assert (pixels[2, 2].mean() < 60) == dark
     for wanted in (stick_figures.LEFT, stick_figures.RIGHT):
         bgr = [int(wanted[i : i + 2], 16) for i in (5, 3, 1)]
