@@ -7,6 +7,7 @@ Moving or renaming changes nothing; twins (same bytes, two names) have one key.
 
 import hashlib
 import unicodedata
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
@@ -50,6 +51,11 @@ def key_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
         if len(c)
     ]
     return np.concatenate([np.empty((0, KEY_BYTES), np.uint8), *parts])
+
+
+def keys_of(keys: Iterable[bytes]) -> np.ndarray:
+    """(n, 32) uint8 of single keys."""
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
 
 
 def key_words(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

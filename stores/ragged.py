@@ -160,6 +160,20 @@ def stacked(path: str | Path, video_id: list[str], arrays: Sequence[np.ndarray],
     return checked(Foreign(video_id, keys, np.concatenate(parts), offsets), path)
 
 
+def rows_of(offsets: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows some items have, one item after another, and the offsets of these.
+
+    Examples
+    --------
+    >>> rows, offsets = rows_of(np.array([0, 2, 3, 5]), np.array([2, 0]))
+    >>> rows.tolist(), offsets.tolist()
+    ([3, 4, 0, 1], [0, 2, 4])
+    """
+    sizes = np.diff(offsets)[items]
+    own = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return np.repeat(offsets[:-1][items] - own[:-1], sizes) + np.arange(own[-1]), own
+
+
 def named_parts(names: Sequence[str]) -> dict[str, str]:
     """Which arrays of a file hold the names of videos and their values, as others call them; empty where it is unclear.
 

@@ -28,8 +28,9 @@ from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import Features, FeatureSet, positions
 from stores.foreign import FORMATS, Foreign, Gathered, write_foreign
-from stores.keys import KEY_BYTES
+from stores.keys import key_array
 from stores.manifest import Manifest
+from stores.ragged import rows_of
 from stores.root import Root
 
 _IN_MEMORY_BYTES = 1 << 30
@@ -89,11 +90,6 @@ def export(config: ExportConfig, root: Root) -> ExportReport:
     return ExportReport(len(names), rows, tuple(missing["video_id"].to_pylist()), config.out, config.format)
 
 
-def key_array(column: pa.ChunkedArray) -> np.ndarray:
-    """(n, 32) uint8 from a column of keys."""
-    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, KEY_BYTES)
-
-
 @contextlib.contextmanager
 def loaded(feature_set: FeatureSet, keys: np.ndarray, output: str, folder: str | Path) -> Iterator[Features]:
     """The rows of distinct keys: in memory up to 1 GiB, else in a scratch file below `folder`.
@@ -138,9 +134,7 @@ def _in_order(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, r
     if len(distinct) == len(keys):
         distinct, item = keys, np.arange(len(keys))
     with loaded(feature_set, distinct, config.output, _folder_of(config)) as features:
-        sizes = np.diff(features.offsets)[item]
-        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        order = np.repeat(features.offsets[:-1][item] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        order, offsets = rows_of(features.offsets, item)
         values = features.values if len(distinct) == len(keys) else Gathered(features.values, order)
         times = None if np.isnan(features.times).all() else features.times[order]
         yield Foreign([], keys, values, offsets, times, feature_set.recipe)

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import UsageError
-from pipelines.look import compare as compare_module
 from pipelines.look.compare import CompareReport, compare
+from pipelines.look.likeness import cause_of_rows, cosines
 from pipelines.look.settings import CompareConfig
 from stores.errors import BadFile, NotInStore
 from stores.features import FeatureStore, ItemRows
@@ -257,8 +257,8 @@ vectors = st.integers(0, 2**32).map(lambda seed: np.random.default_rng(seed).nor
 
 @given(vectors, st.floats(0.1, 10))
 def test_scaling_changes_no_cosine_and_cosines_stay_within_one(rows, factor):
-    one = compare_module._cosines(rows, rows[::-1])
-    assert np.allclose(one, compare_module._cosines(rows * factor, rows[::-1]))
+    one = cosines(rows, rows[::-1])
+    assert np.allclose(one, cosines(rows * factor, rows[::-1]))
     assert (np.abs(one) <= 1 + 1e-12).all()
 
 
@@ -266,7 +266,7 @@ def test_scaling_changes_no_cosine_and_cosines_stay_within_one(rows, factor):
 @given(st.permutations(range(6)), st.integers(0, 2**32))
 def test_any_order_but_the_own_is_another_order(order, seed):
     rows = np.random.default_rng(seed).normal(size=(6, 32))
-    cause = compare_module._cause_of_rows(rows, rows[list(order)])
+    cause = cause_of_rows(rows, rows[list(order)])
     assert cause == ("identical" if list(order) == sorted(order) else "same rows in another order")
 
 
