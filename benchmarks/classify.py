@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.bars import Bar, run
 from heads.class_map import ClassMap, chosen, folds, ranks, unit
-from pipelines.look.classify.classify import made
+from pipelines.look.classify.model import made
 from stores.root import Root
 
 _REPEATS, _FOLDS, _FIRST_SEED = 5, 5, 100

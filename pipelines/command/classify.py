@@ -43,11 +43,16 @@ def classify(
     objects (with score), learned_from, computed (features), seconds; with --html `page`, a URL.
     """
     from pipelines.command.given_names import names
-    from pipelines.look.classify import classify as stage
+    from pipelines.look.classify.classify import classify
+    from pipelines.look.settings import ClassifyConfig
 
     asked, without = names("--classes", classes or (), say), names("--leave-out", leave_out or (), say)
-    report = stage.classify(stage.ClassifyConfig(clip, asked, without, objects, device), root)
-    written = {"page": stage.page(report, root)} if html else {}
+    report = classify(ClassifyConfig(clip, asked, without, objects, device), root)
+    written = {}
+    if html:
+        from pipelines.look.classify.page import page
+
+        written["page"] = page(report, root)
     fields = dataclasses.asdict(report) | {"seconds": round(report.seconds, 3)} | written
     fields["answers"] = [{"class": answer.pop("name"), **answer} for answer in fields["answers"]]
     rows = [

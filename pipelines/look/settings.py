@@ -1,4 +1,4 @@
-"""Settings of exports and comparisons."""
+"""Settings of exports, comparisons, and answers about a clip."""
 
 import dataclasses
 from typing import Annotated
@@ -50,3 +50,23 @@ class CompareConfig:
     output: str = "features"
     worst: int = 10
     out: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyConfig:
+    """Settings of `zsar classify`.
+
+    Attributes
+    ----------
+    clip : path of a video file
+    classes : the names to choose from
+    leave_out : Kinetics classes to treat as never seen: their rows are not used, neither to classify nor to learn from
+    objects : whether recognised objects count
+    device : `auto`, `cpu`, `cuda` or `cuda:N`
+    """
+
+    clip: str
+    classes: tuple[str, ...]
+    leave_out: tuple[str, ...] = ()
+    objects: bool = False
+    device: str = "auto"

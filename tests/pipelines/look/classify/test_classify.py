@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.look.classify.classify import ClassifyConfig, answers_of, checked, classify, made, object_evidence, page
+from pipelines.look.classify.classify import answers_of, classify, object_evidence
+from pipelines.look.classify.model import made
+from pipelines.look.classify.names import checked
+from pipelines.look.classify.page import page
+from pipelines.look.settings import ClassifyConfig
 from stores.features import FeatureStore
 from stores.root import Root
 
