@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from extractors import clips
+from heads.row_videos import softmax
 from pipelines.errors import UsageError
-from pipelines.extract.extraction import ExtractReport, extract
+from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
@@ -24,6 +25,7 @@ from pipelines.look.classify.classify import Answer, answers_of
 from pipelines.pages.page import frame, render
 from pipelines.progress import RunProgress
 from stores.features import FeatureSet, FeatureStore
+from stores.keys import keys_of
 from stores.manifest import Manifest
 from stores.root import Root
 
@@ -73,7 +75,7 @@ def demo(root: Root, page: Path, progress: RunProgress | None = None) -> DemoRep
     started = time.monotonic()
     indexed = index(IndexConfig(tuple(map(str, _clip_folders())), _DATASET), root)
     report = extract(ExtractConfig((_CLASSES, _OBJECTS), _DATASET), root, progress)
-    sets = _sets(root, report)
+    sets = [FeatureStore(root).find(feature.name) for feature in report.features]
     rows = _unique_rows(root, sets)
     if not rows:
         raise UsageError(f"None of the {indexed.contents} clips gave features: `zsar list failures --root {root.url}`.")
@@ -107,11 +109,6 @@ def _clip_folders() -> list[Path]:
     ]
 
 
-def _sets(root: Root, report: ExtractReport) -> list[FeatureSet]:
-    store = FeatureStore(root)
-    return [store.find(feature.name) for feature in report.features]
-
-
 def _unique_rows(root: Root, sets: list[FeatureSet]) -> list[dict[str, Any]]:
     """One manifest row a content that has both features, in manifest order."""
     held = set.intersection(*({key.tobytes() for key in s.keys()} for s in sets))
@@ -126,12 +123,10 @@ def _describe(
     rows: list[dict[str, Any]], sets: list[FeatureSet], answers: list[tuple[Answer, ...]]
 ) -> tuple[DemoClip, ...]:
     """Classes: softmax of the logits averaged over the clips. Objects: the first of the stored top 20."""
-    keys = np.stack([np.frombuffer(row["key"], np.uint8) for row in rows])
+    keys = keys_of(row["key"] for row in rows)
     classes, objects = sets
     names, things = classes.columns["logits"], objects.columns["ids"]
-    logits = classes.load(keys, "logits").mean()
-    odds = np.exp(logits - logits.max(1, keepdims=True))
-    odds /= odds.sum(1, keepdims=True)
+    odds = softmax(classes.load(keys, "logits").mean())
     ids, scores = objects.load(keys, "ids").values, objects.load(keys, "scores").values
     found = []
     for row, p, i, s, asked in zip(rows, odds, ids, scores, answers, strict=True):

@@ -71,9 +71,7 @@ def failures(root: Root) -> list[dict[str, Any]]:
                 "error": row["error"],
                 "reason": row["message"],
                 "attempts": row["attempts"],
-                "time": datetime.datetime.fromtimestamp(row["time_ns"] / 1e9, datetime.UTC).isoformat(
-                    timespec="seconds"
-                ),
+                "time": datetime.datetime.fromtimestamp(row["time_ns"] // 10**9, datetime.UTC).isoformat(),
                 "key": row["key"].hex() if row["key"] else None,
             }
         )

@@ -6,7 +6,7 @@ Gives  `reports/run-NAME.html` below the root, and its URL; one file, with drawi
 
 A run whose features or texts have changed since keeps what was judged; what needs the head is left out, and the page
 says why. Videos are shown as their captions where captions stand for them, else as one frame a segment; sequences of
-poses as stick figures, see `run_poses`.
+poses as stick figures, see `poses.py`.
 """
 
 import dataclasses
@@ -138,14 +138,11 @@ def class_scores(judged: list[dict[str, Any]]) -> list[ClassScore]:
     names, counts = named(judged), confusion(judged)
     scores = []
     for k, name in enumerate(names):
-        others = counts[k].copy()
-        others[k] = 0
+        others = counts[k] * (np.arange(len(names)) != k)
         most = int(others.argmax())
-        taken = int(others[most])
-        if counts[k].sum():
-            scores.append(
-                ClassScore(name, int(counts[k].sum()), int(counts[k, k]), names[most] if taken else "", taken)
-            )
+        taken, n = int(others[most]), int(counts[k].sum())
+        if n:
+            scores.append(ClassScore(name, n, int(counts[k, k]), names[most] if taken else "", taken))
     return scores
 
 
@@ -176,7 +173,7 @@ def _inside(
     except (UsageError, StoreError, ExtractorError) as error:
         return {}, str(error)
     space = inside.joint_space(of)
-    found: dict[str, Any] = {"seen": len(of.seen), "unseen": len(of.unseen), "segment_count": _segments_of(of)}
+    found: dict[str, Any] = {"seen": len(of.seen), "unseen": len(of.unseen)}
     if space:
         flat = inside.flattened(space)
         found["space"] = figures.pairs(*flat, space.names, space.is_unseen)
@@ -189,10 +186,6 @@ def _inside(
     else:
         found["videos"] = shown_videos(of, judged, root)
     return found | _by_distance(of, scores), ""
-
-
-def _segments_of(of: Trained) -> int:
-    return int(of.study.videos.segments.shape[1])
 
 
 def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
@@ -218,7 +211,6 @@ def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
         "distance": figures.scatter(x, y, names, told, axes, fits),
         "line": line,
         "distance_of": f"{kind} by {of.study.texts.feature}",
-        "nearest": nearest,
     }
 
 
@@ -226,7 +218,7 @@ def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
 
 
 def shown_videos(of: Trained, judged: list[dict[str, Any]], root: Root) -> list[ShownVideo]:
-    """Some videos with the phrases that won, see `run_inside.examples`; none but JigsawNet's."""
+    """Some videos with the phrases that won, see `inside.examples`; none but JigsawNet's."""
     found = []
     row_of = {video_id: row for row, video_id in enumerate(of.study.videos.ids)}
     for video in inside.examples(judged):
@@ -242,11 +234,9 @@ def _shown(of: Trained, row: int, label: str, best: str, root: Root) -> ShownVid
     if taken is None or own is None:
         return None
     m = len(taken)
-    captions, frames = [""] * m, [""] * m
-    if of.study.videos.of_captions:
-        captions = _captions(of, row, m, root)
-    else:
-        frames = _frames(of, row, m, root)
+    blank, of_captions = [""] * m, of.study.videos.of_captions
+    captions = _captions(of, row, m, root) if of_captions else blank
+    frames = blank if of_captions else _frames(of, row, m, root)
     kept = inside.evenly(m, min(m, _MOST_SEGMENTS))
     segments = tuple(Segment(captions[i], frames[i], *taken[i], *own[i]) for i in kept)
     return ShownVideo(of.study.videos.ids[row], label, best, segments, m)
