@@ -11,11 +11,9 @@ brings device and precision.
 import contextlib
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -26,6 +24,7 @@ from torch import Tensor, nn
 from pipelines.errors import Stopped
 from pipelines.learn.tasks import Task
 from pipelines.learn.training import PRECISIONS, Training
+from stores.root import whole
 
 _CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
 
@@ -75,7 +74,8 @@ def train(task: Task, settings: Training, folder: Path, device: str = "cpu", tol
 def save(model: nn.Module, folder: Path, metadata: dict[str, str] | None = None) -> None:
     """Write the weights of a model, those of one that nothing was to be learned for too; `metadata` is their header."""
     folder.mkdir(parents=True, exist_ok=True)
-    _written(folder / _WEIGHTS, lambda path: save_file(_plain(model), path, metadata))
+    with whole(folder / _WEIGHTS) as path:
+        save_file(_plain(model), path, metadata)
 
 
 def load(model: nn.Module, folder: Path) -> None:
@@ -124,7 +124,8 @@ class _Loop:
             self._task.model.load_state_dict(self._best[2])
         save(self._task.model, self._folder)
         history = History(tuple(self._epochs), self._best[1])
-        _written(self._folder / _HISTORY, lambda path: path.write_text(json.dumps(dataclasses.asdict(history))))
+        with whole(self._folder / _HISTORY) as path:
+            path.write_text(json.dumps(dataclasses.asdict(history)))
         (self._folder / _CHECKPOINT).unlink(missing_ok=True)
         return history
 
@@ -202,7 +203,8 @@ class _Loop:
             "factor": self._factor,
             "waited": self._waited,
         }
-        _written(self._folder / _CHECKPOINT, lambda path: torch.save(state, path))
+        with whole(self._folder / _CHECKPOINT) as path:
+            torch.save(state, path)
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
@@ -219,13 +221,6 @@ class _Loop:
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-
-
-def _written(path: Path, write: Callable[[Path], Any]) -> None:
-    """A file that is there whole or not at all."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    write(beside)
-    os.replace(beside, path)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.caption_rows import caption_rows, kind_of
 from pipelines.index.released import of_one_name
+from pipelines.kinds import KINDS
 from pipelines.texts.adding import Linker, link
 from stores.classes import Classes
 from stores.features import FeatureSet, positions
@@ -210,10 +211,10 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     table = table.take(np.flatnonzero(kinds == kind if kind else kinds != "caption_group"))
     table = of_one_name(table, feature_set.keys())
     if not table.num_rows:
-        lacking, mend = _MENDED.get(kind, _MENDED["video"])
+        lacking = KINDS[kind or "video"]
         raise UsageError(
-            f"Data set {dataset!r} has no {lacking}, which {feature_set.name} is made "
-            f"from. Run `zsar index {mend} --dataset {dataset}`."
+            f"Data set {dataset!r} has no {lacking.called}, which {feature_set.name} is made "
+            f"from. Run `zsar index {lacking.given} --dataset {dataset}`."
         )
     means = link(texts, dataset, root)
     if strange := sorted(label for label, name in means.items() if name is None):
@@ -241,14 +242,6 @@ def _trained_on(told: dict[str, Any], texts: str, dataset: str, root: Root) -> t
         return tuple(table["name"].to_pylist())  # published weights, which saw all classes of their data set
     means = Linker(table)
     return tuple(sorted({name for label in told["classes"] if (name := means(label))}))
-
-
-#: what items are called, and how they are indexed
-_MENDED = {
-    "video": ("videos", "PATH"),
-    "pose": ("poses", "PATH --kind poses"),
-    "caption_group": ("captions", "captions.jsonl --kind captions"),
-}
 
 
 def _made_by(feature_set: FeatureSet, dataset: str) -> str:
