@@ -48,7 +48,7 @@ KINDS = {
             "video",
             "videos",
             asked="videos",
-            given="FOLDER",
+            given="PATH",
             read_by="video",
             index="pipelines.index.videos:index",
             source="pipelines.extract.items:VIDEOS",
