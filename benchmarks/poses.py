@@ -27,19 +27,22 @@ import numpy as np
 import torch
 
 from benchmarks.bars import Bar, run
-from extractors import clips, mediapipe_graph, stgcn_network
+from extractors import clips, graph, mediapipe_graph, stgcn_network
 from extractors.allocator import keep_freed_memory
 from extractors.base import PoseExtractor
 from extractors.joints import KINECT_20
 from extractors.mediapipe_pose import MediaPipePose
 from extractors.poses import Form, checked
 from extractors.stgcn import STGCN, STGCNSmall
+from heads.base import ClassTexts
+from heads.classifier import Classifier, ClassifierOptions
 from pipelines.extract.items import Item
 from pipelines.extract.runners.base import Runner
 from pipelines.extract.runners.poses import runner
 from pipelines.extract.runners.tracks import Tracks
 from pipelines.index.pose_places import Place, array_key
-from pipelines.learn.samples.sequences import PoseSet, PoseTask
+from pipelines.learn.samples.sequences import PoseSet, Sequences
+from pipelines.learn.tasks import Task
 from stores.features import ItemRows
 
 _FRAMES = 67
@@ -148,16 +151,18 @@ def _training() -> Bar:
     names = tuple(f"class {i % _CLASSES:02d}" for i in range(_SEQUENCES))
     nothing: tuple[dict[str, str], ...] = ({},) * _SEQUENCES
     keys = (b"",) * _SEQUENCES
-    poses = PoseSet(KINECT_20, form, names, keys, names, nothing, drawn, drawn[:, :, ::2], (), 0)
-    rows = np.arange(_SEQUENCES)
-    task = PoseTask(stgcn_network.STGCN_SMALL, poses, rows, poses.classes, 0.25, 0.1, "cpu", 0)
+    poses = PoseSet(names, keys, names, nothing, (), 0, KINECT_20, form, drawn, drawn[:, :, ::2])
+    samples = Sequences(poses, np.arange(_SEQUENCES), poses.classes, "cpu")
+    adjacency = graph.spatial(KINECT_20)
+    network = stgcn_network.SpatialTemporalGraphNetwork(stgcn_network.STGCN_SMALL, adjacency, _CLASSES, 0.25)
+    task = Task(samples, Classifier(ClassifierOptions(0.1)), ClassTexts(poses.classes, {}), visual=network)
     optimiser = torch.optim.SGD(task.model.parameters(), 0.01, momentum=0.9, nesterov=True)
     order = torch.randperm(_SEQUENCES)[: _STEPS * _BATCH]
 
     def steps() -> None:
-        for batch in task.batches(order, _BATCH):
+        for rows in torch.split(order, _BATCH):
             optimiser.zero_grad()
-            task.loss(batch)["classes"].backward()
+            task.loss(samples.batch(rows, draw=True))["classes"].backward()
             optimiser.step()
 
     seconds = _best(steps) / (_STEPS * _BATCH) * _SEQUENCES * _EPOCHS
