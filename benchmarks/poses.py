@@ -160,9 +160,9 @@ def _training() -> Bar:
     order = torch.randperm(_SEQUENCES)[: _STEPS * _BATCH]
 
     def steps() -> None:
-        for rows in torch.split(order, _BATCH):
+        for batch in samples.batches(torch.split(order, _BATCH), draw=1):
             optimiser.zero_grad()
-            task.loss(samples.batch(rows, draw=True))["classes"].backward()
+            task.loss(batch)["classes"].backward()
             optimiser.step()
 
     seconds = _best(steps) / (_STEPS * _BATCH) * _SEQUENCES * _EPOCHS

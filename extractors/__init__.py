@@ -17,6 +17,8 @@ EXTRACTORS = {
     "r2plus1d_34_ig65m": "extractors.r2plus1d:R2Plus1D34IG65M",
     "r2plus1d_34_segments": "extractors.r2plus1d:R2Plus1D34Segments",
     "c3d": "extractors.c3d:C3D",
+    "e2e_r2plus1d": "extractors.e2e:E2ER2Plus1D",
+    "e2e_c3d": "extractors.e2e:E2EC3D",
     "resnet18_frames": "extractors.frames:ResNet18Frames",
     "resnet34_frames": "extractors.frames:ResNet34Frames",
     "resnet101_frames": "extractors.frames:ResNet101Frames",

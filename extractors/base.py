@@ -185,6 +185,11 @@ class VideoExtractor(Extractor):
         self.sampling = sampling or self.default_sampling
         self.geometry = geometry or self.default_geometry
 
+    @classmethod
+    def defaults(cls, weights: str | None) -> tuple[Sampling, Geometry]:
+        """The sampling and geometry that options change; of some networks their weights say what they take."""
+        return cls.default_sampling, cls.default_geometry
+
     @property
     def view(self) -> View:
         """What this extractor asks the decoder for."""

@@ -19,6 +19,7 @@ beyond that is a failure of its item, never a wrong number.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -117,18 +118,34 @@ def random_arrays(seed: int) -> dict[str, np.ndarray]:
 
 
 class C3DNetwork(Network):
-    """The network up to fc6; call it with (B, 16, 112, 112, 3) uint8."""
+    """The network up to fc6; call it with (B, 16, 112, 112, 3) uint8, or with clips of the size fc6 was made for.
 
-    def __init__(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> None:
+    Parameters
+    ----------
+    arrays, device, dtype : as `Network`
+    last : what fc6 sees of a clip, (planes, T, H, W)
+    scale, shift : of each channel's values
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        device: torch.device,
+        dtype: torch.dtype,
+        last: tuple[int, int, int, int] = _LAST,
+        scale: Sequence[float] = (1, 1, 1),
+        shift: Sequence[float] = (0, 0, 0),
+    ) -> None:
         from extractors.folding import Convolution
 
         def unit(name: str, weight: np.ndarray, padding: int) -> Convolution:
             return Convolution(weight, arrays[f"{name}.bias"], (1,) * 3, (padding,) * 3, device=device, dtype=dtype)
 
         super().__init__(None, device, dtype)
+        self._scale, self._shift = np.array(scale, np.float32), np.array(shift, np.float32)
         self.convolutions = [(unit(name, arrays[f"{name}.weight"], 1), pool) for name, _, pool in _CONVOLUTIONS]
         # over all it sees, a fully connected layer is a convolution of one output place
-        self.fc6 = unit("fc6", arrays["fc6.weight"].reshape(-1, *_LAST), 0)
+        self.fc6 = unit("fc6", arrays["fc6.weight"].reshape(-1, *last), 0)
 
     def features(self, units: np.ndarray) -> torch.Tensor:
         """As `Network.features`."""
@@ -136,7 +153,7 @@ class C3DNetwork(Network):
 
         from extractors.folding import in_parts, pixels
 
-        x = pixels(units, np.ones(3, np.float32), np.zeros(3, np.float32), self.device, self.dtype)
+        x = pixels(units, self._scale, self._shift, self.device, self.dtype)
         x = torch.cat([self._through(part, *self.convolutions[:_EARLY]) for part in in_parts(x)])
         return self.fc6(self._through(x, *self.convolutions[_EARLY:])).float().flatten(1)
 

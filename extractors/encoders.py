@@ -37,7 +37,7 @@ import numpy as np
 from extractors import encoder_files, weights
 from extractors.base import Output, TextExtractor
 from extractors.encoder_files import Pooling, PublishedFolder
-from extractors.errors import BadWeights, ExtractorError, InputFault, OutOfVocabulary
+from extractors.errors import BadWeights, ExtractorError, InputFault, OutOfVocabulary, WeightsMissing
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +135,7 @@ class TransformerEncoder(TextExtractor):
             return encoder_files.vocabulary(*dict.fromkeys((self.published or BERT, BERT, MINILM)))
         if self.published is None:
             if self.weights is None:
-                raise ExtractorError(
+                raise WeightsMissing(
                     f"{self.name} is any encoder of the Hugging Face hub: name it or its folder "
                     f"(--weights {self.name}=FOLDER or --weights {self.name}=OWNER/NAME)."
                 )

@@ -31,8 +31,9 @@ def asked(spec: str, weights: str | None, precision: str) -> Extractor:
         types = typing.get_type_hints(Sampling) | typing.get_type_hints(Geometry)
         changes = _typed(given, types, spec)
         pixels = {name: changes.pop(name) for name in _PIXELS if name in changes}
-        sampling = dataclasses.replace(kind.default_sampling, **changes)
-        return kind(weights, precision, sampling, dataclasses.replace(kind.default_geometry, **pixels))
+        sampling, geometry = kind.defaults(weights)
+        changed = dataclasses.replace(sampling, **changes)
+        return kind(weights, precision, changed, dataclasses.replace(geometry, **pixels))
     if issubclass(kind, WithOptions):
         types = {option: type(value) for option, value in kind.default_options.items()}
         return kind(weights, precision, _typed(given, types, spec))

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from extractors.folding import Convolution
 
-_MEAN = (0.43216, 0.394666, 0.37645)
-_STD = (0.22803, 0.22145, 0.216989)
+MEAN = (0.43216, 0.394666, 0.37645)  #: of Kinetics' pixels, as torchvision has it
+STD = (0.22803, 0.22145, 0.216989)
 _FEATURES = 512
 _FRAMES_A_SEGMENT = 8
 _KINETICS = weights.Published(
@@ -98,7 +98,7 @@ class _R2Plus1D(Backbone):
 
     trained_on = ("Kinetics-400",)
     default_geometry = Geometry(resize=(128, 171), crop=112)
-    normalisation = f"(x / 255 - {_MEAN}) / {_STD}"
+    normalisation = f"(x / 255 - {MEAN}) / {STD}"
 
     layout: ClassVar[Layout]
     #: a row a segment of 8 frames in place of a row a clip
@@ -324,8 +324,8 @@ class R2Plus1DNetwork(Network):
 
         from extractors.folding import in_parts, pixels
 
-        std = np.array(_STD)
-        scale, shift = 1 / (255 * std), -np.array(_MEAN) / std
+        std = np.array(STD)
+        scale, shift = 1 / (255 * std), -np.array(MEAN) / std
         x = pixels(units, scale.astype(np.float32), shift.astype(np.float32), self.device, self.dtype)
         x = torch.cat([_through(self.blocks[: self.early], self._stem(part)) for part in in_parts(x)])
         x = _through(self.blocks[self.early :], x).float()

@@ -29,7 +29,7 @@ import numpy as np
 
 from extractors import weights, word_files
 from extractors.base import Output, TextExtractor
-from extractors.errors import ExtractorError, InputFault, OutOfVocabulary
+from extractors.errors import InputFault, OutOfVocabulary, WeightsMissing
 from extractors.names import words as name_words
 
 GLOVE_50D = weights.Published(
@@ -174,7 +174,7 @@ class WordVectors(_MeanVectors):
     def weights_path(self) -> Path:
         """As `Extractor.weights_path`: no hub serves word vectors, so a file must be given."""
         if self.weights is None:
-            raise ExtractorError(
+            raise WeightsMissing(
                 f"{self.name} needs a file of word vectors: --weights {self.name}=PATH (word2vec binary, GloVe or "
                 "fastText text), or `glove_50d` of the offline pack in its place."
             )

@@ -4,8 +4,8 @@ Takes  a `Task` (a model, its samples, its loss, how it is validated), settings,
 Gives  the trained weights as safetensors, the history of the epochs, TensorBoard scalars
 
 A run that was killed is continued by running it again, and then ends in the same bits as one that was not: every epoch
-draws its random numbers from (seed, epoch) alone, and a checkpoint is the whole state at the end of an epoch. Fabric
-brings device and precision.
+draws its random numbers from (seed, epoch) alone, and a checkpoint is the whole state at the end of an epoch, or of a
+step in it where epochs are long. Fabric brings device and precision.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -21,11 +22,13 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from heads.base import Videos
 from pipelines.errors import Stopped
 from pipelines.learn.tasks import Task
 from pipelines.learn.training import PRECISIONS, Training
 from stores.root import whole
 
+_SAVE_EPOCH_S, _SAVE_STEP_S = 10, 300  # a kill costs at most the first and an epoch, or the second
 _CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
 
 
@@ -102,10 +105,11 @@ class _Loop:
         if self._optimiser:
             _, self._optimiser = self._fabric.setup(task.model, self._optimiser)
         self._step = 0
-        self._steps_an_epoch = -(-len(task.samples) // settings.batch)
+        self._steps_an_epoch = -(-settings.samples_an_epoch(len(task.samples)) // settings.batch)
         self._epochs: list[dict[str, float]] = []
         self._best: tuple[float, int, dict[str, Tensor]] = (-1.0, 0, {})
         self._factor, self._waited = 1.0, 0
+        self._within: dict[str, Any] = {}  # where an epoch was left
         self._saved = time.monotonic()
 
     def run(self) -> History:
@@ -118,7 +122,7 @@ class _Loop:
                 self._epochs.append(entry)
                 write(entry, len(self._epochs))
                 self._told(len(self._epochs), epochs, entry)
-                if time.monotonic() - self._saved > 10:  # a kill costs at most this and an epoch
+                if time.monotonic() - self._saved > _SAVE_EPOCH_S:
                     self._save()
         if settings.keep == "best" and self._best[2]:
             self._task.model.load_state_dict(self._best[2])
@@ -131,33 +135,26 @@ class _Loop:
 
     def _epoch(self, number: int) -> dict[str, float]:
         task, settings = self._task, self._settings
-        torch.manual_seed((settings.seed << 20) + number + 1)  # all that an epoch draws depends on this alone
-        order = torch.randperm(len(task.samples))
+        draw = (settings.seed << 20) + number + 1
+        torch.manual_seed(draw)  # all that an epoch draws depends on this alone
+        order = torch.split(settings.order(task.samples.labels), settings.batch)
         task.model.train()
         task.epoch()
-        sums: dict[str, float] = {}
-        seen = 0
+        sums, seen, first = self._left_off()
         assert self._optimiser is not None
-        for count, rows in enumerate(torch.split(order, settings.batch), start=1):
-            batch = task.samples.batch(rows, draw=True)
-            seen += len(rows)
+        lr = 0.0
+        for count, batch in enumerate(task.samples.batches(order[first:], draw), start=first + 1):
+            seen += len(batch)
             lr = self._set_lr()
-            with self._fabric.autocast():
-                parts = task.loss(batch)
-                total = torch.stack(list(parts.values())).sum()
-            if not bool(torch.isfinite(total)):
-                told = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in parts.items())
-                raise Stopped(f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {told}. Lower lr.")
-            self._fabric.backward(total / settings.accumulate)
-            if count % settings.accumulate == 0 or seen == len(order):
-                if settings.clip:
-                    self._fabric.clip_gradients(task.model, self._optimiser, max_norm=settings.clip)
-                self._optimiser.step()
-                self._optimiser.zero_grad()
-            self._step += 1
-            for name, part in {**parts, "loss": total}.items():
-                sums[name] = sums.get(name, 0.0) + float(part.detach()) * len(rows)
-        entry = {name: value / len(order) for name, value in sums.items()} | {"lr": lr}
+            is_whole = count % settings.accumulate == 0 or count == len(order)
+            parts = self._step_of(batch, number, lr, is_whole)
+            for name, part in parts.items():
+                sums[name] = sums.get(name, 0.0) + float(part) * len(batch)
+            if task.is_long and is_whole and count < len(order) and time.monotonic() - self._saved > _SAVE_STEP_S:
+                self._save(sums=sums, seen=seen, first=count, drawn=_generators())
+        if not seen:
+            raise Stopped(f"No sample of epoch {number + 1} can be used; `zsar list failures` says why.")
+        entry = {name: value / seen for name, value in sums.items()} | {"lr": lr}
         task.model.eval()
         with torch.no_grad():
             top1 = task.validate()
@@ -165,6 +162,34 @@ class _Loop:
             entry["validation"] = top1
             self._judge(top1, number + 1)
         return entry
+
+    def _step_of(self, batch: Videos, number: int, lr: float, is_whole: bool) -> dict[str, Tensor]:
+        """One batch forward and back, and a step of the optimiser where gradients are `is_whole`; the losses."""
+        task, settings = self._task, self._settings
+        assert self._optimiser is not None
+        if len(batch):  # else all of its samples broke
+            with self._fabric.autocast():
+                parts = task.loss(batch)
+                total = torch.stack(list(parts.values())).sum()
+            if not bool(torch.isfinite(total)):
+                told = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in parts.items())
+                raise Stopped(f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {told}. Lower lr.")
+            self._fabric.backward(total / settings.accumulate)
+        if is_whole:
+            if settings.clip:
+                self._fabric.clip_gradients(task.model, self._optimiser, max_norm=settings.clip)
+            self._optimiser.step()
+            self._optimiser.zero_grad()
+        self._step += 1
+        return {name: part.detach() for name, part in {**parts, "loss": total}.items()} if len(batch) else {}
+
+    def _left_off(self) -> tuple[dict[str, float], int, int]:
+        """Sums of the losses, samples and batches of the epoch that are done already."""
+        within, self._within = self._within, {}
+        if not within:
+            return {}, 0, 0
+        _restore(within["drawn"])
+        return dict(within["sums"]), within["seen"], within["first"]
 
     def _judge(self, top1: float, epoch: int) -> None:
         """Validation has spoken: remember the best, and lower lr where nothing improves."""
@@ -192,7 +217,8 @@ class _Loop:
 
     # -- state --------------------------------------------------------------------------------------------------------
 
-    def _save(self) -> None:
+    def _save(self, **within: Any) -> None:
+        """Write the whole state; `within` says where the epoch stands, at a step of it."""
         assert self._optimiser is not None
         state = {
             "model": self._task.model.state_dict(),
@@ -202,6 +228,7 @@ class _Loop:
             "best": self._best,
             "factor": self._factor,
             "waited": self._waited,
+            "within": within,
         }
         with whole(self._folder / _CHECKPOINT) as path:
             torch.save(state, path)
@@ -217,6 +244,19 @@ class _Loop:
         self._optimiser.load_state_dict(state["optimiser"])
         self._epochs, self._step, self._best = state["epochs"], state["step"], tuple(state["best"])
         self._factor, self._waited = state["factor"], state["waited"]
+        self._within = state.get("within", {})
+
+
+def _generators() -> dict[str, Tensor]:
+    """The state of torch's generators."""
+    on_gpu = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"cpu": torch.get_rng_state()} | on_gpu
+
+
+def _restore(drawn: dict[str, Tensor]) -> None:
+    torch.set_rng_state(drawn["cpu"].cpu())
+    if "cuda" in drawn:
+        torch.cuda.set_rng_state(drawn["cuda"].cpu())
 
 
 def _plain(model: nn.Module) -> dict[str, Tensor]:

@@ -13,18 +13,19 @@ which saw all classes of their data set, are refused there.
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 
+from extractors.errors import InputFault
 from extractors.weights import at_path
+from pipelines.errors import UsageError
 from pipelines.learn import options, trainables
 from pipelines.learn.engine import save, train
 from pipelines.learn.parts import Named, Part, named, parts
 from pipelines.learn.runs import Run, identity, name_of
-from pipelines.learn.samples.items import Items
 from pipelines.learn.settings import FinetuneConfig, command_line
 from pipelines.learn.tasks import Task
 from pipelines.learn.trainables.base import Trainable
@@ -83,13 +84,14 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
         A loss that is not finite.
     """
     started = time.monotonic()
+    asked_for, config = config, settled(config)
     trained = trainable(config, root)
     items = trained.items
-    _note(items, config, root)
+    _note(items.faults, config, root)
     names = named(config, items, root)
     asked = list(parts(config, items, names))
     run = Run(root, run_name(config, trained, names), "finetune")
-    run.begin(_about(config, trained, asked, run))
+    run.begin(_about(config, trained, asked, run) | {"command": command_line("finetune", asked_for)})
     numbers = {part.number: part for part in asked}
     todo = run.lacking(numbers)
     for before, number in enumerate(todo):
@@ -97,6 +99,7 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     found = [run.told(number) or {} for number in numbers]
     tested = [each["top1"] for each in found if each["top1"] is not None]
     notes = [f"{items.unlabelled} {items.called}s have no label"] if items.unlabelled else []
+    notes += trained.notes
     notes += [
         f"split {p.number}: {p.twins} {items.called}s to test are also trained on, and left out"
         for p in asked
@@ -114,6 +117,24 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     )
 
 
+def settled(config: FinetuneConfig) -> FinetuneConfig:
+    """The settings, those that were not given as what is trained has them.
+
+    Raises
+    ------
+    UsageError
+        One that was given, and that nothing of what is trained is called by.
+    """
+    kind = trainables.find(config.model)
+    own: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(kind.Options)}
+    own |= kind.trained_by
+    ours = [field.name for field in dataclasses.fields(config) if field.default is None]
+    if strange := [name for name in (*ours, "layout") if getattr(config, name) not in (None, "") and name not in own]:
+        raise UsageError(f"{config.model} has no {', '.join(strange)}; leave {' and '.join(strange)} out.")
+    values: dict[str, Any] = {name: own.get(name) for name in ours if getattr(config, name) is None}
+    return dataclasses.replace(config, **values)
+
+
 def trainable(config: FinetuneConfig, root: Root) -> Trainable:
     """What the settings ask to train, with its items.
 
@@ -122,21 +143,23 @@ def trainable(config: FinetuneConfig, root: Root) -> Trainable:
     UsageError, NotInStore
         As `finetune`.
     """
-    kind = trainables.find(config.model)
+    config, kind = settled(config), trainables.find(config.model)
     own, _ = options.settings(config.model, kind.Options, options.pairs(config.options), {}, _own(config))
     return kind(config.model, own, config.dataset, root)
 
 
 def training(config: FinetuneConfig, trained: Trainable, samples: int) -> Training:
     """The engine's settings, of so many samples an epoch."""
+    assert config.epochs is not None
+    assert config.batch is not None
     steps = config.epochs * -(-samples // config.batch)
-    given = options.pairs(config.options)
-    return options.settings(config.model, trained.Options, given, trained.training(steps), _own(config))[1]
+    given, follows = options.pairs(config.options), trained.training(config.epochs, steps)
+    return options.settings(config.model, trained.Options, given, follows, _own(config))[1]
 
 
 def run_name(config: FinetuneConfig, trained: Trainable, names: Named) -> str:
     """Model, data set, protocol, and a hash of all that the weights depend on."""
-    items = trained.items
+    config, items = settled(config), trained.items
     depends: list[Any] = [identity(config, _NOT_IDENTITY), *trained.about.values(), items.digest()]
     if sorted(names.classes) != list(items.classes):  # drawn by the spelling of a set, which may change
         depends.append(sorted(names.classes))
@@ -147,14 +170,14 @@ def run_name(config: FinetuneConfig, trained: Trainable, names: Named) -> str:
 
 def _own(config: FinetuneConfig) -> dict[str, Any]:
     """Settings of the stage that are those of what is trained, or of its training, where they are called alike."""
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _about(config: FinetuneConfig, trained: Trainable, asked: list[Part], run: Run) -> dict[str, Any]:
     """What a run depends on, as it is stored; splits that were asked for before stay asked for."""
     return {
         "config": identity(config),
-        "command": command_line("finetune", config),
         "splits": sorted({*run.about().get("splits", ()), *(part.number for part in asked)}),
         **trained.about,
         "sequences": len(trained.items.ids),
@@ -172,11 +195,16 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
     try:
         torch.manual_seed(config.seed)
         network = trained.network(part.classes).to(device)
-        head, texts = trained.head(part.classes).to(device), trained.texts(part.classes).to(device)
+        texts = trained.texts(part.classes).to(device)
+        head = trained.head(texts).to(device)
         if config.weights:
             trained.begin(network, at_path(config.weights), part.unseen)
-        task = Task(trained.samples(part.train, part.classes, device), head, texts, visual=network)
-        history = train(task, training(config, trained, len(task.samples)), folder, device, told)
+        samples = trained.samples(part.train, part.classes, device)
+        task = Task(samples, head, texts, visual=network)
+        try:
+            history = train(task, training(config, trained, len(samples)), folder, device, told)
+        finally:
+            _note(trained.broken(samples), config, run.root)
         save(task.model, folder, trained.header(part.classes, config.gzsl))
         task.model.eval()
         to_test = trained.samples(part.test, part.classes, device)
@@ -199,13 +227,13 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
     )
 
 
-def _note(items: Items, config: FinetuneConfig, root: Root) -> None:
+def _note(faults: Iterable[tuple[bytes, str, InputFault]], config: FinetuneConfig, root: Root) -> None:
     """Put items that cannot be used into the failures."""
     stage, model = "finetune", config.model
     Failures(root).append(
         [
             Failure(key, uri, config.dataset, f"finetune {model}", "", stage, type(fault).__name__, str(fault))
-            for key, uri, fault in items.faults
+            for key, uri, fault in faults
         ]
     )
 

@@ -39,10 +39,11 @@ def settings(
         A name that neither has, or a value that does not fit.
     """
     found: list[dict[str, Any]] = [{}, dict(training)]
-    for kind, values in zip((options, Training), found, strict=True):
+    kinds: list[type[Any]] = [options, Training]
+    for kind, values in zip(kinds, found, strict=True):
         values |= {field.name: own[field.name] for field in dataclasses.fields(kind) if field.name in own}
     for name, value in given.items():
-        for kind, values in zip((options, Training), found, strict=True):
+        for kind, values in zip(kinds, found, strict=True):
             hints = typing.get_type_hints(kind)
             if name in hints and name not in own:
                 values[name] = _typed(name, value, hints[name])

@@ -70,20 +70,21 @@ class FinetuneConfig:
 
     Attributes
     ----------
-    model : `stgcn` or `stgcn_small`
-    dataset : of poses
+    model : `stgcn` or `stgcn_small`, on poses; `e2e_r2plus1d` or `e2e_c3d`, on videos
+    dataset : of what it learns from
     protocol : whose seen classes are trained on: its name, or a JSON file; `none`: all classes
     splits : which of the protocol's: `0-9,12`; nothing: all
     set, encoder : of the class names, for a protocol that draws by their vectors; nothing: the data set's, `minilm`
     gzsl : keep from training the fifth of the sequences that `fit` with `gzsl` judges on
-    train : conditions on the sequences to train on, `subject=1,3,5`; all must hold
-    test : the same on sequences of the trained classes to report top-1 on; nothing: none
+    train : conditions on the items to train on, `subject=1,3,5`; all must hold
+    test : the same on items of the trained classes to report top-1 on; nothing: none
     layout : of the network's joints; nothing: those of the poses
-    frames, people : of what the network is given
+    frames, people : of what the network is given; nothing: as it is made for, 32 and 1 for ST-GCN, 16 frames for E2E
     weights : file to begin with, but for the classifier; nothing: weights are drawn
-    epochs, batch, lr, weight_decay : of SGD with Nesterov's momentum .9, after a warm-up on a cosine to nought
-    dropout, smoothing : of the network, of the labels
-    precision : `fp32` or `bf16`
+    epochs, batch, lr, weight_decay : of the training; nothing: as it was published or settled, 60, 16, .1 and 5e-4 for
+        ST-GCN, 150, 22, 1e-3 and 0 for E2E
+    dropout, smoothing : of the network, of the labels; nothing: as settled, .25 and .1 for ST-GCN, .05 for E2E
+    precision : `fp32`, `bf16` or `fp16`
     seed : of everything that is drawn
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     threads : cores on a CPU; 0: all
@@ -100,15 +101,15 @@ class FinetuneConfig:
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     layout: str = ""
-    frames: int = 32
-    people: int = 1
+    frames: int | None = None
+    people: int | None = None
     weights: str = ""
-    epochs: int = 60
-    batch: int = 16
-    lr: float = 0.1
-    weight_decay: float = 5e-4
-    dropout: float = 0.25
-    smoothing: float = 0.1
+    epochs: int | None = None
+    batch: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    dropout: float | None = None
+    smoothing: float | None = None
     precision: str = "fp32"
     seed: int = 0
     device: str = "auto"
@@ -118,10 +119,10 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         least = {"frames": 4, "people": 1, "epochs": 1, "batch": 2, "lr": 0, "weight_decay": 0, "seed": 0, "threads": 0}
         for name, value in least.items():
-            if not getattr(self, name) >= value:
+            if getattr(self, name) is not None and not getattr(self, name) >= value:
                 raise UsageError(f"{name} must be at least {value}, got {getattr(self, name)}.")
         for name in ("dropout", "smoothing"):
-            if not 0 <= getattr(self, name) < 1:
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is a share from 0 to below 1, got {getattr(self, name)}.")
 
 
@@ -131,7 +132,7 @@ def command_line(stage: str, config: FitConfig | FinetuneConfig) -> str:
     words = ["zsar", stage, getattr(config, argument.name)]
     for field in fields:
         value = getattr(config, field.name)
-        if field.default is not dataclasses.MISSING and value == field.default:
+        if value is None or (field.default is not dataclasses.MISSING and value == field.default):
             continue
         option = {"options": "option"}.get(field.name, field.name).replace("_", "-")
         for each in value if isinstance(value, tuple) else (value,):

@@ -35,6 +35,7 @@ class Task:
     ----------
     model : all that has weights; of one module alone it is that module, whose names the weights then have
     samples, head : as given
+    is_long : whether an epoch may take hours, so that its middle is worth keeping; heads alone remember things in it
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Task:
         self.samples, self.head = samples, head
         self._seen, self._unseen, self._held = seen, unseen, held
         self._visual, self._text = visual, text
+        self.is_long = visual is not None
         towers = {name: tower for name, tower in (("visual", visual), ("text", text)) if tower is not None}
         modules = towers | ({"head": head} if head.state_dict() or not towers else {})
         self.model: nn.Module = nn.ModuleDict(modules) if len(modules) > 1 else next(iter(modules.values()))
@@ -70,13 +72,14 @@ class Task:
 
     def top1(self, samples: Samples, classes: ClassTexts) -> float:
         """The part of some samples whose class scores best."""
-        right = 0
+        right = total = 0
         with torch.no_grad():
             told = self._told(classes)
-            for rows in torch.split(torch.arange(len(samples)), samples.at_once):
-                scores = self.head.scores(self._shown(samples.batch(rows, draw=False)), told)
-                right += int((scores.argmax(1).cpu() == samples.labels[rows]).sum())
-        return right / len(samples)
+            for batch in samples.batches(torch.split(torch.arange(len(samples)), samples.at_once), draw=None):
+                assert batch.labels is not None
+                right += int((self.head.scores(self._shown(batch), told).argmax(1) == batch.labels).sum())
+                total += len(batch)
+        return right / total if total else 0.0
 
     def _shown(self, batch: Videos) -> Videos:
         return batch if self._visual is None else batch.seen_by(self._visual)

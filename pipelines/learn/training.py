@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipelines.errors import UsageError
 
 OPTIMISERS = ("adam", "adamw", "sgd", "nesterov")
 SCHEDULES = ("constant", "cosine", "plateau", "steps", "listed")
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,10 @@ class Training:
     stop_after : stop when validation has not improved for so many epochs; 0: never
     keep : `last` weights, or the `best` by validation
     min_lr : plateau goes no lower
-    precision : `fp32` or `bf16`
+    precision : `fp32`, `bf16` or `fp16`
     seed : of everything that is drawn
+    an_epoch : samples an epoch, drawn anew in each; 0: all
+    balanced : draw as many samples of each class, in the mean
     """
 
     optimiser: str = "adam"
@@ -56,13 +58,22 @@ class Training:
     keep: str = "last"
     precision: str = "fp32"
     seed: int = 0
+    an_epoch: int = dataclasses.field(default=0, metadata={"later": True})
+    balanced: bool = dataclasses.field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         known = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "keep": ("last", "best"), "precision": (*PRECISIONS,)}
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise UsageError(f"{name} is {' or '.join(values)}, got {getattr(self, name)!r}.")
-        for name, least in (("batch", 1), ("accumulate", 1), ("epochs", 0), ("lr", 0), ("warmup_steps", 0)):
+        for name, least in (
+            ("batch", 1),
+            ("accumulate", 1),
+            ("epochs", 0),
+            ("lr", 0),
+            ("warmup_steps", 0),
+            ("an_epoch", 0),
+        ):
             if not getattr(self, name) >= least:
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
 
@@ -78,6 +89,23 @@ class Training:
             return torch.optim.SGD(parameters, self.lr, kept, weight_decay=self.weight_decay, nesterov=ahead)
         kind = torch.optim.Adam if self.optimiser == "adam" else torch.optim.AdamW
         return kind(parameters, self.lr, weight_decay=self.weight_decay)
+
+    def samples_an_epoch(self, samples: int) -> int:
+        """How many of some samples an epoch goes through."""
+        return min(self.an_epoch, samples) if self.an_epoch else samples
+
+    def order(self, labels: Tensor) -> Tensor:
+        """(n,) int64: the samples of an epoch in their order, drawn from torch's generator.
+
+        Parameters
+        ----------
+        labels : (N,) int64
+        """
+        count = self.samples_an_epoch(len(labels))
+        if not self.balanced:
+            return torch.randperm(len(labels))[:count]
+        often = torch.bincount(labels).double()
+        return torch.multinomial(1 / often[labels], count, replacement=True)
 
     def rate(self, step: int, epoch: int, steps_an_epoch: int, factor: float) -> float:
         """The lr of a step.

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import extractors
+from extractors.errors import WeightsMissing
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
@@ -105,15 +106,30 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
     if (kind := extractors.find(spec.partition(":")[0]).kind) != "text":
         raise UsageError(f"{spec} reads {kind} items; a set of texts needs an encoder or word vectors, such as minilm.")
     own = tuple(pair for pair in weights if pair.partition("=")[0] == spec.partition(":")[0])
-    report = extract(ExtractConfig((spec,), weights=own, kinds=kinds, same_errors=10**9, set=name), root)
+    try:
+        report = extract(ExtractConfig((spec,), weights=own, kinds=kinds, same_errors=10**9, set=name), root)
+        full = report.features[0].name
+    except WeightsMissing:
+        full = _there(spec, root)
+        if not full:
+            raise
     rows = Texts(root, name).read(["key", "text", "kind", "class", "part"], kinds)
-    feature_set = FeatureStore(root).find(report.features[0].name)
+    feature_set = FeatureStore(root).find(full)
     stored = feature_set.keys()
     keys = key_array(rows["key"].unique())
     there = keys[positions(stored, keys) >= 0]
     features = feature_set.load(there)
     classes = tuple(Classes(root).read(name)["name"].to_pylist())
     return ClassTexts(classes, feature_set.name, there, features.values, len(keys) - len(there), rows)
+
+
+def _there(spec: str, root: Root) -> str:
+    """The one feature set of an extractor whose weights were not given this time; empty where there is none, or more.
+
+    Word vectors are a file of the user's own: what was made with it is there, and texts it lacks are missing.
+    """
+    found = [full for full in FeatureStore(root).names() if full.partition("@")[0] == spec]
+    return found[0] if len(found) == 1 else ""
 
 
 def state_of(name: str, kinds: tuple[str, ...], root: Root) -> str:

@@ -1,5 +1,6 @@
 """Samples: what a training goes through, given in batches; all that a task knows of features, sequences, or pixels."""
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from torch import Tensor
@@ -22,14 +23,15 @@ class Samples(Protocol):
     def __len__(self) -> int:
         """N."""
 
-    def batch(self, rows: Tensor, draw: bool) -> Videos:
-        """Some samples on the device, with their labels.
+    def batches(self, order: Iterable[Tensor], draw: int | None) -> Iterator[Videos]:
+        """Samples on the device, with their labels, a batch after the other.
 
         Parameters
         ----------
-        rows : (B,) int64
-        draw : bool
-            Draw what is drawn anew each time, from torch's generator; else a sample is what an extractor is given.
+        order : (B,) int64 rows of each batch
+        draw : int or None
+            A number that is another one each epoch: draw what is drawn anew, from torch's generator or from this number
+            and the row alone. None: a sample is what an extractor is given.
         """
 
 
@@ -53,6 +55,6 @@ class Features:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, rows: Tensor, draw: bool) -> Videos:
-        """As `Samples.batch`."""
-        return self.videos.take(rows.to(self.videos.segments.device))
+    def batches(self, order: Iterable[Tensor], draw: int | None) -> Iterator[Videos]:
+        """As `Samples.batches`."""
+        return (self.videos.take(rows.to(self.videos.segments.device)) for rows in order)

@@ -9,7 +9,7 @@ plane alone. All is drawn on the CPU from torch's generator, which the engine se
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,8 +133,11 @@ class Sequences:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, rows: Tensor, draw: bool) -> Videos:
-        """As `Samples.batch`: (B, 3, T, V, M)."""
+    def batches(self, order: Iterable[Tensor], draw: int | None) -> Iterator[Videos]:
+        """As `Samples.batches`: (B, 3, T, V, M)."""
+        return (self._batch(rows, draw is not None) for rows in order)
+
+    def _batch(self, rows: Tensor, draw: bool) -> Videos:
         poses, own = self._poses, self._rows[rows].numpy()
         if draw:
             x = augmented(torch.from_numpy(poses.drawn[own]), poses.form.frames, poses.layout.axes)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from extractors.errors import InputFault
 from heads.base import ClassTexts, Head
 from pipelines.learn.samples.items import Items
 from pipelines.learn.samples.samples import Samples
@@ -33,11 +34,13 @@ class Trainable(abc.ABC):
     Attributes
     ----------
     Options : dataclass of its settings; those that `finetune` has too it takes, others are `--option NAME=VALUE`
+    trained_by : the engine's settings where nothing is asked for: epochs, batch, lr, weight_decay
     items : those that can be learned from
     about : what the weights depend on beside settings and items, by name: it enters the name of the run, and its file
     """
 
     Options: ClassVar[type[Any]]
+    trained_by: ClassVar[Mapping[str, Any]]
     items: Items
 
     @abc.abstractmethod
@@ -50,8 +53,8 @@ class Trainable(abc.ABC):
         """As the class says."""
 
     @abc.abstractmethod
-    def training(self, steps: int) -> Mapping[str, Any]:
-        """The engine's settings that are not its defaults, of a training of so many steps."""
+    def training(self, epochs: int, steps: int) -> Mapping[str, Any]:
+        """The engine's settings that follow from how long a training is, in epochs and in steps."""
 
     @abc.abstractmethod
     def samples(self, rows: np.ndarray, classes: Sequence[str], device: str) -> Samples:
@@ -62,8 +65,8 @@ class Trainable(abc.ABC):
         """A fresh network, its weights drawn from torch's generator."""
 
     @abc.abstractmethod
-    def head(self, classes: Sequence[str]) -> Head:
-        """What says how far the network's outputs are from what they are to be."""
+    def head(self, texts: ClassTexts) -> Head:
+        """What says how far the network's outputs are from what they are to be, for classes that have these texts."""
 
     def texts(self, classes: Sequence[str]) -> ClassTexts:
         """The texts that the head reads: none."""
@@ -78,6 +81,15 @@ class Trainable(abc.ABC):
         ExtractorError
             They do not fit, or have seen an unseen class.
         """
+
+    def broken(self, samples: Samples) -> Sequence[tuple[bytes, str, InputFault]]:
+        """(key, uri, fault) of items that broke while samples were read."""
+        return ()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the results must know, a line each."""
+        return ()
 
     @abc.abstractmethod
     def header(self, classes: Sequence[str], kept_back: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from extractors import graph, stgcn_network
 from extractors.errors import ExtractorError
 from extractors.pose_weights import About, about
 from extractors.poses import Form
+from heads.base import ClassTexts
 from heads.classifier import Classifier, ClassifierOptions
 from pipelines.learn.samples import sequences
 from pipelines.learn.samples.sequences import Sequences
@@ -50,6 +51,7 @@ class Skeletons(Trainable):
     """ST-GCN on poses, `stgcn` or `stgcn_small`."""
 
     Options = SkeletonOptions
+    trained_by: ClassVar[Mapping[str, Any]] = {"epochs": 60, "batch": 16, "lr": 0.1, "weight_decay": 5e-4}
 
     def __init__(self, name: str, options: SkeletonOptions, dataset: str, root: Root) -> None:
         self.options, self._dataset = options, dataset
@@ -62,7 +64,7 @@ class Skeletons(Trainable):
         """As `Trainable.about`: the layout of the joints."""
         return {"layout": self._poses.layout.name}
 
-    def training(self, steps: int) -> Mapping[str, Any]:
+    def training(self, epochs: int, steps: int) -> Mapping[str, Any]:
         """As `Trainable.training`."""
         warmup = {"warmup_steps": round(_WARMUP * steps)}
         return {"optimiser": "nesterov", "momentum": 0.9, "schedule": "cosine", **warmup}
@@ -77,7 +79,7 @@ class Skeletons(Trainable):
         dropout = self.options.dropout
         return stgcn_network.SpatialTemporalGraphNetwork(self._architecture, adjacency, len(classes), dropout)
 
-    def head(self, classes: Sequence[str]) -> Classifier:
+    def head(self, texts: ClassTexts) -> Classifier:
         """As `Trainable.head`: the network ends in a classifier."""
         return Classifier(ClassifierOptions(self.options.smoothing))
 

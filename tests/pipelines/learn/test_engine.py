@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,17 +28,20 @@ class Numbers:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.labels = torch.arange(count) % 2
 
     def __len__(self) -> int:
         return self.count
 
-    def batch(self, rows: Tensor, draw: bool) -> Tensor:
-        assert draw
-        return rows
+    def batches(self, order: Sequence[Tensor], draw: int | None) -> Iterator[Tensor]:
+        assert draw is not None
+        return iter(order)
 
 
 class Regression:
     """A task: y from x, with dropout; what validation says is given, or told from the loss."""
+
+    is_long = False
 
     def __init__(self, samples: int = 48, dropout: float = 0.5, validation: list[float] | None = None) -> None:
         torch.manual_seed(7)
@@ -137,6 +141,7 @@ def test_killed_after_any_epoch_and_run_again_ends_in_the_same_bits(tmp_path, al
 
 RUN = """
 import itertools, sys, time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 import torch
@@ -371,7 +376,7 @@ def test_without_classes_held_out_nothing_is_best(tmp_path):
         ({"optimiser": "lion"}, r"^optimiser is adam or adamw or sgd.*, got 'lion'\.$"),
         ({"schedule": "up"}, r"^schedule is constant or cosine or plateau or steps or listed, got 'up'\.$"),
         ({"keep": "all"}, r"^keep is last or best, got 'all'\.$"),
-        ({"precision": "int8"}, r"^precision is fp32 or bf16, got 'int8'\.$"),
+        ({"precision": "int8"}, r"^precision is fp32 or bf16 or fp16, got 'int8'\.$"),
         ({"batch": 0}, r"^batch must be at least 1, got 0\.$"),
         ({"lr": float("nan")}, r"^lr must be at least 0, got nan\.$"),
         ({"epochs": -1}, r"^epochs must be at least 0, got -1\.$"),

@@ -77,7 +77,7 @@ def test_a_task_holds_videos_of_its_seen_classes_and_no_others(data, tmp_path):
     task = task_of(study, Trial(np.array([0, 2, 3]), np.array([1]), np.array([5, 6])), study.options, "cpu")
     rows = [k for k, label in enumerate(study.videos.labels) if label in (0, 2, 3)]
     assert len(task.samples) == len(rows) == 30
-    batch = task.samples.batch(torch.arange(30), draw=True)
+    (batch,) = task.samples.batches([torch.arange(30)], draw=1)
     assert np.array_equal(batch.segments.numpy(), study.videos.segments[rows])
     assert [(0, 2, 3)[k] for k in batch.labels.tolist()] == study.videos.labels[rows].tolist()
 

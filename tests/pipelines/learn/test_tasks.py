@@ -42,7 +42,8 @@ def test_a_network_under_a_classifier_is_the_model(tmp_path):
     assert task.model is network
     x, labels = samples.videos.segments, samples.labels
     wanted = nn.functional.cross_entropy(network(x), labels, label_smoothing=0.1)
-    assert torch.equal(task.loss(samples.batch(torch.arange(40), draw=True))["classes"], wanted)
+    (batch,) = samples.batches([torch.arange(40)], draw=1)
+    assert torch.equal(task.loss(batch)["classes"], wanted)
     train(task, Training(lr=0.05, batch=8, epochs=30), tmp_path)
     right = int((network(x).argmax(1) == labels).sum()) / 40
     assert task.top1(samples, ClassTexts(("a", "b", "c", "d"), {})) == right > 0.9

@@ -1,0 +1,294 @@
+"""Clips of videos as something to learn from: decoded when they are wanted, each time another place and another crop.
+
+    manifest rows ─▶ VideoSet ─workers: a random place in time, a random crop, flipped or not─▶ (B, 3, T, H, W) float
+
+What a sample becomes is drawn from (seed, epoch, row) alone, so the number of workers changes nothing, and a training
+that goes on in the middle of an epoch sees what it would have seen. Colours are left alone. A video that was found to
+be broken is left out from the start, and one that breaks only now gives nothing, is named, and nothing takes its place.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from extractors import clips
+from extractors.errors import Corrupt, InputFault, NoDecoder, NotAVideo, Truncated, Unreachable
+from extractors.r2plus1d import MEAN, STD
+from extractors.sampling import Geometry, Sampling, View
+from heads.base import Videos
+from pipelines.errors import Stopped, UsageError
+from pipelines.extract.items import VIDEOS, Item
+from pipelines.index.poses import values_of
+from pipelines.learn.samples.items import Items
+from stores.failures import Failures
+from stores.manifest import Manifest
+from stores.root import Root
+
+_AREA = (0.5, 1.0)  # of a frame that a crop has
+_ASPECT = (3 / 4, 4 / 3)  # of its width to its height
+_TRIES = 10
+#: faults of a video itself, whatever is asked of it; one out of reach may be back
+_BROKEN = tuple(each.__name__ for each in (NotAVideo, NoDecoder, Truncated, Corrupt))
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a network is given of a video.
+
+    Attributes
+    ----------
+    frames, stride : of a clip
+    resize, crop : shorter side of a frame, side of what is seen of it
+    """
+
+    frames: int = 16
+    stride: int = 1
+    resize: int = 128
+    crop: int = 112
+
+    def __post_init__(self) -> None:
+        if self.frames < 2 or self.stride < 1 or self.crop < 16 or self.resize < self.crop:
+            raise UsageError(
+                f"A clip needs 2 frames, a stride of 1 and a crop of 16 to resize pixels, got frames={self.frames}, "
+                f"stride={self.stride}, crop={self.crop}, resize={self.resize}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoSet(Items):
+    """Labelled videos of a data set.
+
+    Attributes
+    ----------
+    form : of the clips
+    items : N, each with every place it lies in
+    """
+
+    called = "video"
+    form: Form
+    items: tuple[Item, ...]
+
+
+def read(dataset: str, root: Root, form: Form) -> VideoSet:
+    """The labelled videos of a data set; none is opened.
+
+    Raises
+    ------
+    NotInStore
+        No such data set.
+    UsageError
+        No labelled video.
+    """
+    table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split"])
+    rows = table.filter(pc.equal(table["kind"], "video")).to_pylist()
+    labelled = [row for row in rows if row["label"] is not None]
+    if not labelled:
+        raise UsageError(
+            f"Data set {dataset!r} has {len(rows)} videos, and none has a label to learn. Run `zsar index PATH "
+            f"--dataset {dataset} --labels FILE`."
+        )
+    broken = _broken(root)
+    kept = [row for row in labelled if row["key"] not in broken]
+    places = VIDEOS.find({row["key"] for row in kept}, root)
+    return VideoSet(
+        form=form,
+        ids=tuple(row["video_id"] for row in kept),
+        keys=tuple(row["key"] for row in kept),
+        labels=tuple(row["label"] for row in kept),
+        splits=tuple(values_of(row["split"]) for row in kept),
+        items=tuple(places[row["key"]] for row in kept),
+        faults=tuple((row["key"], row["uri"], broken[row["key"]]) for row in labelled if row["key"] in broken),
+        unlabelled=len(rows) - len(labelled),
+    )
+
+
+def _broken(root: Root) -> dict[bytes, InputFault]:
+    """Faults by key of the videos that could not be decoded before."""
+    rows = Failures(root).latest().select(["key", "stage", "error", "message"]).to_pylist()
+    return {
+        row["key"]: Corrupt(f"it could not be decoded before: {row['message']}")
+        for row in rows
+        if row["key"] and row["stage"] in ("decode", "finetune") and row["error"] in _BROKEN
+    }
+
+
+class Pixels:
+    """Videos as samples, a clip of each.
+
+    Parameters
+    ----------
+    videos : VideoSet
+    rows : (n,) numbers of the videos
+    classes : K names, in the order of their numbers; those of all rows
+    device : where batches go
+    unflipped : classes whose clips are never mirrored, because left and right tell them apart
+    loaders : processes that decode; 0: this one does
+
+    Attributes
+    ----------
+    broken : (key, uri, fault) of videos that broke while they were read
+    """
+
+    at_once = 16
+
+    def __init__(
+        self,
+        videos: VideoSet,
+        rows: np.ndarray,
+        classes: Sequence[str],
+        device: str,
+        unflipped: Sequence[str] = (),
+        loaders: int = 0,
+    ) -> None:
+        self.labels = videos.numbers(rows, classes)
+        self.broken: list[tuple[bytes, str, InputFault]] = []
+        self._items = [videos.items[row] for row in rows]
+        flips = [videos.labels[row] not in unflipped for row in rows]
+        self._clips = _Clips(self._items, videos.form, flips)
+        self._device, self._loaders = device, loaders
+        mean, std = (torch.tensor(values, device=device)[:, None, None, None] for values in (MEAN, STD))
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, order: Iterable[Tensor], draw: int | None) -> Iterator[Videos]:
+        """As `Samples.batches`: (B, 3, T, H, W), normalised; a batch is smaller by the videos that broke.
+
+        Raises
+        ------
+        Stopped
+            A process that decodes was killed.
+        """
+        wanted = [[(int(row), draw) for row in rows] for rows in order]
+        loader: DataLoader[Any] = DataLoader(
+            self._clips,
+            batch_sampler=wanted,
+            num_workers=self._loaders,
+            collate_fn=_together,
+            pin_memory=self._device.startswith("cuda"),
+            multiprocessing_context="forkserver" if self._loaders else None,
+            generator=torch.Generator(),  # else it draws from the one that the training draws from
+        )
+        try:
+            for rows, pixels, faults in loader:
+                self.broken += [(self._items[row].key, self._items[row].where, fault) for row, fault in faults]
+                yield Videos(self._shown(pixels), self.labels[rows].to(self._device))
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise Stopped(
+                "A process that decodes for the training was killed; was memory short? Run the same command again: it "
+                "goes on where it was. Fewer of them need less (`--option loaders=1`)."
+            ) from error
+
+    def _shown(self, pixels: Tensor) -> Tensor:
+        """(B, T, H, W, 3) uint8 -> (B, 3, T, H, W) float32."""
+        on_device = pixels.to(self._device, non_blocking=True).permute(0, 4, 1, 2, 3)
+        return torch.addcmul(self._shift, on_device.float(), self._scale)
+
+
+class _Clips(Dataset[Any]):
+    """A clip of a video, as it is drawn."""
+
+    def __init__(self, items: Sequence[Item], form: Form, flips: Sequence[bool]) -> None:
+        self._items, self._form, self._flips = items, form, flips
+
+    def __getitem__(self, wanted: tuple[int, int | None]) -> tuple[int, np.ndarray | InputFault]:
+        row, draw = wanted
+        view = _whole(self._form) if draw is None else _drawn(self._form, draw, row, self._flips[row])
+        return row, _read(self._items[row], view)
+
+
+def _together(
+    read: Sequence[tuple[int, np.ndarray | InputFault]],
+) -> tuple[Tensor, Tensor, list[tuple[int, InputFault]]]:
+    rows = [row for row, found in read if not isinstance(found, InputFault)]
+    pixels = [found for _, found in read if not isinstance(found, InputFault)]
+    stacked = np.stack(pixels) if pixels else np.empty((0, 1, 1, 1, 3), np.uint8)
+    faults = [(row, found) for row, found in read if isinstance(found, InputFault)]
+    return torch.tensor(rows, dtype=torch.int64), torch.from_numpy(stacked), faults
+
+
+def _read(item: Item, view: View) -> np.ndarray | InputFault:
+    """(T, H, W, 3) uint8, from the first place that can be reached."""
+    cv2.setNumThreads(1)
+    fault: InputFault = Unreachable("it lies nowhere")
+    for uri, _ in item.places:
+        try:
+            found = clips.read(uri, {"": view}, item.key, item.span_s)[""]
+            return found if isinstance(found, InputFault) else found.pixels[0]
+        except Unreachable as error:
+            fault = error
+        except InputFault as error:
+            return error
+    return fault
+
+
+# -- what is drawn ----------------------------------------------------------------------------------------------------
+
+
+def _whole(form: Form) -> View:
+    """The clip in the middle, and the middle of its frames: what an extractor is given."""
+    return View(Sampling(1, form.frames, form.stride), Geometry(form.resize, form.crop))
+
+
+def _drawn(form: Form, draw: int, row: int, may_flip: bool) -> View:
+    """A clip from anywhere in time, a crop from anywhere in its frames, and every other one mirrored."""
+    drawn = np.random.default_rng([draw, row])
+    sampling = Sampling(1, form.frames, form.stride, jitter_seed=int(drawn.integers(1 << 62)))
+    areas = drawn.uniform(_AREA[0], _AREA[1], _TRIES)
+    aspects = np.exp(drawn.uniform(np.log(_ASPECT[0]), np.log(_ASPECT[1]), _TRIES))
+    across, down = drawn.random(2)
+    flipped = bool(drawn.random() < 0.5) and may_flip
+    sides = tuple(zip(areas.tolist(), aspects.tolist(), strict=True))
+    return View(sampling, _Crop(form.crop, sides, float(across), float(down), flipped))  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Crop:
+    """A part of a frame, resized to a square; in place of a `Geometry`.
+
+    Attributes
+    ----------
+    side : H = W of what it gives
+    sides : (share of the area, width over height) to try, until one fits into the frame
+    across, down : where in the room that is left, from 0 to 1
+    flipped : whether it is mirrored
+    """
+
+    side: int
+    sides: tuple[tuple[float, float], ...]
+    across: float
+    down: float
+    flipped: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of what `__call__` gives."""
+        return self.side, self.side
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """One frame (h, w, 3) uint8 to (H, W, 3) uint8."""
+        height, width = rgb.shape[:2]
+        own_height, own_width = self._sides_in(height, width)
+        top, left = int(self.down * (height - own_height + 1)), int(self.across * (width - own_width + 1))
+        part = rgb[top : top + own_height, left : left + own_width]
+        out = np.asarray(cv2.resize(part, (self.side, self.side), interpolation=cv2.INTER_LINEAR))
+        return out[:, ::-1] if self.flipped else out
+
+    def _sides_in(self, height: int, width: int) -> tuple[int, int]:
+        for area, aspect in self.sides:
+            own_width = round((area * height * width * aspect) ** 0.5)
+            own_height = round((area * height * width / aspect) ** 0.5)
+            if 0 < own_width <= width and 0 < own_height <= height:
+                return own_height, own_width
+        shorter = min(height, width)
+        return shorter, shorter
