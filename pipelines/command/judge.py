@@ -7,7 +7,7 @@ import typer
 
 from pipelines.command.base import command
 from pipelines.command.screen import Bar, Shown, Table, percent, say
-from pipelines.judge.settings import EvaluateConfig
+from pipelines.judge.settings import EvaluateConfig, JudgeConfig
 
 if TYPE_CHECKING:
     from stores.root import Root
@@ -27,19 +27,9 @@ def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
 
     with Bar("Judging") as advance:
         report = evaluate.evaluate(settings, root, advance)
-    measured = {**report.zsl, **report.gzsl}
-    numbers = {f"{name}_{what}": n for name, pair in measured.items() for what, n in zip(_SPREAD, pair, strict=True)}
+    numbers = _numbers({**report.zsl, **report.gzsl})
     totals = {"splits": report.splits, "n": report.n, "missing": report.missing}
     overlap = {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
-    rows = [
-        {
-            "setting": setting,
-            "measure": name,
-            **{what: percent(name, n) for what, n in zip(_SPREAD, pair, strict=True)},
-        }
-        for setting, values in (("zsl", report.zsl), ("gzsl", report.gzsl))
-        for name, pair in values.items()
-    ]
     title = f"{report.run}: {report.splits} splits, {report.n} videos judged, {report.missing} missing"
     said = [
         f"{len(found)} test classes are among those the features were trained on, {how}: {', '.join(found[:10])}."
@@ -48,8 +38,37 @@ def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
     ]
     return Shown(
         {"run": report.run} | numbers | totals | overlap | {"seconds": round(report.seconds, 3)},
-        [Table(title, rows), f"Look at it: `zsar show {report.run} --html --root {root.url}`"],
+        [
+            Table(title, _measures(report.zsl, report.gzsl)),
+            f"Look at it: `zsar show {report.run} --html --root {root.url}`",
+        ],
         said,
+    )
+
+
+@command("judge", JudgeConfig)
+def judge(settings: JudgeConfig, root: "Root") -> Shown:
+    """Judge a network that was trained on a protocol's splits: features of each split's weights, a head, its results.
+
+    E2E is judged by the nearest class vector of the mean of 25 clips, ST-GCN by ridge regression; --head takes another.
+
+    JSON: run, head, judged (the run of `fit` by split), top1_mean, top1_std and so on as `evaluate`, splits, n,
+    missing, seconds.
+    """
+    from pipelines.judge import network
+
+    with Bar("Judging") as advance:
+        report = network.judge(settings, root, advance)
+    fields = {"run": report.run, "head": report.head, "judged": {str(k): run for k, run in report.judged.items()}}
+    totals = {"splits": len(report.judged), "n": report.n, "missing": report.missing}
+    title = f"{report.run} by {report.head}: {len(report.judged)} splits, {report.n} judged, {report.missing} missing"
+    measured = {**report.zsl, **report.gzsl}
+    return Shown(
+        fields | _numbers(measured) | totals | {"seconds": round(report.seconds, 3)},
+        [
+            Table(title, _measures(report.zsl, report.gzsl)),
+            *(f"Split {k}: `zsar show {run} --html --root {root.url}`" for k, run in report.judged.items()),
+        ],
     )
 
 
@@ -81,3 +100,15 @@ def reproduce(
     if out:
         out.write_text(markdown)
     return Shown({"table": table, "markdown": markdown, "out": str(out) if out else None}, [markdown])
+
+
+def _numbers(measured: dict[str, tuple[float, float]]) -> dict[str, float]:
+    return {f"{name}_{what}": n for name, pair in measured.items() for what, n in zip(_SPREAD, pair, strict=True)}
+
+
+def _measures(zsl: dict[str, tuple[float, float]], gzsl: dict[str, tuple[float, float]]) -> list[dict[str, str]]:
+    return [
+        {"setting": setting, "measure": name} | {what: percent(name, n) for what, n in zip(_SPREAD, pair, strict=True)}
+        for setting, values in (("zsl", zsl), ("gzsl", gzsl))
+        for name, pair in values.items()
+    ]

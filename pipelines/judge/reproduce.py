@@ -43,6 +43,11 @@ class _Judged:
     runs: tuple[str, ...]
     found: dict[str, list[dict[str, Any]]]
 
+    @property
+    def seeds(self) -> int:
+        """How many it was fitted with."""
+        return len({row["seed"] for row in self.found["zsl"]})
+
 
 def reproduce(
     name: str, root: Root, only: str = "", told: Told = lambda line: None, set_by_hand: Mapping[str, Any] | None = None
@@ -82,9 +87,8 @@ def reproduce(
 def _run(row: Row, root: Root) -> _Judged:
     """Fit and judge what is missing of a row."""
     runs, found = [], {setting: list[dict[str, Any]]() for setting in _MEASURES}
-    feature = _feature(row, root)
-    for config in row.configs:
-        config = dataclasses.replace(config, feature=feature)
+    for config in [each for whole in row.configs for each in _parts(row, whole)]:
+        config = dataclasses.replace(config, feature=_feature(row, config, root))
         run = fit(config, root).run
         if not _is_judged(run, config, root):
             evaluate(EvaluateConfig(run), root)
@@ -94,31 +98,33 @@ def _run(row: Row, root: Root) -> _Judged:
     return _Judged(row, tuple(runs), found)
 
 
-def _feature(row: Row, root: Root) -> str:
+def _parts(row: Row, config: FitConfig) -> list[FitConfig]:
+    """What is fitted of a row at once: all its splits, or each of them, since each has a backbone of its own."""
+    if row.backbone is None:
+        return [config]
+    numbers = chosen(config.splits, protocol(config.protocol).count)
+    return [dataclasses.replace(config, splits=str(number)) for number in numbers]
+
+
+def _feature(row: Row, config: FitConfig, root: Root) -> str:
     """Name of the feature set of a row: one that is there, or one that is made as its options and its backbone say."""
-    asked, dataset, device = (getattr(row.configs[0], name) for name in ("feature", "dataset", "device"))
+    asked = config.feature
     if row.backbone is None and ":" not in asked:
-        return str(asked)
-    given = (
-        ()
-        if row.backbone is None
-        else (f"{row.backbone.model}={_trained(row.backbone, row.configs[0].encoder, root)}",)
-    )
-    return extract(ExtractConfig((asked,), dataset, given, device=device), root).features[0].name
+        return asked
+    given: tuple[str, ...] = ()
+    if row.backbone is not None:
+        given = (f"{row.backbone.model}={_trained(row.backbone, config, root)}",)
+    return extract(ExtractConfig((asked,), config.dataset, given, device=config.device), root).features[0].name
 
 
-def _trained(backbone: FinetuneConfig, encoder: str, root: Root) -> str:
-    """Path of the weights of a backbone, which is trained where it is not there yet.
+def _trained(backbone: FinetuneConfig, config: FitConfig, root: Root) -> str:
+    """Path of the weights of a split's backbone, which is trained where it is not there yet.
 
     Where class vectors draw the split, they are those of the row's encoder: another would draw other unseen classes.
     """
-    if encoder and protocol(backbone.protocol).needs_vectors:
-        backbone = dataclasses.replace(backbone, encoder=encoder)
-    if len(chosen(backbone.splits, protocol(backbone.protocol).count)) > 1:
-        raise UsageError(
-            f"Each split of {backbone.protocol!r} needs a backbone of its own, and a row has one feature. Give a table "
-            'a split: splits = "0".'
-        )
+    backbone = dataclasses.replace(backbone, splits=config.splits)
+    if config.encoder and protocol(backbone.protocol).needs_vectors:
+        backbone = dataclasses.replace(backbone, encoder=config.encoder)
     (weights,) = finetune(backbone, root).weights.values()
     return weights
 
@@ -153,7 +159,7 @@ def _markdown(table: Table, rows: list[_Judged]) -> str:
     reference = next((each.found[settings[0]] for each in rows if each.row.name == table.reference), None)
     head = ["", *(title for _, _, title in shown), "hubness"]
     head += [f"against {table.reference}"] if reference else []
-    head += ["seeds x splits" if any(len(each.runs) > 1 for each in rows) else "splits"]
+    head += ["seeds x splits" if any(each.seeds > 1 for each in rows) else "splits"]
     differs = any(each.row.differs for each in rows)
     head += ["n (missing)", "published", *(["measured here with"] if differs else []), "run"]
     lines = [f"### {table.title}", "", *([table.about.strip(), ""] if table.about else [])]
@@ -165,11 +171,10 @@ def _markdown(table: Table, rows: list[_Judged]) -> str:
         cells.append(f"{np.mean([r['hubness'] for r in own]):.2f}")
         if reference:
             cells.append("" if row.name == table.reference else _paired(own, reference, _main(table)))
-        seeds = len(each.runs)
-        cells += [str(len(own)) if seeds == 1 else f"{seeds} x {len(own) // seeds}"]
+        cells += [str(len(own)) if each.seeds == 1 else f"{each.seeds} x {len(own) // each.seeds}"]
         cells += [f"{sum(r['n'] for r in own)} ({sum(r['missing'] for r in own)})", row.published]
         cells += ["; ".join(row.differs) or "what is published"] if differs else []
-        cells.append(each.runs[0] + (f" and {seeds - 1} more" if seeds > 1 else ""))
+        cells.append(each.runs[0] + (f" and {len(each.runs) - 1} more" if len(each.runs) > 1 else ""))
         lines.append("| " + " | ".join(cells) + " |")
     sources = sorted({_source(r) for each in rows for setting in settings for r in each.found[setting]})
     return "\n".join([*lines, "", *(f"{source}  " for source in sources)])

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated
 
-from pipelines.settings import ARGUMENT
+from pipelines.settings import ARGUMENT, Called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,3 +18,33 @@ class EvaluateConfig:
 
     run: Annotated[str, ARGUMENT]
     splits: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeConfig:
+    """Settings of `zsar judge`.
+
+    Attributes
+    ----------
+    run : a run of `zsar finetune`: its name, or how it begins
+    splits : which of those that are trained; nothing: all
+    sampling : options of the extractor, such as `clips=1`; nothing: as it has them
+    head : that judges; nothing: the one that belongs to what was trained
+    output : of the features that the head reads; nothing: the one that belongs to what was trained
+    encoder : of the texts; nothing: the one that belongs to what was trained
+    set : set of texts with the classes; nothing: the one it was trained with
+    options : `NAME=VALUE` for the head
+    dataset : whose items are judged; nothing: the data set that was trained on
+    device : `auto`, `cpu`, `cuda` or `cuda:N`
+    """
+
+    run: Annotated[str, ARGUMENT]
+    splits: str = ""
+    sampling: str = ""
+    head: str = ""
+    output: str = ""
+    encoder: str = ""
+    set: str = ""
+    options: Annotated[tuple[str, ...], Called("--option")] = ()
+    dataset: str = ""
+    device: str = "auto"

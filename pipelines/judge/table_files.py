@@ -13,6 +13,7 @@ row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by
 
 import dataclasses
 import tomllib
+import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -183,7 +184,10 @@ def _config(where: str, kind: Any, given: Mapping[str, Any]) -> Any:
         raise UsageError(f"{where} does not say its {', '.join(lacking)}.")
     typed: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     for field, value in typed.items():
-        wanted = typing.get_origin(fields[field]) or fields[field]
+        hint = fields[field]
+        if isinstance(hint, types.UnionType):  # of what may be left out
+            hint = typing.get_args(hint)[0]
+        wanted = typing.get_origin(hint) or hint
         known = (int, float) if wanted is float else (wanted,)
         if not isinstance(value, known) or (isinstance(value, bool) and wanted is not bool):
             raise UsageError(f"{where}: {field} should be {wanted.__name__}, got {value!r}.")

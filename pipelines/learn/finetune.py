@@ -143,9 +143,14 @@ def trainable(config: FinetuneConfig, root: Root) -> Trainable:
     UsageError, NotInStore
         As `finetune`.
     """
-    config, kind = settled(config), trainables.find(config.model)
-    own, _ = options.settings(config.model, kind.Options, options.pairs(config.options), {}, _own(config))
-    return kind(config.model, own, config.dataset, root)
+    config = settled(config)
+    return trainables.find(config.model)(config.model, own_options(config), config.dataset, root)
+
+
+def own_options(config: FinetuneConfig) -> Any:
+    """The `Options` of what is trained, as the settings ask for them."""
+    kind, config = trainables.find(config.model), settled(config)
+    return options.settings(config.model, kind.Options, options.pairs(config.options), {}, _own(config))[0]
 
 
 def training(config: FinetuneConfig, trained: Trainable, samples: int) -> Training:

@@ -34,6 +34,7 @@ class FitConfig:
     segments : of a video; 0: as many as most have
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     workers : splits at once, a core each; 0: one a core
+    output : of the feature set that the head reads
     """
 
     head: Annotated[str, ARGUMENT]
@@ -55,6 +56,7 @@ class FitConfig:
     segments: int = 0
     device: str = "auto"
     workers: int = 0
+    output: str = dataclasses.field(default="features", metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name, least in (("k", 0), ("folds", 1), ("segments", 0), ("workers", 0), ("seed", 0)):

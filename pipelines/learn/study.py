@@ -59,7 +59,9 @@ class Study:
             raise UsageError(str(error)) from error
         self.set = config.set or config.dataset
         self.protocol: Protocol = protocol(config.protocol)
-        self.videos = found or videos.read(config.dataset, config.feature, self.set, root, config.segments)
+        self.videos = found or videos.read(
+            config.dataset, config.feature, self.set, root, config.segments, config.output
+        )
         self.encoder = config.encoder or _encoder_of(self.videos)
         self.notes: list[str] = []
         given = self._fallbacks(options.pairs(config.options), root)

@@ -98,7 +98,9 @@ class SharedFeatures:
         return dataclasses.replace(self.videos, segments=np.load(self.path, mmap_mode="r"))
 
 
-def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) -> VideoFeatures:
+def read(
+    dataset: str, feature: str, texts: str, root: Root, segments: int = 0, output: str = "features"
+) -> VideoFeatures:
     """The labelled videos of a data set with one of its features.
 
     Parameters
@@ -111,11 +113,13 @@ def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) 
     root : Root
     segments : int
         m; 0: as many as most videos have.
+    output : str
+        Of the feature set.
 
     Raises
     ------
     NotInStore, Ambiguous
-        No such data set, feature set or set of texts.
+        No such data set, feature set, output or set of texts.
     UsageError
         Labels that mean no class of the set; no video with features.
     """
@@ -129,7 +133,7 @@ def read(dataset: str, feature: str, texts: str, root: Root, segments: int = 0) 
     counts = np.diff(found.offsets)[there]
     m = segments or int(np.bincount(counts).argmax())
     picked = found.offsets[:-1][there, None] + ((np.arange(m) + 0.5) * counts[:, None] / m).astype(np.int64)
-    loaded = found.feature_set.load(found.wanted)
+    loaded = found.feature_set.load(found.wanted, output)
     values = loaded.values.reshape(len(loaded.values), -1)
     told = (found.feature_set.recipe.get("preprocessing") or {}).get("trained_on") or {}
     return VideoFeatures(

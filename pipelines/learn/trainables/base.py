@@ -43,6 +43,11 @@ class Trainable(abc.ABC):
     trained_by: ClassVar[Mapping[str, Any]]
     items: Items
 
+    @classmethod
+    def judged_by(cls, options: Any) -> dict[str, Any]:
+        """What judges its features where nothing else is asked for: fields of `FitConfig`, of these `Options`."""
+        return {"head": "ridge"}
+
     @abc.abstractmethod
     def __init__(self, name: str, options: Any, dataset: str, root: Root) -> None:
         """Read the items."""

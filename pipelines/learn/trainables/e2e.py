@@ -54,6 +54,7 @@ class ClipOptions:
     resize, crop : shorter side of a frame, side of what the network sees
     dropout : before the linear layer; published .05, with C3D .10
     against, tau : sets whose classes no trained class may be nearer to than tau (cosine distance)
+    flip : mirror every other clip
     unflipped : classes whose clips are never mirrored, because left and right tell them apart
     loaders : processes that decode; -1: with a GPU one a core, else none beside the training
     """
@@ -68,6 +69,7 @@ class ClipOptions:
     dropout: float = 0.05
     against: tuple[str, ...] = ()
     tau: float = overlap.TAU
+    flip: bool = True
     unflipped: tuple[str, ...] = ()
     loaders: int = -1
 
@@ -77,6 +79,11 @@ class Clips(Trainable):
 
     Options = ClipOptions
     trained_by: ClassVar[Mapping[str, Any]] = {"epochs": _EPOCHS, "batch": 22, "lr": 1e-3, "weight_decay": 0.0}
+
+    @classmethod
+    def judged_by(cls, options: ClipOptions) -> dict[str, Any]:
+        """As `Trainable.judged_by`: the nearest class vector, of the mean point of all clips (eq. 1)."""
+        return {"head": "nearest", "output": "words", "encoder": options.vectors, "options": ("texts=class",)}
 
     def __init__(self, name: str, options: ClipOptions, dataset: str, root: Root) -> None:
         self.name, self.options, self._dataset = name, options, dataset
@@ -123,7 +130,8 @@ class Clips(Trainable):
         loaders = self.options.loaders
         if loaders < 0:
             loaders = cores_here() if device.startswith("cuda") else 0
-        return Pixels(self._videos, rows, classes, device, self.options.unflipped, loaders)
+        unflipped = self.options.unflipped if self.options.flip else classes
+        return Pixels(self._videos, rows, classes, device, unflipped, loaders)
 
     def broken(self, samples: Samples) -> Sequence[tuple[bytes, str, InputFault]]:
         """As `Trainable.broken`."""

@@ -374,15 +374,19 @@ def test_a_backbone_of_a_protocol_of_class_vectors_is_drawn_by_those_of_its_head
     assert row["n"] == 2 * len(told["unseen"]) == 10
 
 
-def test_a_backbone_for_several_splits_is_refused_before_it_is_trained(skeleton, tmp_path):
+def test_each_split_has_a_backbone_of_its_own(skeleton, tmp_path):
     path = of_backbone(tmp_path, ("bow",), ("clap",))
-    with pytest.raises(UsageError, match=r"^Each split of '.*' needs a backbone of its own.*splits = \"0\"\.$") as told:
-        reproduce(path, skeleton)
-    assert "\n" not in str(told.value)
-    assert not skeleton.exists("runs")
     text = reproduce(path, skeleton, set_by_hand={"splits": "1"})
     assert [path.name for path in trained(skeleton).glob("split-*")] == ["split-001"]
     assert row_of(text, "segments")[6] == "1"
+    text = reproduce(path, skeleton)
+    assert sorted(path.name for path in trained(skeleton).glob("split-*")) == ["split-000", "split-001"]
+    assert row_of(text, "segments")[6] == "2"
+    assert row_of(text, "ESZSL")[6] == "2 x 2"
+    runs = [run for run in Runs(skeleton).names() if run.startswith("eszsl")]
+    rows = [row for run in runs for row in Runs(skeleton).read(run, "results").to_pylist()]
+    assert sorted(row["split"] for row in rows) == [0, 0, 0, 1, 1, 1]
+    assert len({row["feature"] for row in rows}) == 4  # of two lengths, a backbone a split
 
 
 def test_the_table_of_skeletons_can_be_read():

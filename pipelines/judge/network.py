@@ -1,0 +1,159 @@
+"""Judge a network: features with the weights of each split, and a head on them that is judged on its unseen classes.
+
+Run    `zsar judge RUN`
+Takes  a run of `zsar finetune` on the splits of a protocol
+Gives  a feature set a split, a run of `zsar fit` a split with its results, and their mean and deviation
+
+Every step is found again by what it depends on, so a judgement that was killed goes on where it was.
+"""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from pipelines.errors import UsageError
+from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
+from pipelines.judge.evaluate import EvaluateReport, evaluate
+from pipelines.judge.settings import EvaluateConfig, JudgeConfig
+from pipelines.learn import trainables
+from pipelines.learn.finetune import own_options
+from pipelines.learn.fit import fit
+from pipelines.learn.parts import NO_PROTOCOL
+from pipelines.learn.protocols.protocols import chosen, protocol
+from pipelines.learn.runs import Run
+from pipelines.learn.settings import FinetuneConfig, FitConfig
+from pipelines.progress import Progress
+from stores.root import Root
+from stores.runs import Runs
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeReport:
+    """How a network fares on the unseen classes of its splits.
+
+    Attributes
+    ----------
+    run : of the network
+    head : that judged
+    judged : the run of `fit` that judged each split, by its number
+    n, missing : items judged, over all splits, and those without features
+    zsl, gzsl : name of a number to its mean and population deviation over the splits; fractions in [0, 1]
+    seconds : wall time
+    """
+
+    run: str
+    head: str
+    judged: dict[int, str]
+    n: int
+    missing: int
+    zsl: dict[str, tuple[float, float]]
+    gzsl: dict[str, tuple[float, float]]
+    seconds: float
+
+
+def judge(config: JudgeConfig, root: Root, progress: Progress | None = None) -> JudgeReport:
+    """Extract with the weights of each split, fit a head and judge it.
+
+    Raises
+    ------
+    NotInStore, Ambiguous
+        No such run.
+    UsageError
+        Not of `finetune`, nothing trained, or trained on all classes; what `fit` refuses.
+    """
+    started = time.monotonic()
+    run, trained = trained_by(config, root)
+    asked = wanted(config, run, trained)
+    found: dict[int, EvaluateReport] = {}
+    for done, number in enumerate(asked, start=1):
+        feature = features(config, run, trained, number)
+        found[number] = judged(config, run, trained, number, feature)
+        if progress:
+            progress(done, len(asked))
+    return JudgeReport(
+        run=run.name,
+        head=_head(config, trained)["head"],
+        judged={number: report.run for number, report in found.items()},
+        n=sum(report.n for report in found.values()),
+        missing=sum(report.missing for report in found.values()),
+        zsl=_over([report.zsl for report in found.values()]),
+        gzsl=_over([report.gzsl for report in found.values()]),
+        seconds=time.monotonic() - started,
+    )
+
+
+def trained_by(config: JudgeConfig, root: Root) -> tuple[Run, FinetuneConfig]:
+    """The run that is asked for, and its settings.
+
+    Raises
+    ------
+    NotInStore, Ambiguous, UsageError
+        As `judge`.
+    """
+    run = Run(root, Runs(root).find(config.run), "finetune")
+    about = run.about()
+    if not about:
+        raise UsageError(f"{run.name} is no network: it was made by `zsar fit`. Run `zsar evaluate {run.name}`.")
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
+    trained = FinetuneConfig(**fields)
+    if trained.protocol == NO_PROTOCOL:
+        raise UsageError(
+            f"{run.name} was trained on all classes, so none is unseen. Train on a protocol's: `zsar finetune "
+            f"{trained.model} --dataset {trained.dataset} --protocol NAME`."
+        )
+    return run, trained
+
+
+def wanted(config: JudgeConfig, run: Run, trained: FinetuneConfig) -> list[int]:
+    """The splits to judge; UsageError where one of them is not trained."""
+    numbers = chosen(config.splits, protocol(trained.protocol).count)
+    lacking = run.lacking(numbers)
+    there = [number for number in numbers if number not in lacking]
+    if not there or (config.splits and lacking):
+        raise UsageError(
+            f"{run.name} has no weights of split {', '.join(map(str, lacking))}. Run `{run.about()['command']}`."
+        )
+    return there
+
+
+def features(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int) -> str:
+    """Full name of the feature set of a split's weights, which is computed where it lacks."""
+    weights = f"{trained.model}={run.folder(number) / 'weights.safetensors'}"
+    spec = f"{trained.model}:{config.sampling}" if config.sampling else trained.model
+    asked = ExtractConfig((spec,), config.dataset or trained.dataset, (weights,), device=config.device)
+    return extract(asked, run.root).features[0].name
+
+
+def judged(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int, feature: str) -> EvaluateReport:
+    """A head on a split's features, fitted and judged on its unseen classes."""
+    asked = FitConfig(
+        dataset=config.dataset or trained.dataset,
+        feature=feature,
+        protocol=trained.protocol,
+        splits=str(number),
+        gzsl=trained.gzsl,
+        seed=trained.seed,
+        device=config.device,
+        **_head(config, trained),
+    )
+    return evaluate(EvaluateConfig(fit(asked, run.root).run), run.root)
+
+
+def _head(config: JudgeConfig, trained: FinetuneConfig) -> dict[str, Any]:
+    """What judges: as it is asked for, else as what was trained says."""
+    options = own_options(trained)
+    own = {"set": getattr(options, "set", "") or trained.set, **trainables.find(trained.model).judged_by(options)}
+    if config.head and config.head != own["head"]:  # the rest belongs to that head
+        own = {"set": own["set"]}
+    given = {name: getattr(config, name) for name in ("head", "output", "encoder", "set", "options")}
+    return own | {name: value for name, value in given.items() if value}
+
+
+def _over(reports: list[dict[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+    """Mean and deviation over the splits, of the numbers that all have."""
+    names = [name for name in reports[0] if all(name in report for report in reports)]
+    values = {name: [report[name][0] for report in reports] for name in names}
+    return {name: (float(np.mean(own)), float(np.std(own))) for name, own in values.items()}
