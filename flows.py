@@ -8,13 +8,14 @@ Prefect caches no result. A user's mistake ends a run as Failed with one line an
 """
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec
 from uuid import UUID
 
@@ -31,13 +32,14 @@ from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from extractors.errors import ExtractorError
+from pipelines import kinds
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import Extraction, ExtractReport, extraction
 from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.extract.shards import Shard, cut, work
 from pipelines.index.indexing import index as index_stage
 from pipelines.index.settings import IndexConfig
-from pipelines.judge.settings import EvaluateConfig
+from pipelines.judge.settings import EvaluateConfig, JudgeConfig
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.look import extraction_page as reports
 from pipelines.look.listing import failures
@@ -206,26 +208,94 @@ def finetune_task(config: FinetuneConfig, root: str) -> Any:
         return finetune_stage(config, Root(root), lambda done, total: log.info("%d of %d epochs", done, total))
 
 
+def _kind_learned_from(given: Mapping[str, Any]) -> str:
+    """What `zsar index --kind` calls the items that a network is trained on."""
+    from pipelines.learn import trainables
+
+    return kinds.KINDS[trainables.find(given["model"]).reads].asked
+
+
+_LEARNED_FROM = Taken(
+    IndexConfig, one={"paths": "path"}, calls={"layout": "joints"}, fixed={"kind": _kind_learned_from}
+)
+
+
 @flow(name="finetune", flow_run_name="finetune {model} on {dataset}")
 @_in_one_line
-@_takes(
-    Taken(IndexConfig, one={"paths": "path"}, calls={"layout": "joints"}, fixed={"kind": "poses"}),
-    Taken(FinetuneConfig),
-)
+@_takes(_LEARNED_FROM, Taken(FinetuneConfig))
 def finetune(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> Any:
-    """Index a data set of poses, then train a network on the seen classes of each split of a protocol.
+    """Index a data set, then train a network on the seen classes of each split of a protocol.
 
-    `joints` is the layout of the poses' joints, as `zsar index --kind poses --layout` takes it; `layout` is the
-    network's. Gives the run, the weights by number of split, and top-1 where there is something to test on.
+    `joints` is the layout of the data set, of poses that of their joints, as `zsar index --layout` takes it; `layout`
+    is the network's. Gives the run, the weights by number of split, and top-1 where there is something to test on.
     """
+    return _finetuned(root, indexed, config)[1]
+
+
+@task(name="features of a split", task_run_name="features of split {number}")
+@_in_one_line
+def features_task(config: JudgeConfig, number: int, root: str) -> Any:
+    """Features with the weights of one split, those that lack; on a GPU only while a slot is free. Gives their name."""
+    from pipelines.judge import network
+
+    run, trained = network.trained_by(config, Root(root))
+    with _slot(config.device):
+        return network.features(config, run, trained, number)
+
+
+@task(name="judge a split", task_run_name="judge split {number}")
+@_in_one_line
+def judge_task(config: JudgeConfig, number: int, feature: str, root: str) -> Any:
+    """A head on one split's features, fitted and judged on its unseen classes."""
+    from pipelines.judge import network
+
+    run, trained = network.trained_by(config, Root(root))
+    return network.judged(config, run, trained, number, feature)
+
+
+@flow(name="finetune-and-judge", flow_run_name="finetune and judge {model} on {dataset}")
+@_in_one_line
+@_takes(
+    _LEARNED_FROM,
+    Taken(FinetuneConfig),
+    Taken(
+        JudgeConfig,
+        calls={"options": "head_options", "encoder": "head_encoder"},
+        fixed={"run": "", "dataset": "", "set": "", "splits": ""},
+    ),
+)
+def finetune_and_judge(root: Root, indexed: IndexConfig, config: FinetuneConfig, judging: JudgeConfig) -> Any:
+    """Index a data set, train a network on each split's seen classes, extract with its weights, judge on the unseen.
+
+    Each step is found again where it is done, so a run that was killed goes on. Gives the run, and each measure's mean
+    and deviation over the splits.
+    """
+    from pipelines.judge import network
+
+    done, told = _finetuned(root, indexed, config)
+    judging = dataclasses.replace(judging, run=done.run)
+    reports = []
+    for number in done.weights:
+        feature = features_task(judging, number, root.url, return_state=True).result()
+        reports.append(judge_task(judging, number, feature, root.url, return_state=True).result())
+    measured = {**network.over([report.zsl for report in reports]), **network.over([report.gzsl for report in reports])}
+    rows = [{"measure": name, "mean": pair[0], "std": pair[1]} for name, pair in measured.items()]
+    said = f"{done.run}: {len(reports)} splits, {sum(report.n for report in reports)} videos judged"
+    create_table_artifact(rows, key=_key("judged", config.dataset), description=said)
+    get_run_logger().info("%s: top-1 %.4f ± %.4f", said, *measured["top1"])
+    return told | {row["measure"]: [row["mean"], row["std"]] for row in rows}
+
+
+def _finetuned(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> tuple[Any, dict[str, Any]]:
+    """Index and train; what the stage reports, and what the flow says of it."""
     index(indexed, root.url, return_state=True).result()
     done = finetune_task(config, root.url, return_state=True).result()
     rows = [{"split": number, "weights": where} for number, where in done.weights.items()]
-    told = f"{done.run}: {done.sequences} sequences, {done.failed} cannot be used"
+    told = f"{done.run}: {done.sequences} items, {done.failed} cannot be used"
     create_table_artifact(rows, key=_key("finetune", config.dataset), description=told)
     get_run_logger().info("%s; weights: %s", told, ", ".join(done.weights.values()))
     weights_of = {str(number): where for number, where in done.weights.items()}
-    return {"run": done.run, "weights": weights_of} | ({} if done.top1 is None else {"top1": done.top1})
+    return done, {"run": done.run, "weights": weights_of} | ({} if done.top1 is None else {"top1": done.top1})
 
 
 @contextlib.contextmanager
@@ -326,7 +396,7 @@ def _told(
 
 def _key(what: str, dataset: str) -> str:
     """An artifact's key: lower-case letters, digits and dashes."""
-    verb = "" if what in ("fit", "finetune") else "extract "
+    verb = "" if what in ("fit", "finetune", "judged") else "extract "
     return re.sub(r"[^a-z0-9]+", "-", f"{verb}{what} {dataset}".lower()).strip("-")
 
 

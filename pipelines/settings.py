@@ -123,7 +123,7 @@ class Taken:
     kind : the stage's dataclass
     calls : what the flow calls a field, where a field of another stage has its name
     one : what the flow calls a field of several values, of which it takes one
-    fixed : values of fields that the flow does not take
+    fixed : values of fields that the flow does not take, or what tells them from what the flow is given
     """
 
     kind: type
@@ -141,7 +141,7 @@ class Taken:
 
     def made(self, given: Mapping[str, Any]) -> Any:
         """The stage's settings of a flow's parameters."""
-        values = dict(self.fixed)
+        values = {name: value(given) if callable(value) else value for name, value in self.fixed.items()}
         for setting in self.settings():
             value = given.get(self.name(setting))
             values[setting.name] = (value,) if setting.name in self.one else value

@@ -105,6 +105,7 @@ class First:
 
 class Linear(Trainable):
     Options = Options
+    reads = "pose"
     trained_by = {"epochs": 3, "batch": 4, "lr": 0.1, "weight_decay": 0.0}
     about = {"frame": "first"}
 

@@ -79,8 +79,8 @@ def judge(config: JudgeConfig, root: Root, progress: Progress | None = None) -> 
         judged={number: report.run for number, report in found.items()},
         n=sum(report.n for report in found.values()),
         missing=sum(report.missing for report in found.values()),
-        zsl=_over([report.zsl for report in found.values()]),
-        gzsl=_over([report.gzsl for report in found.values()]),
+        zsl=over([report.zsl for report in found.values()]),
+        gzsl=over([report.gzsl for report in found.values()]),
         seconds=time.monotonic() - started,
     )
 
@@ -93,7 +93,7 @@ def trained_by(config: JudgeConfig, root: Root) -> tuple[Run, FinetuneConfig]:
     NotInStore, Ambiguous, UsageError
         As `judge`.
     """
-    run = Run(root, Runs(root).find(config.run), "finetune")
+    run = Run(root, Runs(root).find_any(config.run), "finetune")
     about = run.about()
     if not about:
         raise UsageError(f"{run.name} is no network: it was made by `zsar fit`. Run `zsar evaluate {run.name}`.")
@@ -152,8 +152,8 @@ def _head(config: JudgeConfig, trained: FinetuneConfig) -> dict[str, Any]:
     return own | {name: value for name, value in given.items() if value}
 
 
-def _over(reports: list[dict[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+def over(reports: list[dict[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
     """Mean and deviation over the splits, of the numbers that all have."""
-    names = [name for name in reports[0] if all(name in report for report in reports)]
+    names = [name for name in (reports[0] if reports else ()) if all(name in report for report in reports)]
     values = {name: [report[name][0] for report in reports] for name in names}
     return {name: (float(np.mean(own)), float(np.std(own))) for name, own in values.items()}

@@ -34,12 +34,14 @@ class Trainable(abc.ABC):
     Attributes
     ----------
     Options : dataclass of its settings; those that `finetune` has too it takes, others are `--option NAME=VALUE`
+    reads : the kind of items it learns from, by its name in `pipelines.kinds`
     trained_by : the engine's settings where nothing is asked for: epochs, batch, lr, weight_decay
     items : those that can be learned from
     about : what the weights depend on beside settings and items, by name: it enters the name of the run, and its file
     """
 
     Options: ClassVar[type[Any]]
+    reads: ClassVar[str]
     trained_by: ClassVar[Mapping[str, Any]]
     items: Items
 

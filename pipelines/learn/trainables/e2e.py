@@ -78,6 +78,7 @@ class Clips(Trainable):
     """R(2+1)D or C3D on clips of videos, `e2e_r2plus1d` or `e2e_c3d`."""
 
     Options = ClipOptions
+    reads = "video"
     trained_by: ClassVar[Mapping[str, Any]] = {"epochs": _EPOCHS, "batch": 22, "lr": 1e-3, "weight_decay": 0.0}
 
     @classmethod

@@ -51,6 +51,7 @@ class Skeletons(Trainable):
     """ST-GCN on poses, `stgcn` or `stgcn_small`."""
 
     Options = SkeletonOptions
+    reads = "pose"
     trained_by: ClassVar[Mapping[str, Any]] = {"epochs": 60, "batch": 16, "lr": 0.1, "weight_decay": 5e-4}
 
     def __init__(self, name: str, options: SkeletonOptions, dataset: str, root: Root) -> None:

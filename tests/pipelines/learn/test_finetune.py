@@ -597,7 +597,9 @@ def test_a_training_is_not_judged_and_has_no_page(root, tmp_path):
         done = CliRunner().invoke(app, [*command, "--root", root.url])
         assert done.exit_code == 1
         (line,) = done.stderr.strip().splitlines()
-        assert line.startswith(f"zsar: {run} trained a network, which is not judged and has no page. `zsar show {run}`")
+        assert line.startswith(
+            f"zsar: {run} trained a network, which has no page and is not judged by itself. `zsar judge"
+        )
     done = CliRunner().invoke(app, ["show", run, "--split", "3", "--root", root.url])
     assert "was not trained on split 3; it was on 0." in done.stderr
     with pytest.raises(NotInStore, match=rf"No run .* there are: {run}"):

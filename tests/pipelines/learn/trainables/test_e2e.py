@@ -1,0 +1,220 @@
+"""E2E from films to a number: trained, gone on with where it was killed, extracted with its weights, judged."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from typer.testing import CliRunner
+
+from extractors import clips
+from extractors.clip_weights import about
+from extractors.e2e import E2ER2Plus1D
+from extractors.errors import BadWeights, ExtractorError
+from extractors.r2plus1d_network import R2Plus1D
+from pipelines.command.main import app
+from pipelines.errors import Stopped, UsageError
+from pipelines.index.settings import IndexConfig
+from pipelines.index.videos import index
+from pipelines.learn import engine
+from pipelines.learn.finetune import finetune, own_options, settled
+from pipelines.learn.settings import FinetuneConfig
+from pipelines.learn.trainables.e2e import Clips
+from pipelines.texts.adding import add
+from pipelines.texts.settings import TextsConfig
+from stores.failures import Failures
+from stores.features import FeatureStore
+from stores.root import Root
+from tests.conftest import make_video
+
+CLASSES = ("bow down", "clap hands", "jump high", "wave arms")
+SMALL = ("vectors=random_vectors", "width=2", "resize=32", "crop=24", "flip=false")
+
+
+@pytest.fixture
+def films(root: Root, tmp_path: Path) -> Root:
+    """Three films each of four classes, with class names that have vectors, and a split."""
+    rows = []
+    for k in range(12):
+        (tmp_path / "films").mkdir(exist_ok=True)
+        make_video(tmp_path / "films" / f"v{k:02d}.mp4", frames=14, seed=k)
+        rows.append(f"v{k:02d},{CLASSES[k % 4]}")
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows]))
+    index(IndexConfig((str(tmp_path / "films"),), "d", labels=(str(tmp_path / "labels.csv"),)), root)
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "d"), root)
+    (tmp_path / "own.json").write_text(json.dumps([{"seen": CLASSES[:2], "unseen": CLASSES[2:]}]))
+    return root
+
+
+def config(folder: Path, *options: str, model: str = "e2e_r2plus1d", **more: object) -> FinetuneConfig:
+    fields: dict = {"protocol": str(folder / "own.json"), "epochs": 2, "batch": 4, "frames": 8, "device": "cpu"}
+    return FinetuneConfig(model, "d", options=(*SMALL, *options), threads=1, **(fields | more))
+
+
+def weights_of(root: Root, folder: Path, *options: str, **more: object) -> Path:
+    return Path(finetune(config(folder, *options, **more), root).weights[0])
+
+
+def test_what_is_not_given_is_as_published(tmp_path):
+    own = settled(FinetuneConfig("e2e_r2plus1d", "d"))
+    assert (own.epochs, own.batch, own.lr, own.weight_decay, own.frames, own.dropout) == (150, 22, 1e-3, 0.0, 16, 0.05)
+    assert (own.people, own.smoothing) == (None, None)
+    assert own_options(own).width == 64
+    training = Clips.training(None, 150, 1000)  # type: ignore[arg-type]
+    assert training == {"optimiser": "adam", "schedule": "steps", "factor": 0.1, "milestones": (60, 120)}
+    with pytest.raises(UsageError, match=r"^e2e_r2plus1d has no people, layout; leave people and layout out\.$"):
+        settled(FinetuneConfig("e2e_r2plus1d", "d", people=2, layout="ntu-25"))
+
+
+def test_the_whole_way_by_commands(films, tmp_path):
+    asked = ["--root", films.url, "--json"]
+    given = [f"--option={option}" for option in SMALL]
+    own = ["--protocol", str(tmp_path / "own.json"), "--epochs=2", "--batch=4", "--frames=8", "--device=cpu"]
+    done = CliRunner().invoke(app, ["finetune", "e2e_r2plus1d", "--dataset", "d", *own, *given, *asked])
+    assert done.exit_code == 0, done.output
+    run = json.loads(done.stdout.splitlines()[-1])["run"]
+    done = CliRunner().invoke(app, ["judge", run, "--sampling", "clips=3", "--device", "cpu", *asked])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["head"], told["splits"], told["n"], told["missing"]) == ("nearest", 1, 6, 0)
+    assert 0 <= told["top1_mean"] <= 1
+    (name,) = (name for name in FeatureStore(films).names() if name.startswith("e2e_r2plus1d"))
+    features = FeatureStore(films).find(name)
+    assert features.shape() == (12, 36)
+    assert features.recipe["preprocessing"]["trained_on"]["classes"] == list(CLASSES[:2])
+    again = CliRunner().invoke(app, ["judge", run, "--sampling", "clips=3", "--device", "cpu", *asked])
+    assert json.loads(again.stdout.splitlines()[-1])["judged"] == told["judged"]
+
+
+def test_an_extractor_gives_what_the_trained_network_gives(films, tmp_path):
+    path = weights_of(films, tmp_path)
+    told = about(path, "e2e_r2plus1d")
+    assert (told.width, told.frames, told.crop, told.classes) == (2, 8, 24, CLASSES[:2])
+    extractor = E2ER2Plus1D(str(path), "fp32", *E2ER2Plus1D.defaults(str(path)))
+    extractor.load("cpu")
+    (film,) = (tmp_path / "films").glob("v02.mp4")
+    units = clips.read(str(film), {"": extractor.view})[""].pixels[:4]
+    found = extractor(units)
+    network = R2Plus1D(2)
+    with safe_open(path, framework="pt") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
+    network.load_state_dict({n.removeprefix("visual."): a for n, a in arrays.items() if n.startswith("visual.")})
+    mean, std = torch.tensor((0.43216, 0.394666, 0.37645)), torch.tensor((0.22803, 0.22145, 0.216989))
+    x = ((torch.from_numpy(units).float() / 255 - mean) / std).permute(0, 4, 1, 2, 3)
+    with torch.no_grad():
+        wanted = network.eval()(x)[:, 0]
+        words = wanted @ arrays["head.regressor.linear.weight"].T + arrays["head.regressor.linear.bias"]
+    np.testing.assert_allclose(found["features"], wanted, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found["words"], words, rtol=1e-3, atol=1e-4)
+
+
+def test_killed_in_the_middle_of_an_epoch_and_run_again_ends_in_the_same_bits(films, tmp_path, monkeypatch):
+    whole = weights_of(films, tmp_path, epochs=3, batch=2).read_bytes()
+    elsewhere = config(tmp_path, "loaders=2", epochs=3, batch=2)  # neither who decodes nor where it is killed counts
+    run = next(Path(films.url).glob("runs/e2e*"))
+    run.rename(tmp_path / "before")
+    monkeypatch.setattr(engine, "_SAVE_STEP_S", 0)
+    step, steps = engine._Loop._step_of, []
+
+    def dying(self, *given):
+        steps.append(1)
+        if len(steps) in (2, 6, 7):
+            raise KeyboardInterrupt
+        return step(self, *given)
+
+    monkeypatch.setattr(engine._Loop, "_step_of", dying)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            finetune(elsewhere, films)
+    assert Path(finetune(elsewhere, films).weights[0]).read_bytes() == whole
+    assert len(steps) == 3 * 3 + 3  # nothing was done twice
+
+
+def test_a_film_that_breaks_while_it_is_trained_on_is_a_failure_and_the_training_goes_on(films, tmp_path):
+    (tmp_path / "films" / "v00.mp4").write_bytes(b"no film")
+    weights_of(films, tmp_path)
+    (row,) = Failures(films).latest().to_pylist()
+    assert (row["stage"], row["error"], Path(row["uri"]).name) == ("finetune", "NotAVideo", "v00.mp4")
+    report = finetune(config(tmp_path, epochs=1), films)
+    assert report.failed == 1
+
+
+def test_no_film_that_can_be_read_stops_the_training_in_one_line(films, tmp_path):
+    for path in (tmp_path / "films").glob("*.mp4"):
+        path.write_bytes(b"no film")
+    with pytest.raises(Stopped, match=r"^No sample of epoch 1 can be used; `zsar list failures` says why\.$"):
+        finetune(config(tmp_path), films)
+
+
+# -- class removal ----------------------------------------------------------------------------------------------------
+
+
+def others(root: Root, folder: Path, *names: str) -> None:
+    (folder / "others.txt").write_text("\n".join(names))
+    add(TextsConfig((str(folder / "others.txt"),), "class", "others"), root)
+
+
+def test_classes_that_are_a_test_class_are_not_trained_on(films, tmp_path):
+    others(films, tmp_path, "clap hands", "something else")
+    asked = config(tmp_path, "against=others", protocol="none", epochs=1)
+    report = finetune(asked, films)
+    assert report.notes == ("1 classes are nearer than 0.05 to one of others: clap hands",)
+    told = json.loads((Path(report.weights[0]).parent / "split.json").read_text())
+    assert told["classes"] == ["bow down", "jump high", "wave arms"]
+    assert report.run != finetune(config(tmp_path, protocol="none", epochs=1), films).run
+
+
+def test_a_removal_that_leaves_too_few_classes_is_one_line(films, tmp_path):
+    others(films, tmp_path, *CLASSES[:3])
+    with pytest.raises(UsageError, match=r"^Of the 4 classes of 'd' 1 are left: .* tau = 0.05 .* Give a smaller tau"):
+        finetune(config(tmp_path, "against=others", protocol="none"), films)
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_a_label_that_is_no_class_of_the_set_is_named(films, tmp_path):
+    others(films, tmp_path, "something else")
+    with pytest.raises(UsageError, match=r"^4 labels of 'd' mean no class of the set 'others': bow down, .* Add them:"):
+        finetune(config(tmp_path, set="others", protocol="none"), films)
+
+
+def test_weights_that_saw_an_unseen_class_are_refused(films, tmp_path):
+    saw = weights_of(films, tmp_path, protocol="none", epochs=1)
+    with pytest.raises(ExtractorError, match=r"^Zero-shot classes must not .* trained on jump high, wave arms of d\."):
+        finetune(config(tmp_path, weights=str(saw)), films)
+    seen = weights_of(films, tmp_path, epochs=1)
+    assert finetune(config(tmp_path, weights=str(seen), epochs=1), films).trained == 1
+    with pytest.raises(ExtractorError, match=r"is 2 wide .* Give --option width=2, or other weights\.$"):
+        finetune(config(tmp_path, "width=3", weights=str(seen)), films)
+
+
+def test_weights_of_another_network_are_refused(films, tmp_path):
+    path = weights_of(films, tmp_path, epochs=1)
+    with pytest.raises(
+        BadWeights, match=r"holds weights of e2e_r2plus1d, not of e2e_c3d\. Give weights that `zsar fin"
+    ):
+        about(path, "e2e_c3d")
+    (tmp_path / "none.safetensors").write_bytes(b"nothing")
+    with pytest.raises(BadWeights, match="cannot be read as a safetensors file"):
+        about(tmp_path / "none.safetensors", "e2e_c3d")
+
+
+def test_a_run_of_all_classes_cannot_be_judged(films, tmp_path):
+    report = finetune(config(tmp_path, protocol="none", epochs=1), films)
+    done = CliRunner().invoke(app, ["judge", report.run, "--root", films.url])
+    assert done.exit_code == 1
+    assert "was trained on all classes, so none is unseen. Train on a protocol's" in " ".join(done.output.split())
+
+
+def test_c3d_goes_the_same_way(films, tmp_path):
+    report = finetune(config(tmp_path, "crop=32", model="e2e_c3d", frames=16, epochs=1), films)
+    done = CliRunner().invoke(app, ["judge", report.run, "--sampling", "clips=1", "--root", films.url, "--json"])
+    assert done.exit_code == 0, done.output
+    (name,) = (name for name in FeatureStore(films).names() if name.startswith("e2e_c3d"))
+    assert FeatureStore(films).find(name).array("features").shape == (12, 128)
+    with pytest.raises(UsageError, match="C3D halves time four times"):
+        finetune(config(tmp_path, model="e2e_c3d"), films)
