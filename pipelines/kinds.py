@@ -51,7 +51,7 @@ KINDS = {
             given="PATH",
             read_by="video",
             index="pipelines.index.videos:index",
-            source="pipelines.extract.items:VIDEOS",
+            source="pipelines.extract.manifested:VIDEOS",
             runner="pipelines.extract.runners.videos:runner",
         ),
         Kind(
@@ -61,7 +61,7 @@ KINDS = {
             given="captions.jsonl --kind captions",
             read_by="text",
             index="pipelines.index.captions:index_captions",
-            source="pipelines.extract.items:CAPTIONS",
+            source="pipelines.extract.told_texts:CAPTIONS",
             runner="pipelines.extract.runners.texts:runner",
         ),
         Kind(
@@ -71,15 +71,15 @@ KINDS = {
             given="PATH --kind poses",
             read_by="pose",
             index="pipelines.index.poses:index_poses",
-            source="pipelines.extract.items:POSES",
+            source="pipelines.extract.manifested:POSES",
             runner="pipelines.extract.runners.poses:runner",
         ),
-        Kind("feature", "features", given="FILE --labels FILE", source="pipelines.extract.items:FEATURES"),
+        Kind("feature", "features", given="FILE --labels FILE", source="pipelines.extract.manifested:FEATURES"),
         Kind(
             "text",
             "texts",
             read_by="text",
-            source="pipelines.extract.items:SET_TEXTS",
+            source="pipelines.extract.told_texts:SET_TEXTS",
             runner="pipelines.extract.runners.texts:runner",
         ),
     )

@@ -27,8 +27,9 @@ import numpy as np
 import pyarrow.compute as pc
 
 from extractors.base import Output, WithOptions
-from pipelines.extract.items import Manifested
-from pipelines.extract.runners.base import Runner, Units, at_first_place, checked, unchanged
+from pipelines.extract.manifested import Manifested
+from pipelines.extract.runners.base import Runner, Units, checked
+from pipelines.extract.runners.places import at_first_place, unchanged
 from pipelines.index.merging import Entry, Ways, merge
 from pipelines.index.report import IndexReport
 from stores.keys import stream_key

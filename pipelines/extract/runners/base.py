@@ -19,20 +19,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from extractors.base import Extractor
-from extractors.errors import InputFault, NotFinite, Unreachable
+from extractors.errors import InputFault, NotFinite
 from pipelines.extract.items import Item, TextItem
-from pipelines.index.files import Stat, stat_of
 from stores.features import ItemRows
 
 _PATIENCE_S = 10.0
 _WAITING = 8  # items that were read and wait, whatever the number of cores: each may hold some 20 MB of pixels
-
-_Read = TypeVar("_Read")
 
 Outcome = ItemRows | InputFault
 
@@ -268,40 +265,3 @@ def checked(
         if values.dtype.kind == "f" and not (np.isfinite(values) | (name in gaps and np.isnan(values))).all():
             return NotFinite(f"output {name} holds {'infinity' if name in gaps else 'NaN or infinity'}")
     return ItemRows(key, rows, times)
-
-
-def at_first_place(item: Item, read: Callable[[str, Stat | None], _Read]) -> _Read | InputFault:
-    """What reading gives at the first place that can be reached: twins stand in for each other."""
-    fault: InputFault = Unreachable("it lies nowhere")
-    for uri, stat in item.places:
-        try:
-            return read(uri, stat)
-        except Unreachable as error:
-            fault = error
-        except InputFault as error:
-            return error
-    return fault
-
-
-@contextlib.contextmanager
-def unchanged(uri: str, stat: Stat | None) -> Iterator[None]:
-    """A file that is read, of this size and time, before and after.
-
-    Rows belong to the bytes the key was taken of; other bytes in their place would be kept under a wrong key.
-    """
-    _refuse_changed(uri, stat)
-    yield
-    _refuse_changed(uri, stat)
-
-
-def _refuse_changed(uri: str, stat: Stat | None) -> None:
-    if stat is None:
-        return
-    try:
-        now = stat_of(uri)
-    except FileNotFoundError as error:
-        raise Unreachable("the file is not there (any more)") from error
-    except OSError as error:
-        raise Unreachable(f"the file cannot be reached: {error.strerror or error}") from error
-    if now != stat:
-        raise Unreachable("its size or time changed since it was indexed; index the data set again")

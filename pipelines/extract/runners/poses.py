@@ -13,7 +13,8 @@ from extractors.base import Extractor, PoseExtractor
 from extractors.errors import InputFault
 from extractors.poses import Poses
 from pipelines.extract.items import Item
-from pipelines.extract.runners.base import Outcome, Runner, Units, at_first_place, checked
+from pipelines.extract.runners.base import Outcome, Runner, Units, checked
+from pipelines.extract.runners.places import at_first_place
 from pipelines.index.files import Stat
 from pipelines.index.pose_places import PoseReader
 

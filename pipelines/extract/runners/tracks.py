@@ -13,7 +13,8 @@ from extractors import clips
 from extractors.base import Tracker
 from extractors.errors import InputFault
 from pipelines.extract.items import Item
-from pipelines.extract.runners.base import Outcome, at_first_place, checked, unchanged
+from pipelines.extract.runners.base import Outcome, checked
+from pipelines.extract.runners.places import at_first_place, unchanged
 from pipelines.index.files import Stat
 
 

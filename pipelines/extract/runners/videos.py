@@ -12,7 +12,8 @@ from extractors.clips import Clips
 from extractors.errors import InputFault
 from extractors.sampling import View
 from pipelines.extract.items import Item
-from pipelines.extract.runners.base import Outcome, Runner, Units, at_first_place, checked, unchanged
+from pipelines.extract.runners.base import Outcome, Runner, Units, checked
+from pipelines.extract.runners.places import at_first_place, unchanged
 from pipelines.extract.runners.tracks import Tracks
 from pipelines.index.files import Stat
 

@@ -24,7 +24,8 @@ from extractors.r2plus1d import MEAN, STD
 from extractors.sampling import Geometry, Sampling, View
 from heads.base import Videos
 from pipelines.errors import Stopped, UsageError
-from pipelines.extract.items import VIDEOS, Item
+from pipelines.extract.items import Item
+from pipelines.extract.manifested import VIDEOS
 from pipelines.index.poses import values_of
 from pipelines.learn.samples.items import Items
 from stores.failures import Failures
