@@ -261,7 +261,7 @@ def judge_task(config: JudgeConfig, number: int, feature: str, root: str) -> Any
     Taken(
         JudgeConfig,
         calls={"options": "head_options", "encoder": "head_encoder"},
-        fixed={"run": "", "dataset": "", "set": "", "splits": ""},
+        fixed=dict.fromkeys(("run", "dataset", "protocol", "set", "splits"), ""),
     ),
 )
 def finetune_and_judge(root: Root, indexed: IndexConfig, config: FinetuneConfig, judging: JudgeConfig) -> Any:

@@ -3,7 +3,9 @@
 import importlib
 import sys
 
-BENCHMARKS = ("decode", "pipeline", "store", "forward", "cuda", "text", "heads", "poses", "classify", "start")
+BENCHMARKS = (
+    *("decode", "pipeline", "store", "forward", "cuda", "text", "heads", "poses", "classify", "start", "training"),
+)
 
 
 def main(names: tuple[str, ...]) -> int:

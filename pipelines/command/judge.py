@@ -51,6 +51,7 @@ def judge(settings: JudgeConfig, root: "Root") -> Shown:
     """Judge a network that was trained on a protocol's splits: features of each split's weights, a head, its results.
 
     E2E is judged by the nearest class vector of the mean of 25 clips, ST-GCN by ridge regression; --head takes another.
+    A network that was trained on all classes of a data set is judged on another: --dataset, --protocol.
 
     JSON: run, head, judged (the run of `fit` by split), top1_mean, top1_std and so on as `evaluate`, splits, n,
     missing, seconds.

@@ -1,7 +1,7 @@
 """Judge a network: features with the weights of each split, and a head on them that is judged on its unseen classes.
 
-Run    `zsar judge RUN`
-Takes  a run of `zsar finetune` on the splits of a protocol
+Run    `zsar judge RUN`, `zsar judge RUN --dataset ucf101 --protocol cross-0/50`
+Takes  a run of `zsar finetune` on the splits of a protocol; or on all classes, and another data set
 Gives  a feature set a split, a run of `zsar fit` a split with its results, and their mean and deviation
 
 Every step is found again by what it depends on, so a judgement that was killed goes on where it was.
@@ -66,7 +66,7 @@ def judge(config: JudgeConfig, root: Root, progress: Progress | None = None) -> 
     """
     started = time.monotonic()
     run, trained = trained_by(config, root)
-    asked = wanted(config, run, trained)
+    asked = [0] if config.protocol else wanted(config, run, trained)
     found: dict[int, EvaluateReport] = {}
     for done, number in enumerate(asked, start=1):
         feature = features(config, run, trained, number)
@@ -99,10 +99,14 @@ def trained_by(config: JudgeConfig, root: Root) -> tuple[Run, FinetuneConfig]:
         raise UsageError(f"{run.name} is no network: it was made by `zsar fit`. Run `zsar evaluate {run.name}`.")
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
     trained = FinetuneConfig(**fields)
-    if trained.protocol == NO_PROTOCOL:
+    if trained.protocol == NO_PROTOCOL and not config.protocol:
         raise UsageError(
-            f"{run.name} was trained on all classes, so none is unseen. Train on a protocol's: `zsar finetune "
-            f"{trained.model} --dataset {trained.dataset} --protocol NAME`."
+            f"{run.name} was trained on all classes, so none of {trained.dataset!r} is unseen. Judge it on another "
+            f"data set, `zsar judge {run.name} --dataset OTHER --protocol cross-0/50`, or train on a protocol's."
+        )
+    if config.protocol and trained.protocol != NO_PROTOCOL:
+        raise UsageError(
+            f"{run.name} was trained on the splits of {trained.protocol}, which it is judged on: leave --protocol out."
         )
     return run, trained
 
@@ -132,8 +136,8 @@ def judged(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int, 
     asked = FitConfig(
         dataset=config.dataset or trained.dataset,
         feature=feature,
-        protocol=trained.protocol,
-        splits=str(number),
+        protocol=config.protocol or trained.protocol,
+        splits=config.splits if config.protocol else str(number),
         gzsl=trained.gzsl,
         seed=trained.seed,
         device=config.device,
@@ -145,7 +149,8 @@ def judged(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int, 
 def _head(config: JudgeConfig, trained: FinetuneConfig) -> dict[str, Any]:
     """What judges: as it is asked for, else as what was trained says."""
     options = own_options(trained)
-    own = {"set": getattr(options, "set", "") or trained.set, **trainables.find(trained.model).judged_by(options)}
+    own = dict(trainables.find(trained.model).judged_by(options))
+    own["set"] = "" if config.dataset else getattr(options, "set", "") or trained.set
     if config.head and config.head != own["head"]:  # the rest belongs to that head
         own = {"set": own["set"]}
     given = {name: getattr(config, name) for name in ("head", "output", "encoder", "set", "options")}
@@ -153,7 +158,9 @@ def _head(config: JudgeConfig, trained: FinetuneConfig) -> dict[str, Any]:
 
 
 def over(reports: list[dict[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
-    """Mean and deviation over the splits, of the numbers that all have."""
+    """Mean and deviation over the splits, of the numbers that all have; of one report those it has."""
+    if len(reports) == 1:
+        return reports[0]
     names = [name for name in (reports[0] if reports else ()) if all(name in report for report in reports)]
     values = {name: [report[name][0] for report in reports] for name in names}
     return {name: (float(np.mean(own)), float(np.std(own))) for name, own in values.items()}

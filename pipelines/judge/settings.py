@@ -34,7 +34,8 @@ class JudgeConfig:
     encoder : of the texts; nothing: the one that belongs to what was trained
     set : set of texts with the classes; nothing: the one it was trained with
     options : `NAME=VALUE` for the head
-    dataset : whose items are judged; nothing: the data set that was trained on
+    dataset, protocol : whose items are judged, and on which classes: of a network that was trained on all classes of
+        another data set, such as `cross-0/50`; nothing: as it was trained
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     """
 
@@ -47,4 +48,5 @@ class JudgeConfig:
     set: str = ""
     options: Annotated[tuple[str, ...], Called("--option")] = ()
     dataset: str = ""
+    protocol: str = ""
     device: str = "auto"

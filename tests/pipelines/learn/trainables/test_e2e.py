@@ -27,6 +27,7 @@ from pipelines.texts.settings import TextsConfig
 from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.root import Root
+from stores.runs import Runs
 from tests.conftest import make_video
 
 CLASSES = ("bow down", "clap hands", "jump high", "wave arms")
@@ -207,7 +208,31 @@ def test_a_run_of_all_classes_cannot_be_judged(films, tmp_path):
     report = finetune(config(tmp_path, protocol="none", epochs=1), films)
     done = CliRunner().invoke(app, ["judge", report.run, "--root", films.url])
     assert done.exit_code == 1
-    assert "was trained on all classes, so none is unseen. Train on a protocol's" in " ".join(done.output.split())
+    assert "was trained on all classes, so none of 'd' is unseen. Judge it on another" in " ".join(done.output.split())
+
+
+def test_a_network_of_one_data_set_is_judged_on_another(films, tmp_path):
+    rows = []
+    (tmp_path / "theirs").mkdir()
+    names = ("dive deep", "sit down", "stand up", "turn around")
+    for k in range(8):
+        make_video(tmp_path / "theirs" / f"w{k}.mp4", frames=14, seed=50 + k)
+        rows.append(f"w{k},{names[k % 4]}")
+    (tmp_path / "theirs.csv").write_text("\n".join(["id,label", *rows]))
+    index(IndexConfig((str(tmp_path / "theirs"),), "e", labels=(str(tmp_path / "theirs.csv"),)), films)
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    add(TextsConfig((str(tmp_path / "names.txt"),), "class", "e"), films)
+    run = finetune(config(tmp_path, "against=e", protocol="none", epochs=1), films).run
+    asked = ["judge", run, "--dataset", "e", "--protocol", "cross-0/50", "--sampling", "clips=1", "--device", "cpu"]
+    done = CliRunner().invoke(app, [*asked, "--root", films.url, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["n"], told["missing"]) == (10 * 4, 0)  # ten draws of two of the four classes
+    (name,) = told["judged"].values()
+    assert Runs(films).read(name, "results").num_rows == 10
+    own = finetune(config(tmp_path, epochs=1), films).run
+    done = CliRunner().invoke(app, ["judge", own, *asked[2:], "--root", films.url])
+    assert "was trained on the splits of" in " ".join(done.output.split())
 
 
 def test_c3d_goes_the_same_way(films, tmp_path):
