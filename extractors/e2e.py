@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from extractors import weights
+from extractors import c3d, r2plus1d, weights
 from extractors.backbone import Network, as_stored
 from extractors.base import Output, VideoExtractor
 from extractors.c3d import C3DNetwork
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import torch
 
 _TEST_CLIPS = 25
+_WORDS = 300  # of random weights
+_LAYOUT = Layout(classes=0)
 _SCALE = tuple(1 / (255 * std) for std in STD)
 _SHIFT = tuple(-mean / std for mean, std in zip(MEAN, STD, strict=True))
 VISUAL, POINT = "visual.", "head.regressor.linear."  #: what names of arrays begin with, of the two parts
@@ -68,9 +70,17 @@ class _E2E(VideoExtractor):
         sampling = Sampling(clips=_TEST_CLIPS, frames=told.frames, stride=told.stride, placement="linspace")
         return sampling, Geometry(told.resize, told.crop)
 
+    @abc.abstractmethod
+    def random(self, seed: int) -> dict[str, np.ndarray]:
+        """Seeded random arrays of the network of the published size."""
+
     @functools.cached_property
     def about(self) -> ClipAbout:
-        """What the weights were trained on."""
+        """What the weights were trained on; random ones on nothing."""
+        if weights.random_seed(self.weights) is not None:
+            frames, geometry = self.default_sampling.frames, self.default_geometry
+            assert isinstance(geometry.resize, int)
+            return ClipAbout(self.name, 64, frames, 1, geometry.resize, geometry.size[0], "", _WORDS, "", ())
         return about(self.weights_path(), self.name)
 
     @property
@@ -82,14 +92,15 @@ class _E2E(VideoExtractor):
     def preprocessed(self) -> dict[str, Any]:
         """As `Extractor.preprocessed`; `trained_on` names the classes that are not unseen to these weights."""
         told = self.about
-        return {**super().preprocessed(), "trained_on": told.trained_on, "texts": told.texts}
+        trained_on = told.trained_on if told.dataset else None
+        return {**super().preprocessed(), "trained_on": trained_on, "texts": told.texts}
 
     def weights_path(self) -> Path:
         """As `Extractor.weights_path`; there is no published file to fall back on."""
-        if self.weights is None or weights.random_seed(self.weights) is not None:
+        if self.weights is None:
             raise WeightsMissing(
                 f"{self.name} has no weights of its own. Train them on classes that shall be seen, `zsar finetune "
-                f"{self.name}`, then give --weights {self.name}=PATH."
+                f"{self.name}`, then give --weights {self.name}=PATH, or ask for random ones (random:SEED)."
             )
         return weights.at_path(self.weights)
 
@@ -98,8 +109,9 @@ class _E2E(VideoExtractor):
         from extractors import folding
 
         where, dtype = folding.placed(device, self.precision)
-        path = self.weights_path()
-        arrays = weights.safetensors(path)
+        seed = weights.random_seed(self.weights)
+        path = self.weights_path() if seed is None else self.weights
+        arrays = weights.safetensors(self.weights_path()) if seed is None else self._random(seed)
         visual = {name.removeprefix(VISUAL): each for name, each in arrays.items() if name.startswith(VISUAL)}
         try:
             self._point = arrays[f"{POINT}weight"], arrays[f"{POINT}bias"]
@@ -129,6 +141,12 @@ class _E2E(VideoExtractor):
         # unit by unit: a matrix product may round the last rows of a batch otherwise than the first
         return {"features": features, "words": np.stack([weight @ unit + bias for unit in features])}
 
+    def _random(self, seed: int) -> dict[str, np.ndarray]:
+        visual = {f"{VISUAL}{name}": each for name, each in self.random(seed).items()}
+        width = self.width_of(self.about)
+        shapes = {f"{POINT}weight": (_WORDS, width), f"{POINT}bias": (_WORDS,)}
+        return visual | weights.random_arrays(shapes, seed, {f"{POINT}weight": width})
+
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `VideoExtractor.rows`: one row a clip."""
         return as_stored(units, self.outputs)
@@ -150,11 +168,15 @@ class E2ER2Plus1D(_E2E):
         """As `_E2E.width_of`."""
         return 8 * told.width
 
+    def random(self, seed: int) -> dict[str, np.ndarray]:
+        """As `_E2E.random`."""
+        return r2plus1d.random_arrays(_LAYOUT, seed)
+
     def build(
         self, arrays: dict[str, np.ndarray], told: ClipAbout, device: torch.device, dtype: torch.dtype
     ) -> Network:
         """As `_E2E.build`."""
-        return R2Plus1DNetwork(arrays, Layout(classes=0), device, dtype)
+        return R2Plus1DNetwork(arrays, _LAYOUT, device, dtype)
 
 
 class E2EC3D(_E2E):
@@ -168,6 +190,10 @@ class E2EC3D(_E2E):
     def width_of(self, told: ClipAbout) -> int:
         """As `_E2E.width_of`."""
         return 64 * told.width
+
+    def random(self, seed: int) -> dict[str, np.ndarray]:
+        """As `_E2E.random`."""
+        return c3d.random_arrays(seed)
 
     def build(
         self, arrays: dict[str, np.ndarray], told: ClipAbout, device: torch.device, dtype: torch.dtype
