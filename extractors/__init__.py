@@ -25,6 +25,7 @@ EXTRACTORS = {
     "tsm_resnet50": "extractors.tsm:TSMResNet50",
     "bit_objects": "extractors.bit:BiTObjects",
     "minilm": "extractors.encoders:MiniLM",
+    "mpnet_base": "extractors.encoders:MPNetBase",
     "bert_base_uncased": "extractors.encoders:BertBaseUncased",
     "encoder": "extractors.encoders:AnyEncoder",
     "bert_tokens": "extractors.encoders:BertTokens",

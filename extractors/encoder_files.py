@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
-from extractors import weights
+from extractors import joined_packs, weights
 from extractors.errors import BadWeights, ExtractorError, WeightsMissing
+from extractors.joined_packs import Parts
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS = ("tokenizer.json", "vocab.txt")
@@ -48,12 +49,15 @@ class PublishedFolder:
         Its name on the Hugging Face hub.
     package, inside : str or None
         The package of the offline pack that holds it, and the folder's path in that package.
+    parts : Parts or None
+        Of the large pack, whose packages hold it in parts; it is unpacked into the local cache once.
     """
 
     name: str
     repo: str | None = None
     package: str | None = None
     inside: str | None = None
+    parts: Parts | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,15 +88,19 @@ def locate(published: PublishedFolder, given: str | None = None) -> Path:
     found = next((place for place in _places(published, cached) if not _lacking(place)), None)
     if found:
         return found
+    if published.parts and (files := joined_packs.installed(published.parts)):
+        joined_packs.unpack(published.parts, files, cached)
+        return cached
     reason = "no hub serves this" if published.repo is None else _fetched(published.repo)
     if isinstance(reason, Path):
         return reason
     pack = f", which holds {published.package}" if published.package else ", which does not hold this but other models"
+    large = f", or run `{published.parts.install}`" if published.parts else ""
     raise WeightsMissing(
         f"No encoder {published.name}. Looked for (1) a folder given with --weights NAME=FOLDER: none; (2) the local "
         f"cache: no whole folder at {cached}; (3) the Hugging Face cache: nothing; (4) the hub: {reason}. Put the "
         f"folder there ({', '.join(('config.json', WEIGHTS[0], _TOKENIZERS[0]))}), or install the offline pack "
-        f"({weights.OFFLINE_PACK}){pack}, or ask for random weights by name (--weights NAME=random:SEED)."
+        f"({weights.OFFLINE_PACK}){pack}{large}, or ask for random weights by name (--weights NAME=random:SEED)."
     )
 
 
