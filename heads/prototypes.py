@@ -2,6 +2,9 @@
 
     features (N, d), prototypes (K, d) -> the k best classes of each video (N, k) and their scores
 
+Of classes with one score the first comes first, as in `argmax`; FAISS itself gives them in any order, and past the k-th
+place none at all.
+
 A shift and a scale a class (standardised scores) stay an inner product: [v; 1].[z / s; -mean / s].
 """
 
@@ -28,12 +31,19 @@ def nearest(features: np.ndarray, prototypes: np.ndarray, k: int) -> tuple[np.nd
     scores : (N, k) float32
     classes : (N, k) int64
     """
+    features = np.ascontiguousarray(features, np.float32)
     index: faiss.Index = faiss.IndexFlatIP(prototypes.shape[1])
     if getattr(faiss, "get_num_gpus", lambda: 0)():
         index = faiss.index_cpu_to_all_gpus(index)
     index.add(np.ascontiguousarray(prototypes, np.float32))
-    scores, classes = index.search(np.ascontiguousarray(features, np.float32), min(k, len(prototypes)))
-    return scores, classes
+    count = len(prototypes)
+    scores, classes = index.search(features, min(k + 1, count))  # one more tells whether the last place is shared
+    if (tied := np.flatnonzero((scores[:, 1:] == scores[:, :-1]).any(1))).size:
+        every_score, every_class = index.search(features[tied], count)
+        order = np.lexsort((every_class, -every_score))[:, : scores.shape[1]]
+        scores[tied] = np.take_along_axis(every_score, order, 1)
+        classes[tied] = np.take_along_axis(every_class, order, 1)
+    return scores[:, :k], classes[:, :k]
 
 
 def standardised(

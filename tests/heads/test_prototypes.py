@@ -70,3 +70,19 @@ def test_faiss_ranks_standardised_scores_too():
     _, found = nearest(*standardised(features, prototypes, mean, spread), 10)
     whole = (features.astype(float) @ prototypes.astype(float).T - mean) / spread
     assert np.array_equal(found, np.argsort(-whole, 1))
+
+
+@pytest.mark.parametrize("videos", [1, 7, 60])
+def test_of_classes_with_one_score_the_first_comes_first_as_in_argmax(videos):
+    features, few = drawn(videos, 3, 8)
+    prototypes = np.concatenate([few] * 9)  # each score nine times: more than places
+    scores, found = nearest(features, prototypes, 5)
+    whole = features @ prototypes.T
+    assert np.array_equal(found, np.argsort(-whole, 1, kind="stable")[:, :5])
+    assert np.array_equal(found[:, 0], whole.argmax(1))
+    assert np.array_equal(scores, np.take_along_axis(whole, found, 1))
+
+
+def test_scores_that_are_all_alike_name_the_first_classes():
+    _, found = nearest(np.zeros((40, 4), np.float32), np.ones((12, 4), np.float32), 5)
+    assert (found == np.arange(5)).all()
