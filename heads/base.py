@@ -166,7 +166,9 @@ class Head(nn.Module, abc.ABC):
     Attributes
     ----------
     Options : dataclass of its settings, named and typed as `--option NAME=VALUE` gives them
-    published : how its paper trains it, by the engine's settings; ours where nothing is published
+    published : how its paper trains it, by the engine's settings; ours where nothing is published. Lengths are shares:
+        published counts of steps belong to a data set, and stand in the tables of that
+    learns : whether it takes anything from videos of seen classes; one that does not needs none
     needs_segments : whether it is made for a number of segments a video
     uses_unseen_texts : whether its loss reads the texts of unseen classes; every table of results says so
     """
@@ -174,6 +176,7 @@ class Head(nn.Module, abc.ABC):
     Options: ClassVar[type[Any]]
     published: ClassVar[Mapping[str, Any]] = {}
     needs_segments: ClassVar[bool] = False
+    learns: ClassVar[bool] = True
     uses_unseen_texts: bool = False
 
     # -- what it reads ------------------------------------------------------------------------------------------------

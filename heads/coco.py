@@ -64,7 +64,7 @@ class CoCo(Head):
     """
 
     Options = CoCoOptions
-    published = {"lr": 1e-3, "weight_decay": 1e-4, "batch": 512, "schedule": "cosine", "warmup_steps": 20}
+    published = {"lr": 1e-3, "weight_decay": 1e-4, "batch": 512, "schedule": "cosine", "warmup": 0.1}
 
     def __init__(self, width: int, text_width: int, options: CoCoOptions) -> None:
         super().__init__()

@@ -106,8 +106,7 @@ class ER(Head):
         "weight_decay": 1e-4,
         "batch": 128,
         "schedule": "cosine",
-        "warmup_steps": 1700,
-        "cosine_steps": 17000,
+        "warmup": 0.1,
         "clip": 10.0,
     }
 

@@ -37,6 +37,7 @@ class Nearest(PrototypeHead):
 
     Options = NearestOptions
     published = {"epochs": 0}
+    learns = False
 
     def __init__(self, width: int, text_width: int, options: NearestOptions) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Items that gave no features, and why: append-only Parquet parts.
 
-    key, uri, dataset, recipe_key, feature, stage, error, message, attempts, time_ns
+    key, uri, dataset, recipe_key, feature, stage, error, message, attempts, label, time_ns
 
 A feature row overrides a failure, so no commit has to span two stores. What is quarantined is tried again when asked,
 when its bytes change (another key), or, where the file merely could not be reached, once it is indexed again.
@@ -27,13 +27,14 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
         ("message", pa.string()),
         ("attempts", pa.int32()),
+        ("label", pa.string()),
         ("time_ns", pa.int64()),
     ]
 )
 
 
 class Failure(NamedTuple):
-    """One item that failed at one stage; `key` is None where the bytes were never read."""
+    """One item that failed at one stage; `key` is None where the bytes were never read, `label` where nobody knows."""
 
     key: bytes | None
     uri: str
@@ -44,6 +45,7 @@ class Failure(NamedTuple):
     error: str
     message: str
     attempts: int = 1
+    label: str | None = None
 
 
 class Failures:
@@ -74,9 +76,17 @@ class Failures:
         parts = [self._root.read_table(_FOLDER, p) for p in self._root.names_in(_FOLDER) if p.endswith(".parquet")]
         if not parts:
             return SCHEMA.empty_table()
+        parts = [part if part.schema.equals(SCHEMA) else _with_all_columns(part) for part in parts]
         table = pa.concat_tables(parts).sort_by("time_ns")
         columns = [table[name].to_pylist() for name in ("key", "recipe_key", "dataset", "uri")]
         last = {}
         for row, (key, recipe_key, dataset, uri) in enumerate(zip(*columns, strict=True)):
             last[(key, recipe_key) if key else (dataset, uri)] = row
         return table.take(sorted(last.values()))
+
+
+def _with_all_columns(part: pa.Table) -> pa.Table:
+    """A part that was written before there were all columns."""
+    there = set(part.schema.names)
+    columns = [part[f.name] if f.name in there else pa.nulls(len(part), f.type) for f in SCHEMA]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)

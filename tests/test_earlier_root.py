@@ -5,6 +5,7 @@ as version 0.1.0 wrote them (`raw_joints:frames=4`, `random_vectors:width=20`, a
 expected here is what its own commands printed then.
 """
 
+import dataclasses
 import hashlib
 import json
 import zipfile
@@ -30,27 +31,32 @@ from pipelines.look.export import export
 from pipelines.look.listing import datasets, failures, features, runs
 from pipelines.look.settings import ExportConfig
 from stores.root import Root
+from stores.runs import Runs
 
 GOLDEN = Path(__file__).parent / "golden/root-0.1.0.zip"
 RUNS = {"eszsl-toy-split-4ced835b87": 1 / 2, "devise-toy-split-deccc8ccc8": 1 / 3}
 #: what the settings of every head, and of networks, called their runs before this code named them
 NAMES = [
     "nearest-toy-split-5fdea3bdb6",
-    "er-toy-split-4d97361a4c",
     "jigsaw-toy-split-de42f365da",
-    "coco-toy-split-af69a3c9b2",
     "pseudo-toy-split-c5becf516f",
     "conse-toy-split-c3a096c3a1",
     "ridge-toy-split-5e620b1d4c",
-    "devise-toy-split-a173bab48f",
-    "ale-toy-split-957339d330",
-    "sje-toy-split-7caee15c3b",
-    "dem-toy-split-99a26e3a01",
     "eszsl-toy-split-4ced835b87",
     "gcn-toy-split-f32a171292",
     "relation-toy-split-6717eebef8",
     "e2e-toy-split-6e40416999",
 ]
+#: those that were trained by counts of steps of another data set then, and so have another name now
+LINEAR = {"clip": 10.0, "warmup_steps": 2000, "cosine_steps": 50000, "warmup": 0.0}
+TRAINED_OTHERWISE = {
+    "er-toy-split-4d97361a4c": {"warmup_steps": 1700, "cosine_steps": 17000, "warmup": 0.0},
+    "coco-toy-split-af69a3c9b2": {"warmup_steps": 20, "warmup": 0.0},
+    "devise-toy-split-a173bab48f": LINEAR,
+    "ale-toy-split-957339d330": LINEAR,
+    "sje-toy-split-7caee15c3b": LINEAR,
+    "dem-toy-split-99a26e3a01": LINEAR,
+}
 NETWORKS = {
     "stgcn_small-toy-none-3e59c35b1e": {},
     "stgcn_small-toy-split-30c0af065c": {"protocol": "split.json"},
@@ -96,15 +102,35 @@ def test_its_rows_are_what_was_written_and_nothing_is_missing(earlier, tmp_path)
         assert hashlib.blake2b(file["values"][:].tobytes(), digest_size=8).hexdigest() == VALUES
 
 
-@pytest.mark.parametrize(("head", "options"), [("eszsl", ()), ("devise", ("epochs=2", "batch=4", "warmup_steps=0"))])
-def test_the_same_fit_finds_its_run_and_judges_it_alike(earlier, head, options):
-    name = next(run for run in RUNS if run.startswith(head))
-    config = FitConfig(
-        head, "toy", "raw_joints", "split.json", encoder="random_vectors:width=20", options=options, workers=1
-    )
+def test_the_same_fit_finds_its_run(earlier):
+    name = next(run for run in RUNS if run.startswith("eszsl"))
+    config = FitConfig("eszsl", "toy", "raw_joints", "split.json", encoder="random_vectors:width=20", workers=1)
     report = fit(config, earlier)
     assert (report.run, report.splits, report.fitted) == (name, 1, 0), "a setting that is new has renamed the run"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_is_judged_alike_whatever_is_the_default_now(earlier, name):
     assert evaluate(EvaluateConfig(name), earlier).zsl["top1"][0] == pytest.approx(RUNS[name])
+
+
+def test_a_fit_that_trains_otherwise_now_is_another_run(earlier):
+    name, options = next(run for run in RUNS if run.startswith("devise")), ("epochs=2", "batch=4", "warmup_steps=0")
+    config = FitConfig(
+        "devise", "toy", "raw_joints", "split.json", encoder="random_vectors:width=20", options=options, workers=1
+    )  # the cosine was to end at step 50,000
+    report = fit(config, earlier)
+    assert (report.run != name, report.fitted) == (True, 1)
+    assert set(RUNS) < set(Runs(earlier).names())
+
+
+@pytest.mark.parametrize("name", TRAINED_OTHERWISE)
+def test_settings_that_trained_otherwise_have_their_name_with_what_the_run_says_of_itself(earlier, name):
+    config = FitConfig(name.split("-")[0], "toy", "raw_joints", "split.json", encoder="random_vectors:width=20")
+    now = Study(config, earlier)
+    assert run_name(now) != name
+    then = dataclasses.asdict(now.training) | TRAINED_OTHERWISE[name]
+    assert run_name(Study(config, earlier, fitted={"training": then})) == name
 
 
 @pytest.mark.parametrize("name", NAMES)

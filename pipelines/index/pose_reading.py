@@ -5,7 +5,8 @@ says its own label.
 
 Labels are those a file of many has; the `label` of a Kinetics-skeleton file; of NTU's names (`...A043.skeleton`) the
 action, which a list of class names gives its name; else the folder of the file below the path that was given. `split`
-says what else is known of a sequence: `subject=s3,view=v02`. Poses of a feature set take both of their videos.
+says what else is known of a sequence: `subject=s3,view=v02`, and of NTU the performance that its three cameras saw.
+Poses of a feature set take both of their videos.
 """
 
 import json
@@ -26,6 +27,7 @@ from extractors.poses import Poses
 from pipelines.errors import UsageError
 from pipelines.index.files import is_local, local_path
 from pipelines.index.pose_places import Place, array_key, content_of
+from pipelines.index.recordings import with_recording
 from pipelines.index.stored_poses import StoredPoses
 from stores.failures import Failure
 from stores.features import positions
@@ -85,9 +87,9 @@ class Reading:
             stat = os.stat(file.path)
             self._read(file, stat.st_size, stat.st_mtime_ns)
         except OSError as error:
-            self._failed(file.path, "Unreachable", f"It cannot be read: {error.strerror or error}.")
+            self._failed(file.path, "Unreachable", f"It cannot be read: {error.strerror or error}.", self._label(file))
         except InputFault as fault:
-            self._failed(file.path, type(fault).__name__, str(fault))
+            self._failed(file.path, type(fault).__name__, str(fault), self._label(file))
         if time.monotonic() - self._saved > _SAVE_EVERY_S:
             self.cache.save()
             self._saved = time.monotonic()
@@ -107,7 +109,7 @@ class Reading:
             try:
                 stored.poses(number)
             except InputFault as fault:
-                self._failed(row["uri"], type(fault).__name__, str(fault))
+                self._failed(row["uri"], type(fault).__name__, str(fault), row["label"])
                 continue
             place, array = Place(path, stored.layout.name, number), stored.array(number)
             key = array_key(place.layout, array)
@@ -146,13 +148,13 @@ class Reading:
         others = {name: column for name, column in many.columns.items() if name != "label"}
         for number in range(len(many)):
             place = Place(file.path, f"{many.layout.name}{axes}", number)
+            label = None if labels is None else str(labels[number])
             try:
                 self._look(many.poses(number))
             except InputFault as fault:
-                self._failed(place.uri, type(fault).__name__, str(fault))
+                self._failed(place.uri, type(fault).__name__, str(fault), label)
                 continue
             split = ",".join(f"{name}={column[number]}" for name, column in others.items()) or None
-            label = None if labels is None else str(labels[number])
             key = array_key(many.layout.name, many.array(number))
             self._add(file, place, key, label, split, size_bytes, mtime_ns)
 
@@ -167,13 +169,21 @@ class Reading:
         mtime_ns: int,
     ) -> None:
         if place.number is None and (ntu := _NTU.search(Path(file.path).name)):
-            parts = dict(zip((*_NTU_PARTS, "action"), map(int, ntu.groups()), strict=True))
-            action = parts.pop("action")
-            label = self._names[action - 1] if 0 < action <= len(self._names) else f"A{action:03d}"
-            split = ",".join(f"{name}={value}" for name, value in parts.items())
+            parts = dict(zip(_NTU_PARTS, map(int, ntu.groups()), strict=False))
+            setup, _, subject, repetition, action = ntu.groups()
+            performance = f"S{setup}P{subject}R{repetition}A{action}"  # seen by three cameras
+            label = self._label(file)
+            split = with_recording(",".join(f"{name}={value}" for name, value in parts.items()), performance)
         elif place.number is None and label is None:
-            label = file.below.split("/")[-2] if "/" in file.below else None
+            label = self._label(file)
         self.found.append(PoseSequence(place, file.below, key, label, split, size_bytes, mtime_ns))
+
+    def _label(self, file: PoseFile) -> str | None:
+        """What the name of a file of one sequence says it shows."""
+        if ntu := _NTU.search(Path(file.path).name):
+            action = int(ntu[5])
+            return self._names[action - 1] if 0 < action <= len(self._names) else f"A{action:03d}"
+        return file.below.split("/")[-2] if "/" in file.below else None
 
     def doubts(self) -> tuple[str, ...]:
         """Why the order of the joints is doubted, a line a layout of which sequences were read."""
@@ -183,8 +193,9 @@ class Reading:
     def _look(self, poses: Poses) -> None:
         self._sampled.setdefault(poses.layout.name, _Sample()).add(poses)
 
-    def _failed(self, uri: str, error: str, message: str) -> None:
-        self.failures.append(Failure(None, uri, self._dataset, "", "", "index", error, message.replace("\n", " ")))
+    def _failed(self, uri: str, error: str, message: str, label: str | None = None) -> None:
+        told = message.replace("\n", " ")
+        self.failures.append(Failure(None, uri, self._dataset, "", "", "index", error, told, label=label))
 
 
 class _Sample:

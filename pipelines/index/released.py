@@ -23,6 +23,7 @@ from pipelines.index.files import Fault, File, Files
 from pipelines.index.layouts import reading as layouts
 from pipelines.index.layouts.base import Found
 from pipelines.index.layouts.label_files import label_files
+from pipelines.index.recordings import with_recording
 from pipelines.index.settings import IndexConfig
 from pipelines.index.spellings import match, plain
 from stores.features import positions
@@ -188,7 +189,7 @@ def _row(
         "uri": f"{path}#{features.video_id[number]}",
         "key": key if features.keys is None else features.keys[number].tobytes(),
         "label": item.label or known.get("label"),
-        "split": item.split or known.get("split"),
+        "split": with_recording(item.split, item.recording) or known.get("split"),
         "start_s": None,
         "end_s": None,
         "size_bytes": stat.st_size,

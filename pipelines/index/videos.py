@@ -16,7 +16,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pipelines.errors import UsageError
@@ -27,6 +27,7 @@ from pipelines.index.foreign_ids import refuse_streams
 from pipelines.index.layouts import reading as layouts
 from pipelines.index.layouts.reading import Found
 from pipelines.index.merging import Entry, Ways, merge
+from pipelines.index.recordings import with_recording
 from pipelines.index.released import Released, index_released, taken_over
 from pipelines.index.report import IndexReport
 from pipelines.index.settings import IndexConfig
@@ -101,7 +102,8 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
         merged = merge(old, config.dataset, "video", entries, contents, ways, is_gone, config.prune)
         table = taken_over(merged.table)
         Manifest(root).write(config.dataset, table)
-    _note_failures(root, config.dataset, faults, reading.missing)
+    labels = {found.uri: found.label for found in reading.found}
+    _note_failures(root, config.dataset, faults, reading.missing, labels)
     return IndexReport(
         videos=len(entries),
         new=merged.new,
@@ -121,7 +123,8 @@ def _entry(found: Found, content: Content) -> Entry:
     key = content.key
     if found.start_s is not None and found.end_s is not None:
         key = span_key(key, found.start_s, found.end_s)
-    told = (found.label, found.split, content.size_bytes, content.mtime_ns, found.start_s, found.end_s)
+    split = with_recording(found.split, found.recording)
+    told = (found.label, split, content.size_bytes, content.mtime_ns, found.start_s, found.end_s)
     return Entry(found.video_id, found.uri, found.uri, key, *told)
 
 
@@ -172,7 +175,7 @@ def _index_features(paths: _Paths, config: IndexConfig, root: Root) -> IndexRepo
         imports.append(import_features(path, features, config.dataset, root))
     faults = [fault for each in items for fault in each.faults]
     absent = [fault for each in items for fault in each.missing]
-    _note_failures(root, config.dataset, faults, absent)
+    _note_failures(root, config.dataset, faults, absent, {})
     rows, new = sum(each.items for each in items), sum(each.new for each in items)
     return IndexReport(
         videos=rows,
@@ -208,7 +211,9 @@ def _nobodys(path: str, ids: Sequence[str], dataset: str) -> str:
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 
-def _note_failures(root: Root, dataset: str, faults: Sequence[Fault], missing: Sequence[Fault]) -> None:
+def _note_failures(
+    root: Root, dataset: str, faults: Sequence[Fault], missing: Sequence[Fault], labels: Mapping[str, str | None]
+) -> None:
     """Append what failed; a label-file entry without a file is noted once, not at every run."""
     if not faults and not missing:
         return
@@ -220,7 +225,9 @@ def _note_failures(root: Root, dataset: str, faults: Sequence[Fault], missing: S
     fresh = [fault for fault in missing if known.get(fault.uri, ("", 0))[0] != fault.error]
     failures.append(
         [
-            Failure(None, uri, dataset, "", "", "index", error, message, known.get(uri, ("", 0))[1] + 1)
+            Failure(
+                None, uri, dataset, "", "", "index", error, message, known.get(uri, ("", 0))[1] + 1, labels.get(uri)
+            )
             for uri, error, message in [*faults, *fresh]
         ]
     )

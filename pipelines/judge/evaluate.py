@@ -6,7 +6,8 @@ Gives  `runs/RUN/results.parquet`, a row a split and setting; `judged.parquet`, 
 
 ZSL: candidates are the unseen classes. GZSL: seen and unseen, on videos of both; the penalty of the seen ones is what
 was chosen when the split was fitted. A head whose scores are inner products is judged by FAISS, exactly; any other in
-bounded blocks. Videos without features are not judged: they are counted, and stand with every number.
+bounded blocks. Videos without features are not judged: those that would have been are counted, with what failed when it
+was indexed, and stand with every number.
 """
 
 import dataclasses
@@ -239,7 +240,10 @@ def _judged(
     is_unseen = np.isin(study.videos.labels[rows], unseen)
     by_unseen = metrics.top_k(top[is_unseen], labels[is_unseen], 1)
     by_seen = metrics.top_k(top[~is_unseen], labels[~is_unseen], 1) if (~is_unseen).any() else None
-    missing = int(np.isin(study.videos.missing_labels, candidates).sum())
+    would_be_judged = np.isin(study.videos.missing_labels, unseen)
+    if by_seen is not None:
+        would_be_judged |= np.isin(study.videos.missing_labels, candidates) & study.missing_kept_back
+    missing = int(would_be_judged.sum())
     row = row | {
         "classes": len(candidates),
         "n": len(rows),

@@ -172,7 +172,8 @@ def _markdown(table: Table, rows: list[_Judged]) -> str:
         if reference:
             cells.append("" if row.name == table.reference else _paired(own, reference, _main(table)))
         cells += [str(len(own)) if each.seeds == 1 else f"{each.seeds} x {len(own) // each.seeds}"]
-        cells += [f"{sum(r['n'] for r in own)} ({sum(r['missing'] for r in own)})", row.published]
+        once = [r for r in own if r["seed"] == own[0]["seed"]]  # every seed judges the same videos
+        cells += [f"{sum(r['n'] for r in once)} ({sum(r['missing'] for r in once)})", row.published]
         cells += ["; ".join(row.differs) or "what is published"] if differs else []
         cells.append(each.runs[0] + (f" and {len(each.runs) - 1} more" if len(each.runs) > 1 else ""))
         lines.append("| " + " | ".join(cells) + " |")

@@ -12,6 +12,7 @@ row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by
 """
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -24,6 +25,7 @@ from pipelines.learn.settings import FinetuneConfig, FitConfig
 
 _FOLDER = Path(__file__).parent / "tables"
 _ROW_FIELDS = ("name", "published", "note", "seeds")
+_COUNTED = re.compile(r"(warmup|cosine)_steps=[1-9]")  # published counts, which mean nothing on other data
 SETTINGS = ("zsl", "gzsl", "zsl+gzsl")
 
 
@@ -133,6 +135,8 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
             raise UsageError(f"{where}: options should be a list of texts, got {options!r}.")
         given["options"] += options
     differs = [f"{k} {v or 'none'} for {given[k]}" for k, v in set_by_hand.items() if given.get(k, v) != v]
+    if "dataset" in set_by_hand and set_by_hand["dataset"] != given.get("dataset"):
+        given["options"] = [option for option in given["options"] if not _COUNTED.match(option)]
     given |= set_by_hand
     seeds, first = row.get("seeds", shared.get("seeds", 1)), given.pop("seed", 0)
     for name, value, least in (("seeds", seeds, 1), ("seed", first, 0)):

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from pipelines.learn.tasks import Task
 from pipelines.learn.training import Training
 from pipelines.learn.trials import Trial, spread, task_of, trained_in
 
-_PENALTIES = np.linspace(-1.0, 4.0, 101)
+_CANDIDATES = 101
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Choice:
     options : of the head
     training : in place of the run's settings: as long, and at such rates, as was best; None: the run's
     held_out : top-1 on the classes held out, by the options tried; what the choice rests on
-    penalty : what GZSL takes from the scores of seen classes (calibrated stacking)
+    penalty : what GZSL takes from the scores of seen classes (calibrated stacking), in the unit of these scores
     """
 
     options: Any
@@ -56,6 +56,7 @@ def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
         found = []
         for fold, trial in enumerate(trials):
             task = task_of(study, trial, options, device)
+            training.refuse_warmup(len(task.samples))
             history = train(task, training, folder / f"{_slug(label)}-{fold}", device)
             found.append((trial, task, history))
         top1 = float(np.mean([_top1(study, training, *trained) for trained in found]))
@@ -65,7 +66,11 @@ def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
     assert best is not None
     options, training = study.settings(best[1])
     epochs, lrs = _as_long(training, [history for _, _, history in best[2]])
-    again = dataclasses.replace(training, epochs=epochs, schedule="listed", lrs=lrs, keep="last", stop_after=0)
+    # a share of fewer epochs would be a shorter warm-up than that of the trial
+    warmup = min(training.warmup * training.epochs / max(epochs, 1), 0.99)
+    again = dataclasses.replace(
+        training, epochs=epochs, schedule="listed", lrs=lrs, keep="last", stop_after=0, warmup=warmup
+    )
     penalty = _penalty(study, best[2]) if study.config.gzsl else 0.0
     return Choice(options, again if training.validates else training, held_out, penalty)
 
@@ -113,18 +118,62 @@ def _as_long(training: Training, histories: list[History]) -> tuple[int, tuple[f
 
 def _penalty(study: Study, found: list[tuple[Trial, Task, History]]) -> float:
     """What to take from the scores of seen classes so that H is largest, the classes held out posing as unseen."""
-    means = np.zeros(len(_PENALTIES))
+    trials = []
     for trial, task, _ in found:
-        classes = np.concatenate([trial.train, trial.validation])
         rows = study.videos.of(trial.train)
         rows = np.concatenate([rows[study.looked_at[rows]], study.trained_on(trial.validation)])
-        scores = _scores(study, trial, task, rows, classes)
-        labels = study.videos.labels[rows]
-        for at, penalty in enumerate(_PENALTIES):
-            best = classes[(scores - penalty * np.isin(classes, trial.train)).argmax(1)]
-            right, unseen = best == labels, np.isin(labels, trial.validation)
-            means[at] += metrics.harmonic_mean(float(right[~unseen].mean()), float(right[unseen].mean()))
-    return float(_PENALTIES[means.argmax()])
+        scores = _scores(study, trial, task, rows, np.concatenate([trial.train, trial.validation]))
+        trials.append(_Gaps.of(scores.astype(np.float64), trial, study.videos.labels[rows]))
+    candidates = penalties(np.concatenate([own.gap for own in trials]))
+    return float(candidates[np.argmax([sum(own.h(penalty) for own in trials) for penalty in candidates])])
+
+
+class _Gaps(NamedTuple):
+    """Of each video: how far the best seen class leads the best unseen one, whether either is right, whose it is."""
+
+    gap: np.ndarray
+    seen_right: np.ndarray
+    unseen_right: np.ndarray
+    is_unseen: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, trial: Trial, labels: np.ndarray) -> "_Gaps":
+        """From the scores (n, S + U) of the classes trained on, then of those held out."""
+        seen, unseen = np.split(scores, [len(trial.train)], 1)
+        right = (trial.train[seen.argmax(1)] == labels, trial.validation[unseen.argmax(1)] == labels)
+        return cls(seen.max(1) - unseen.max(1), *right, np.isin(labels, trial.validation))
+
+    def h(self, penalty: float) -> float:
+        """H where a seen class has to lead by more than a penalty."""
+        right = np.where(self.gap > penalty, self.seen_right, self.unseen_right)
+        return metrics.harmonic_mean(float(right[~self.is_unseen].mean()), float(right[self.is_unseen].mean()))
+
+
+def penalties(gaps: np.ndarray) -> np.ndarray:
+    """(p,) penalties to try, ascending: between neighbours among the gaps, at even quantiles; so in the scores' unit.
+
+    Between two neighbours every penalty says the same of all videos, so that these are all there are; of many gaps
+    those at a hundred quantiles are taken.
+
+    Parameters
+    ----------
+    gaps : (n,) float64
+        The best seen score less the best unseen one.
+
+    Examples
+    --------
+    >>> penalties(np.array([0.1, 0.3, 0.3, 0.5])).round(9).tolist()
+    [0.2, 0.4]
+    >>> penalties(np.array([0.1]))
+    array([0.])
+    """
+    ordered = np.sort(gaps)
+    between = np.flatnonzero(np.diff(ordered) > 0)
+    if not len(between):
+        return np.zeros(1)
+    at = between[np.searchsorted(between, np.linspace(between[0], between[-1], _CANDIDATES))]
+    at = np.unique(at)
+    return np.asarray((ordered[at] + ordered[at + 1]) / 2)
 
 
 def _slug(text: str) -> str:

@@ -24,7 +24,7 @@ from extractors.weights import at_path
 from pipelines.errors import UsageError
 from pipelines.learn import options, trainables
 from pipelines.learn.engine import save, train
-from pipelines.learn.parts import Named, Part, named, parts
+from pipelines.learn.parts import Named, Part, kept_back, named, parts
 from pipelines.learn.runs import Run, identity, name_of
 from pipelines.learn.settings import FinetuneConfig, command_line
 from pipelines.learn.tasks import Task
@@ -168,6 +168,8 @@ def run_name(config: FinetuneConfig, trained: Trainable, names: Named) -> str:
     depends: list[Any] = [identity(config, _NOT_IDENTITY), *trained.about.values(), items.digest()]
     if sorted(names.classes) != list(items.classes):  # drawn by the spelling of a set, which may change
         depends.append(sorted(names.classes))
+    if config.gzsl and any("recording" in split for split in items.splits):  # else it follows from the names
+        depends.append(rows_digest(kept_back(items).tobytes()).hex())
     if names.vectors is not None:
         depends += [names.classes, rows_digest(names.vectors.tobytes()).hex()]
     return name_of((config.model, config.dataset), config.protocol, depends)

@@ -21,10 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipelines.errors import UsageError
 from pipelines.learn.choosing import Choice, choose
+from pipelines.learn.doubts import doubts
 from pipelines.learn.engine import save, train
 from pipelines.learn.protocols.met_before import seen_before
 from pipelines.learn.protocols.protocols import chosen
+from pipelines.learn.protocols.splits import Split
 from pipelines.learn.runs import Run
 from pipelines.learn.samples.features import SharedFeatures
 from pipelines.learn.settings import FitConfig
@@ -34,6 +37,8 @@ from pipelines.learn.trials import Trial, task_of
 from pipelines.machine import cores_here, device_of
 from pipelines.progress import Progress
 from stores.root import Root
+
+_SHOWN = 3  # notes on splits, of which there may be fifty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +76,7 @@ def fit(config: FitConfig, root: Root, progress: Progress | None = None) -> FitR
     study = Study(config, root)
     numbers = chosen(config.splits, study.protocol.count)
     for number in numbers:
-        study.split(number)  # what is wrong with any split is said before the first is trained
+        _check(study, study.split(number))  # what is wrong with any is said before the first is trained
     run = Run(root, run_name(study))
     if not run.about():
         run.begin(_about(study))
@@ -79,7 +84,28 @@ def fit(config: FitConfig, root: Root, progress: Progress | None = None) -> FitR
     for done, _ in enumerate(_fitted(study, run, todo), start=1):
         if progress:
             progress(done, len(todo))
-    return FitReport(run.name, len(numbers), len(todo), time.monotonic() - started, tuple(study.notes))
+    notes = (*study.notes, *_doubts(run, numbers))
+    return FitReport(run.name, len(numbers), len(todo), time.monotonic() - started, notes)
+
+
+def _check(study: Study, split: Split) -> None:
+    """Refuse a split that its head cannot learn from, or with these settings not."""
+    if not split.seen:
+        if study.head.learns:
+            raise UsageError(
+                f"{study.config.head} learns, and {split} has no seen class to learn from. Learn from another data set "
+                f"and judge on this one (`--dataset OTHER --judge {study.config.dataset}`), or take `nearest`."
+            )
+        return
+    for given in study.grid():
+        study.settings(given)[1].refuse_warmup(len(study.trained_on(study.numbers(split.seen))))
+
+
+def _doubts(run: Run, numbers: Sequence[int]) -> list[str]:
+    """What the splits say that is doubtful about them, the first few."""
+    found = [f"split {n}: {line}" for n in numbers for line in (run.told(n) or {}).get("doubts", ())]
+    more = [f"and {len(found) - _SHOWN} more such notes"] if len(found) > _SHOWN else []
+    return found[:_SHOWN] + more
 
 
 def _about(study: Study) -> dict[str, Any]:
@@ -119,6 +145,7 @@ def _about(study: Study) -> dict[str, Any]:
             "kinds": list(texts.tensors.kinds),
             "state": texts.state,
         },
+        "penalties": study.penalties,
         "reads_unseen_texts": bool(study.model().uses_unseen_texts),
         "notes": study.notes,
         "versions": versions,
@@ -185,10 +212,12 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
     split = study.split(number)
     choice = choose(study, split, folder / "held-out", device) if study.chooses else Choice(study.options)
     training = choice.training or study.training
-    seen = study.numbers(split.seen)
+    seen, doubted = study.numbers(split.seen), list[str]()
     if len(seen):
         trial = Trial(seen, np.empty(0, np.int64), study.numbers(split.unseen))
-        train(task_of(study, trial, choice.options, device), training, folder, device)
+        task = task_of(study, trial, choice.options, device)
+        train(task, training, folder, device)
+        doubted = doubts(study, task.head, seen)
     else:
         save(study.model(choice.options), folder)
     about = {
@@ -200,6 +229,7 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
         "training": dataclasses.asdict(training),
         "held_out": choice.held_out,
         "penalty": choice.penalty,
+        "doubts": doubted,
     }
     shutil.rmtree(folder / "held-out", ignore_errors=True)
     run.done(number, about)

@@ -57,6 +57,30 @@ def settings(
         raise UsageError(str(error)) from error
 
 
+#: what a paper says of its schedule: how long on its own data set, and what keeps it from harm on the way
+_OF_A_SCHEDULE = ("warmup", "warmup_steps", "cosine_steps", "clip")
+
+
+def as_published(training: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
+    """What is left of a published training where some of it is set by hand.
+
+    Another schedule keeps nothing of the published one's; a warm-up given, as a share or a count, is the only one.
+
+    Examples
+    --------
+    >>> as_published({"schedule": "cosine", "warmup": 0.1, "lr": 1e-4}, {"schedule": "constant"})
+    {'schedule': 'cosine', 'lr': 0.0001}
+    >>> as_published({"schedule": "cosine", "warmup": 0.1, "clip": 10.0}, {"warmup_steps": "0"})
+    {'schedule': 'cosine', 'clip': 10.0}
+    """
+    left: set[str] = set()
+    if "schedule" in given and given["schedule"] != training.get("schedule"):
+        left = set(_OF_A_SCHEDULE)
+    elif {"warmup", "warmup_steps"} & set(given):
+        left = {"warmup", "warmup_steps"}
+    return {name: value for name, value in training.items() if name not in left}
+
+
 def _typed(name: str, value: str, hint: Any) -> Any:
     """A value given as text, as the field's type."""
     try:

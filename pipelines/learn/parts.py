@@ -72,7 +72,7 @@ def parts(config: FinetuneConfig, items: Items, names: Named) -> Iterator[Part]:
     """What each split asked for trains and tests on; what is wrong with any is said before the first is trained."""
     chosen_for_training = items.matching(config.train)
     if config.gzsl:
-        chosen_for_training &= fifths(items.ids, items.keys) != 0
+        chosen_for_training &= ~kept_back(items)
     chosen_for_test = items.matching(config.test) if config.test else np.zeros(len(items.ids), bool)
     if (both := np.flatnonzero(chosen_for_training & chosen_for_test)).size:
         raise UsageError(
@@ -95,6 +95,12 @@ def parts(config: FinetuneConfig, items: Items, names: Named) -> Iterator[Part]:
         if config.test and not apart.any():
             raise UsageError(f"No {items.called} is left to test on with {' '.join(config.test)}.")
         yield Part(number, classes, unseen, train_rows, test_rows[apart], int((~apart).sum()))
+
+
+def kept_back(items: Items) -> np.ndarray:
+    """(N,) bool: the fifth of the items that GZSL judges on."""
+    recordings = [split.get("recording") for split in items.splits]
+    return np.asarray(fifths(items.ids, items.keys, recordings) == 0)
 
 
 def _splits(

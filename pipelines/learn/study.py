@@ -31,6 +31,7 @@ from pipelines.learn.training import Training
 from stores.root import Root
 
 _AT_ONCE = 4096
+BY_GAPS = "quantiles of the gaps"  #: how penalties are chosen
 
 
 class Study:
@@ -42,6 +43,8 @@ class Study:
     root : Root
     found : VideoFeatures, optional
         The videos, where they are read already.
+    fitted : mapping, optional
+        What a run says of itself that is there: it was trained as that says, whatever is the default now.
 
     Attributes
     ----------
@@ -51,8 +54,15 @@ class Study:
     notes : what a reader of the results must know
     """
 
-    def __init__(self, config: FitConfig, root: Root, found: VideoFeatures | None = None) -> None:
+    def __init__(
+        self,
+        config: FitConfig,
+        root: Root,
+        found: VideoFeatures | None = None,
+        fitted: Mapping[str, Any] | None = None,
+    ) -> None:
         self.config = config
+        self._fitted = fitted
         try:
             self.head = heads.find(config.head)
         except LookupError as error:
@@ -90,7 +100,10 @@ class Study:
         UsageError
             A name that neither has, or a value that does not fit.
         """
-        training = {**self.head.published, "seed": self.config.seed}
+        published: Mapping[str, Any] = self.head.published
+        if self._fitted:  # by the defaults of its time
+            published = {k: tuple(v) if isinstance(v, list) else v for k, v in self._fitted["training"].items()}
+        training = {**options.as_published(published, given), "seed": self.config.seed}
         return options.settings(self.config.head, self.head.Options, given, training, {})
 
     def option_values(self, stored: Mapping[str, Any]) -> Any:
@@ -105,6 +118,16 @@ class Study:
         for given in found:
             self.settings(given)
         return found
+
+    @property
+    def penalties(self) -> str:
+        """How GZSL's penalties were chosen; nothing of a run that was fitted when they were absolute numbers."""
+        return BY_GAPS if self._fitted is None else str(self._fitted.get("penalties", ""))
+
+    @property
+    def in_one_space(self) -> bool:
+        """Whether videos lie in the space of the texts, as captions do."""
+        return self.texts.feature == self.videos.feature
 
     @property
     def chooses(self) -> bool:
@@ -153,7 +176,20 @@ class Study:
     @functools.cached_property
     def fifth(self) -> np.ndarray:
         """(N,) int64: which fifth of the groups a video is in."""
-        return fifths(self.videos.ids, [key.tobytes() for key in self.videos.keys])
+        return fifths(self.videos.ids, [key.tobytes() for key in self.videos.keys], self.videos.recordings)
+
+    @functools.cached_property
+    def missing_kept_back(self) -> np.ndarray:
+        """(M,) bool: the missing videos that would be kept back, if they were there."""
+        videos = self.videos
+        keys = [key.tobytes() if key.any() else name.encode() for key, name in self._keys_and_names()]
+        recordings = (*videos.recordings, *videos.missing_recordings)
+        return np.asarray(fifths((*videos.ids, *videos.missing), keys, recordings)[len(videos.ids) :] == 0)
+
+    def _keys_and_names(self) -> Iterable[tuple[np.ndarray, str]]:
+        videos = self.videos
+        keys = np.concatenate([videos.keys, videos.missing_keys])
+        return zip(keys, (*videos.ids, *videos.missing), strict=True)
 
     # -- models, and what they are given ------------------------------------------------------------------------------
 
@@ -209,8 +245,7 @@ class Study:
 
     def _residual_by_default(self) -> bool:
         has = "residual" in {f.name for f in dataclasses.fields(self.head.Options)}
-        same = self.texts.feature == self.videos.feature
-        if has and same and "residual" not in self._given:
+        if has and self.in_one_space and "residual" not in self._given:
             self.notes.append("videos lie in the space of the texts: residual projections")
             return True
         return False

@@ -22,6 +22,7 @@ def run_name(study: Study) -> str:
         parts += [dataclasses.asdict(split) for split in study.protocol.splits]
     if study.config.gzsl:
         parts.append(hashlib.blake2b(study.kept_back.tobytes(), digest_size=8).hexdigest())
+        parts += [study.penalties] if study.penalties else []
     return name_of((study.config.head, study.videos.dataset), study.protocol.name, parts)
 
 
@@ -44,7 +45,8 @@ def study_of(run: Run) -> tuple[Study, bool]:
     NotInStore, UsageError, ExtractorError
         Features or texts are gone.
     """
-    study = Study(config_of(run.about()), run.root)
+    about = run.about()
+    study = Study(config_of(about), run.root, fitted=about)
     return study, run_name(study) == run.name
 
 

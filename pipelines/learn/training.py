@@ -26,7 +26,7 @@ class Training:
     schedule : `constant`; `cosine` to nought after the warm-up; `plateau`: times `factor` when validation has not
         improved for `patience` epochs; `steps`: times `factor` after each of `milestones`; `listed`: one of `lrs` an
         epoch, to go again where another training went
-    warmup_steps : lr rises exponentially from lr / batch over so many steps
+    warmup_steps : lr rises exponentially from lr / batch over so many steps; 0: over `warmup` of them
     cosine_steps : where the cosine ends; 0: with the last epoch
     clip : largest norm of the gradient; 0: none
     stop_after : stop when validation has not improved for so many epochs; 0: never
@@ -35,6 +35,7 @@ class Training:
     precision : `fp32`, `bf16` or `fp16`
     seed : of everything that is drawn
     an_epoch : samples an epoch, drawn anew in each; 0: all
+    warmup : share of the training's own steps; counts, as papers have them, belong to their data sets
     balanced : draw as many samples of each class, in the mean
     """
 
@@ -60,6 +61,7 @@ class Training:
     seed: int = 0
     an_epoch: int = dataclasses.field(default=0, metadata={"later": True})
     balanced: bool = dataclasses.field(default=False, metadata={"later": True})
+    warmup: float = dataclasses.field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         known = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "keep": ("last", "best"), "precision": (*PRECISIONS,)}
@@ -76,6 +78,8 @@ class Training:
         ):
             if not getattr(self, name) >= least:
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if not 0 <= self.warmup < 1:
+            raise UsageError(f"warmup is a share from 0 to below 1, got {self.warmup}.")
 
     @property
     def validates(self) -> bool:
@@ -107,6 +111,29 @@ class Training:
         often = torch.bincount(labels).double()
         return torch.multinomial(1 / often[labels], count, replacement=True)
 
+    def refuse_warmup(self, samples: int) -> None:
+        """Refuse a warm-up that the training never leaves.
+
+        Parameters
+        ----------
+        samples : int
+            To be trained on.
+
+        Raises
+        ------
+        UsageError
+            It is as long as the training, or longer.
+        """
+        steps = self.epochs * -(-self.samples_an_epoch(samples) // self.batch)
+        if self._warmup_of(steps) >= steps > 0:
+            raise UsageError(
+                f"A warm-up of {self.warmup_steps} steps is as long as the training, {steps} steps: lr would never get "
+                f"to {self.lr:g}. Give a share, `--option warmup=0.1`, fewer warmup_steps, or more epochs."
+            )
+
+    def _warmup_of(self, steps: int) -> int:
+        return self.warmup_steps or round(self.warmup * steps)
+
     def rate(self, step: int, epoch: int, steps_an_epoch: int, factor: float) -> float:
         """The lr of a step.
 
@@ -117,11 +144,12 @@ class Training:
         factor : what `plateau` has lowered it by so far
         """
         lr = max(self.lr * factor, min(self.min_lr, self.lr)) if self.schedule == "plateau" else self.lr
-        if step < self.warmup_steps:
-            lr *= self.batch ** (step / self.warmup_steps - 1)
+        warmup = self._warmup_of(self.epochs * steps_an_epoch)
+        if step < warmup:
+            lr *= self.batch ** (step / warmup - 1)
         elif self.schedule == "cosine":
-            last = (self.cosine_steps or self.epochs * steps_an_epoch) - self.warmup_steps
-            done = min((step - self.warmup_steps) / max(last, 1), 1.0)
+            last = (self.cosine_steps or self.epochs * steps_an_epoch) - warmup
+            done = min((step - warmup) / max(last, 1), 1.0)
             lr *= 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
         elif self.schedule == "steps":
             lr *= self.factor ** sum(epoch >= milestone for milestone in self.milestones)

@@ -16,7 +16,7 @@ _SPLITS = {"training": "train", "valid": "val", "validate": "val", "validation":
 
 
 class Found(NamedTuple):
-    """One item: a whole file, or `start_s` to `end_s` seconds of it."""
+    """One item: a whole file, or `start_s` to `end_s` seconds of it; `recording` is the film it was cut from."""
 
     video_id: str
     uri: str
@@ -24,6 +24,7 @@ class Found(NamedTuple):
     split: str | None
     start_s: float | None
     end_s: float | None
+    recording: str | None = None
 
 
 class Reading(NamedTuple):
@@ -43,10 +44,12 @@ class Layout(NamedTuple):
     read : (files, label files) to a Reading
     names : label files to the names they speak of, each with the path that a file of that name would have; None for
         layouts without label files
+    recording : an item to the name of what it was cut from; None where names do not tell
     """
 
     read: Callable[[Sequence[File], Sequence[LabelFile]], Reading]
     names: Callable[[Sequence[LabelFile]], Mapping[str, str]] | None = None
+    recording: Callable[[Found], str | None] | None = None
 
 
 def class_folders(file: File) -> list[str]:

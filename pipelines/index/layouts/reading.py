@@ -18,7 +18,9 @@
 
 Where label files are given they alone decide: a video that they do not name has no label. Without them labels come from
 class folders or file names. Splits are `train`, `val` and `test`; where the files of several numbered splits are given,
-as `1:train,2:test`. Label files that name none of the files are of another data set, and refused.
+as `1:train,2:test`. Where names tell which items were cut from one recording (UCF101's group, HMDB51's film, a YouTube
+video), the column says that too (`recordings.py`). Label files that name none of the files are of another data set, and
+refused.
 """
 
 import os
@@ -44,12 +46,12 @@ from pipelines.index.layouts.lists import (
     ucf101_names,
 )
 from pipelines.index.layouts.tables import kinetics, kinetics_names, layout_of, table, table_names
-from pipelines.index.spellings import counted, first
+from pipelines.index.spellings import TIMES, counted, first
 
 __all__ = ["LAYOUTS", "Found", "Reading", "pick", "read"]
 
 _SAMPLE = 1000  # names that `auto` looks at, spread over the data set
-_HMDB_NAME = re.compile(r".+_[a-z]+_(?:cm|nm)_np\d_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+")
+_HMDB_NAME = re.compile(r"(.+)_[a-z]+_(?:cm|nm)_np\d_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+")
 _KINETICS_STRICT = re.compile(r"[\w-]{11}_\d{6}_\d{6}")
 
 
@@ -80,6 +82,8 @@ def read(layout: str, files: Files, labels: Sequence[str]) -> Reading:
     texts = label_files(labels)
     name = pick(files.files, texts) if layout == "auto" else layout
     reading = LAYOUTS[name].read(files.files, texts)
+    if told := LAYOUTS[name].recording:
+        reading = reading._replace(found=[_told(found, told(found)) for found in reading.found])
     if texts and files.files and not any(found.label or found.split for found in reading.found):
         raise LayoutError(_unlinked(reading, files.files, texts))
     return reading
@@ -170,13 +174,44 @@ def _path_id(file: File) -> str:
     return os.path.splitext(file.rel)[0]
 
 
+def _told(found: Found, recording: str | None) -> Found:
+    """An item with its recording, which is not worth a word where it is all of it."""
+    return found if recording == found.video_id else found._replace(recording=recording)
+
+
+# -- recordings -------------------------------------------------------------------------------------------------------
+
+
+def _ucf_group(found: Found) -> str | None:
+    """`v_X_g01` of `v_X_g01_c03`."""
+    return found.video_id.rpartition("_c")[0] if UCF_NAME.fullmatch(found.video_id) else None
+
+
+def _hmdb_film(found: Found) -> str | None:
+    """`April_09` of `April_09_brush_hair_u_nm_np1_ba_goo_0`: the film, of which there are clips of many classes."""
+    if (match := _HMDB_NAME.fullmatch(found.video_id)) is None:
+        return None
+    film = match[1].removesuffix(f"_{found.label}")
+    return film or match[1]
+
+
+def _youtube_video(found: Found) -> str | None:
+    """`ID` of `ID_000010_000020`."""
+    return TIMES.sub("", found.video_id) or None
+
+
+def _whole(found: Found) -> str | None:
+    """`ID` of the segment `ID#3`."""
+    return found.video_id.partition("#")[0]
+
+
 LAYOUTS: dict[str, Layout] = {
     "folder": Layout(_folder),
     "class-video": Layout(_class_video),
-    "ucf101": Layout(ucf101, ucf101_names),
-    "hmdb51": Layout(hmdb51, hmdb51_names),
-    "kinetics": Layout(kinetics, kinetics_names),
-    "activitynet": Layout(activitynet, activitynet_names),
+    "ucf101": Layout(ucf101, ucf101_names, _ucf_group),
+    "hmdb51": Layout(hmdb51, hmdb51_names, _hmdb_film),
+    "kinetics": Layout(kinetics, kinetics_names, _youtube_video),
+    "activitynet": Layout(activitynet, activitynet_names, _whole),
     "list": Layout(numbered, numbered_names),
     "table": Layout(table, table_names),
 }

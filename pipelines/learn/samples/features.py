@@ -19,14 +19,18 @@ import numpy as np
 from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.caption_rows import caption_rows, kind_of
+from pipelines.index.recordings import recording_of
 from pipelines.index.released import of_one_name
 from pipelines.kinds import KINDS
+from pipelines.learn.samples.failed import FailedItem, failed_items
 from pipelines.texts.adding import Linker, link
 from stores.classes import Classes
 from stores.features import FeatureSet, positions
-from stores.keys import key_array, rows_digest
+from stores.keys import KEY_BYTES, key_array, rows_digest
 from stores.manifest import Manifest
 from stores.root import Root
+
+_INDEXED = ("video", "pose")  # kinds that are read when they are indexed, and fail then
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +46,14 @@ class VideoFeatures:
     keys : (N, 32) uint8 content keys
     labels : (N,) int64 numbers of classes
     segments : (N, m, D) float32
-    missing : ids of labelled videos without features
+    missing : ids of labelled videos without features, and of those that failed when they were indexed
+    missing_labels, missing_keys : (M,) int64 and (M, 32) uint8, of these; keys of those that were never read are nought
     resampled : videos that had another number of segments than m
     unlabelled : videos without a label, which are left out
     of_captions : whether captions stand for the videos
     trained_on : classes that the feature's own weights were trained on, as far as its recipe says; none is unseen
     kept_back : whether every fifth group of videos, which GZSL judges on, was kept from that training
+    recordings, missing_recordings : what each video was cut from, as far as its layout tells
     told : what the recipe says that those weights were trained on: dataset, classes, kept_back; empty where nothing
     """
 
@@ -63,12 +69,15 @@ class VideoFeatures:
     segments: np.ndarray
     missing: tuple[str, ...]
     missing_labels: np.ndarray
+    missing_keys: np.ndarray
     resampled: int
     unlabelled: int
     of_captions: bool
     trained_on: tuple[str, ...] = ()
     kept_back: bool = False
     told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    recordings: tuple[str | None, ...] = ()
+    missing_recordings: tuple[str | None, ...] = ()
 
     def of(self, classes: np.ndarray) -> np.ndarray:
         """Numbers of the videos of some classes."""
@@ -147,14 +156,17 @@ def read(
         keys=found.keys[there],
         labels=found.labels[there],
         segments=values[found.rows[picked]].astype(np.float32),
-        missing=tuple(found.ids[~there]),
-        missing_labels=found.labels[~there],
+        missing=(*found.ids[~there], *(item.name for item, _ in found.failed)),
+        missing_labels=np.concatenate([found.labels[~there], np.array([k for _, k in found.failed], np.int64)]),
+        missing_keys=np.concatenate([found.keys[~there], np.zeros((len(found.failed), KEY_BYTES), np.uint8)]),
         resampled=int((counts != m).sum()),
         unlabelled=found.unlabelled,
         of_captions=found.of_captions,
         trained_on=_trained_on(told, texts, dataset, root),
         kept_back=bool(told) and (told["dataset"] != dataset or told.get("kept_back", False)),
         told=told,
+        recordings=tuple(found.recordings[there]),
+        missing_recordings=(*found.recordings[~there], *(None for _ in found.failed)),
     )
 
 
@@ -196,6 +208,8 @@ class _Labelled(NamedTuple):
     keys: np.ndarray
     labels: np.ndarray
     unlabelled: int
+    recordings: np.ndarray
+    failed: list[tuple[FailedItem, int]]
     rows: np.ndarray
     offsets: np.ndarray
     wanted: np.ndarray
@@ -210,9 +224,10 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     feature_set = feature_sets.find(root, feature)
     kind = kind_of(feature_set)
     of_captions = kind == "caption_group"
-    table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label"])
+    table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label", "split", "uri"])
     kinds = np.array(table["kind"].to_pylist())
     table = table.take(np.flatnonzero(kinds == kind if kind else kinds != "caption_group"))
+    uris = set(table["uri"].to_pylist())
     table = of_one_name(table, feature_set.keys())
     if not table.num_rows:
         lacking = KINDS[kind or "video"]
@@ -233,8 +248,23 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     labelled = np.flatnonzero(labels >= 0)
     ids, keys = np.array(table["video_id"].to_pylist(), object)[labelled], key_array(table["key"])[labelled]
     unlabelled = table.num_rows - len(labelled)
-    rows, offsets, wanted = _rows_of(feature_set, keys, dataset, root, of_captions)
-    return _Labelled(feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, rows, offsets, wanted)
+    recordings = np.array([*map(recording_of, table["split"].to_pylist()), None], object)[:-1][labelled]
+    failed = _failed(feature_set, uris, texts, dataset, number, root)
+    rows = _rows_of(feature_set, keys, dataset, root, of_captions)
+    known = (feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, recordings, failed)
+    return _Labelled(*known, *rows)
+
+
+def _failed(
+    feature_set: FeatureSet, there: set[str], texts: str, dataset: str, number: Mapping[str, int], root: Root
+) -> list[tuple[FailedItem, int]]:
+    """The items that failed at index, with the number of the class that each one's label means."""
+    kind = kind_of(feature_set)
+    if kind not in (None, *_INDEXED) or not (failed := failed_items(dataset, kind, there, root)):
+        return []
+    means = Linker(Classes(root).read(texts))
+    named = ((item, means(item.label)) for item in failed)
+    return [(item, number[name]) for item, name in named if name is not None]
 
 
 def _trained_on(told: dict[str, Any], texts: str, dataset: str, root: Root) -> tuple[str, ...]:

@@ -47,8 +47,9 @@ class Items(abc.ABC):
         return torch.tensor([number[self.labels[row]] for row in rows])
 
     def digest(self) -> str:
-        """Changes with the items, their names, labels and what they are split by."""
-        names = zip(self.ids, self.labels, self.splits, strict=True)
+        """Changes with the items, their names, labels and what they are split by; recordings count under GZSL alone."""
+        splits = [{name: value for name, value in each.items() if name != "recording"} for each in self.splits]
+        names = zip(self.ids, self.labels, splits, strict=True)
         return rows_digest(*self.keys, *(f"{name} {label} {split}".encode() for name, label, split in names)).hex()
 
     def matching(self, conditions: Sequence[str]) -> np.ndarray:

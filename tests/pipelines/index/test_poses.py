@@ -25,8 +25,10 @@ from pipelines.index.pose_places import Place, PoseReader
 from pipelines.index.poses import index_poses, values_of
 from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index as index_videos
+from pipelines.learn.samples.failed import failed_items
 from pipelines.look.listing import failures
 from stores.errors import StoreError
+from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.handover import Handover
 from stores.manifest import Manifest
@@ -93,7 +95,10 @@ def test_every_kind_of_file_is_read_and_tells_its_label(root, tmp_path):
     found = {name: (row["label"], row["split"]) for name, row in rows(root).items()}
     assert found["y"] == ("bow", None)
     assert found["k"] == ("archery", None)
-    assert found["S003C002P007R001A043"] == ("action 43", "setup=3,view=2,subject=7,repetition=1")
+    assert found["S003C002P007R001A043"] == (
+        "action 43",
+        "setup=3,view=2,subject=7,repetition=1,recording=S003P007R001A043",
+    )
     index(root, tmp_path)
     assert rows(root)["S003C002P007R001A043"]["label"] == "A043"
 
@@ -406,3 +411,13 @@ def test_a_model_is_loaded_once_a_process(root, tmp_path):
     name = plan(config(), root).features[0].recipe.key
     assert (name, "cpu") in compute._loaded
     assert Manifest(root).read("p").num_rows == len(CLASSES)
+
+
+def test_a_sequence_that_failed_is_told_with_its_label(root, tmp_path):
+    sequences = [body(0), np.full((3, 20, 3), np.nan, np.float32), body(1)]
+    (tmp_path / "many.npz").write_bytes(many(sequences, [0, 1, 1]))
+    assert index(root, tmp_path / "many.npz").failed == 1
+    (row,) = Failures(root).latest().to_pylist()
+    assert (row["stage"], row["label"]) == ("index", CLASSES[1])
+    (item,) = failed_items("p", "pose", set(), root)
+    assert (item.name, item.label) == ("many#1", CLASSES[1])

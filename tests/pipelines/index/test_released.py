@@ -85,7 +85,7 @@ def test_released_features_and_lists_give_a_number_without_any_video(root, tmp_p
     found = rows(root)
     assert sorted(found) == sorted(NAMES)
     one = found["v_archery_g01_c01"]
-    assert (one["kind"], one["label"], one["split"]) == ("feature", "archery", "test")
+    assert (one["kind"], one["label"], one["split"]) == ("feature", "archery", "test,recording=v_archery_g01")
     assert (one["uri"], one["key"]) == (f"{file}#v_archery_g01_c01.avi", id_key("d", "v_archery_g01_c01"))
 
     protocol = studies.protocol(tmp_path)
@@ -168,7 +168,10 @@ def test_kinetics_ids_without_times_are_labelled_where_one_clip_has_them(root, t
     header = "label, youtube_id, time_start, time_end, split\n"
     csv = f"{header}a b, abc, 1, 11, train\nc, xyz, 5, 15, val\nc, xyz, 25, 35, val\n"
     run(root, archive(tmp_path / "f.npz", ["abc", "xyz_25_35"]), labels=(text(tmp_path / "k.csv", csv),))
-    assert labels(root) == {"abc_000001_000011": ("a b", "train"), "xyz_000025_000035": ("c", "val")}
+    assert labels(root) == {
+        "abc_000001_000011": ("a b", "train,recording=abc"),
+        "xyz_000025_000035": ("c", "val,recording=xyz"),
+    }
 
 
 def test_hmdb51_names_in_two_classes_are_told_apart_by_folder(root, tmp_path):
@@ -179,7 +182,10 @@ def test_hmdb51_names_in_two_classes_are_told_apart_by_folder(root, tmp_path):
 
 def test_names_of_ucf101_say_their_class_by_themselves(root, tmp_path):
     run(root, archive(tmp_path / "f.npz", ["v_Bow_g01_c01_rgb", "v_Sit_g01_c01_rgb"]), layout="ucf101")
-    assert labels(root) == {"v_Bow_g01_c01": ("Bow", None), "v_Sit_g01_c01": ("Sit", None)}
+    assert labels(root) == {
+        "v_Bow_g01_c01": ("Bow", "recording=v_Bow_g01"),
+        "v_Sit_g01_c01": ("Sit", "recording=v_Sit_g01"),
+    }
 
 
 def test_label_files_of_other_videos_and_several_streams_are_refused_and_write_nothing(root, tmp_path):
@@ -236,7 +242,9 @@ def test_a_video_that_comes_without_a_label_bears_that_of_its_features(root, tmp
     run(root, file)  # the features are the videos' own now
     found = read("d", "imported", "d", root)
     assert sorted(found.ids) == sorted(NAMES)
-    assert [row["split"] for row in rows(root).values() if row["kind"] == "video"].count("test") == 8
+    assert [(row["split"] or "").split(",")[0] for row in rows(root).values() if row["kind"] == "video"].count(
+        "test"
+    ) == 8
     other = text(tmp_path / "l.csv", f"id,label\n{NAMES[0]},bowling\n")
     run(root, tmp_path / "films", labels=(other,))
     of_films = {r["video_id"]: r["label"] for r in Manifest(root).read("d").to_pylist() if r["kind"] == "video"}

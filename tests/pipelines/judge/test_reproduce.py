@@ -198,7 +198,7 @@ def test_seeds_are_runs_of_one_row_and_differences_are_of_the_same_seed_and_spli
         cells = row_of(text, name)
         assert cells[1] == spread([found[pair]["top1"] for pair in pairs])
         assert cells[3] == spread([found[pair]["mean_class_top1"] for pair in pairs])
-        assert cells[6:8] == ["2 x 3", "180 (0)"]
+        assert cells[6:8] == ["2 x 3", "90 (0)"]
         first = fit(next(r for own in tables(path) for r in own.rows if r.name == name).configs[0], data)
         assert (cells[-1], first.fitted) == (f"{first.run} and 1 more", 0)
     differences = [two[pair]["top1"] - one[pair]["top1"] for pair in pairs]

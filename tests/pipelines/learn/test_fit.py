@@ -15,6 +15,7 @@ from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
 from pipelines.learn import choosing
 from pipelines.learn import fit as fitting
+from pipelines.learn.doubts import doubts
 from pipelines.learn.engine import History, train
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.splits import hold_out
@@ -554,10 +555,67 @@ def test_a_class_without_a_video_is_refused_by_name_before_any_training(data, tm
     assert Runs(bare).names() == []
 
 
-def test_a_protocol_without_seen_classes_trains_nothing_and_cannot_choose(data, tmp_path):
-    run = fit(studies.config(tmp_path, protocol="cross-0/50", splits="0"), data).run
-    study = Study(studies.config(tmp_path, protocol="cross-0/50", splits="0"), data)
-    fresh = {name: value.numpy() for name, value in study.model().state_dict().items()}
-    assert studies.same(studies.weights(data, run, 0), fresh)
+@pytest.mark.parametrize(
+    ("head", "options"), [("er", ER), ("ridge", ("texts=class",)), ("pseudo", (*PSEUDO, "epochs=0"))]
+)
+def test_a_head_that_learns_is_refused_where_there_is_nothing_to_learn_from(data, tmp_path, head, options):
+    config = studies.config(tmp_path, head, options, protocol="cross-0/50", splits="0")
+    with pytest.raises(UsageError, match=rf"^{head} learns, and Split 'cross-0/50' #0 has no seen class .*--judge d"):
+        fit(config, data)
+    assert Runs(data).names() == []
+
+
+def test_a_head_that_learns_nothing_is_judged_without_seen_classes_and_cannot_choose(data, tmp_path):
+    config = studies.config(tmp_path, "nearest", (), protocol="cross-0/50", splits="0")
+    assert fit(config, data).fitted == 1
     with pytest.raises(UsageError, match=r"of 0 seen classes cannot"):
-        fit(studies.config(tmp_path, protocol="cross-0/50", splits="0", gzsl=True), data)
+        fit(dataclasses.replace(config, gzsl=True), data)
+
+
+# -- how long it is trained, and whether that was enough --------------------------------------------------------------
+
+
+def test_a_warm_up_as_long_as_the_training_is_refused_before_anything_is_trained(data, tmp_path):
+    options = ("epochs=3", "batch=16", "warmup_steps=12")  # 50 videos of five seen classes, 4 steps an epoch
+    with pytest.raises(UsageError, match=r"^A warm-up of 12 steps is as long as the training, 12 steps: .*warmup=0\.1"):
+        fit(studies.config(tmp_path, "er", options, splits="0"), data)
+    assert Runs(data).names() == []
+    assert fit(studies.config(tmp_path, "er", (*options[:2], "warmup_steps=11"), splits="0"), data).fitted == 1
+
+
+@pytest.mark.parametrize("head", ["er", "coco", "devise", "ale", "sje", "dem"])
+def test_a_published_training_leaves_its_warm_up_on_any_data(data, tmp_path, head):
+    training = Study(studies.config(tmp_path, head, ()), data).training
+    assert training.schedule == "cosine"
+    assert (training.warmup > 0, training.warmup_steps, training.cosine_steps) == (True, 0, 0)
+    steps = 4 * training.epochs
+    rates = [training.rate(step, step // 4, 4, 1.0) for step in range(steps)]
+    assert max(rates) > 0.9 * training.lr
+    assert rates[-1] < 0.1 * training.lr
+
+
+def test_another_schedule_keeps_nothing_of_the_published_one(data, tmp_path):
+    training = Study(studies.config(tmp_path, "devise", ("schedule=constant", "lr=0.01")), data).training
+    assert (training.warmup, training.warmup_steps, training.clip) == (0.0, 0, 0.0)
+    assert training.rate(0, 0, 4, 1.0) == 0.01
+    kept = Study(studies.config(tmp_path, "devise", ("schedule=constant", "clip=10", "warmup=0.5")), data).training
+    assert (kept.warmup, kept.clip) == (0.5, 10.0)
+
+
+def test_a_fit_that_ends_below_what_nobody_had_to_train_says_so(data, tmp_path):
+    good = fit(studies.config(tmp_path, "pseudo", PSEUDO), data)
+    assert not [note for note in good.notes if note.startswith("split")]
+    spoilt = studies.config(tmp_path, "pseudo", ("texts=definition", "lr=30", "epochs=3", "batch=16"), splits="0")
+    report = fit(spoilt, data)
+    said = [note for note in report.notes if note.startswith("split 0: ends right on ")]
+    assert any("the nearest prototype, which learns nothing" in note for note in said)
+    assert fit(spoilt, data).notes == report.notes  # and again where nothing is trained
+
+
+def test_below_chance_is_said(data, tmp_path, monkeypatch):
+    study = Study(studies.config(tmp_path, "pseudo", PSEUDO), data)
+    labels = study.videos.labels
+    monkeypatch.setattr(Study, "scores", lambda self, head, rows, classes: -1.0 * (labels[rows][:, None] == classes))
+    (found,) = doubts(study, study.model(), np.arange(8))
+    assert found.startswith("ends right on 0.0 % of the videos it was trained on, chance is 12.5 %")
+    assert doubts(study, Study(studies.config(tmp_path, "nearest", ()), data).model(), np.arange(8)) == []

@@ -33,3 +33,11 @@ def test_chains_of_twins_are_one_group_in_any_order():
     assert len(set(found.tolist())) == 1
     order = [6, 2, 0, 4, 1, 3, 5]
     assert fifths([ids[k] for k in order], [keys[k] for k in order]).tolist() == found.tolist()
+
+
+def test_what_a_layout_tells_of_recordings_counts_before_the_name():
+    ids = ["April_09_brush_hair_u_nm_np1_ba_goo_0", "April_09_wave_u_nm_np1_fr_goo_3", "v_Run_g01_c01", "v_Run_g01_c02"]
+    keys = [name.encode() for name in ids]
+    alone = fifths(["April_09"] * 2, keys[:2])
+    assert fifths(ids, keys, ["April_09", "April_09", None, None])[:2].tolist() == alone.tolist()
+    assert fifths(ids, keys, [None] * 4).tolist() == fifths(ids, keys).tolist()  # a manifest of before

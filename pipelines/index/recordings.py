@@ -1,0 +1,31 @@
+"""Recordings: which items were cut from one film, or are one performance seen by several cameras.
+
+    what a layout tells of an item ──with_recording──▶ the `split` column: "train,recording=NAME" ──recording_of──▶ NAME
+
+Under GZSL recordings are kept whole. A manifest that was written before this was told says nothing, and then neither do
+we: what is done there is said in `pipelines.learn.protocols.fifths`.
+"""
+
+_NAME = "recording="
+
+
+def with_recording(split: str | None, recording: str | None) -> str | None:
+    """What the `split` column says of an item, with its recording at the end.
+
+    Examples
+    --------
+    >>> with_recording("1:train,2:test", "v_Run_g01"), with_recording(None, None)
+    ('1:train,2:test,recording=v_Run_g01', None)
+    """
+    return split if recording is None else ",".join(filter(None, (split, _NAME + recording)))
+
+
+def recording_of(split: str | None) -> str | None:
+    """The recording that the `split` column names, or None.
+
+    Examples
+    --------
+    >>> recording_of("subject=1,recording=S001P001R001A001"), recording_of("train")
+    ('S001P001R001A001', None)
+    """
+    return ("," + (split or "")).partition("," + _NAME)[2] or None
