@@ -73,6 +73,8 @@ RESULTS = pa.schema(
         ("options", pa.string()),
         ("version", pa.string()),
         ("time_ns", pa.int64()),
+        ("learned_from", pa.string()),
+        ("removed", pa.list_(pa.string())),
     ]
 )
 JUDGED = pa.schema(
@@ -148,9 +150,9 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
             progress(done, len(fitted))
     for what, table in (("results", pa.Table.from_pylist(rows, schema=RESULTS)), ("judged", pa.concat_tables(judged))):
         before = runs.read(name, what)
-        if before is not None and before.schema.equals(table.schema):  # of splits that are not judged now
+        if before is not None and set(before.schema) <= set(table.schema):  # of splits that are not judged now
             others = pc.invert(pc.is_in(before["split"], pa.array(fitted, pa.int32())))
-            table = pa.concat_tables([before.filter(others), table])
+            table = pa.concat_tables([table.slice(0, 0), before.filter(others), table], promote_options="default")
         runs.write(name, what, table)
     return _report(name, rows, time.monotonic() - started)
 
@@ -223,6 +225,8 @@ def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, st
         "options": json.dumps(stored["options"], sort_keys=True),
         "version": about["versions"].get("zsar", ""),
         "time_ns": time.time_ns(),
+        "learned_from": about.get("learned_from", {}).get("dataset", videos["dataset"]),
+        "removed": about.get("learned_from", {}).get("removed", []),
     }
 
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
 from pipelines.learn.samples import features as videos
+from pipelines.learn.samples.joined import joined_digest
 from pipelines.texts import encoded
 from stores.errors import StoreError
 from stores.features import FeatureStore
@@ -91,10 +92,17 @@ def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, An
         + (f"; {len(near)} near ones" if near else ""),
         "texts": first["kinds"] + (", of unseen classes too" if first["unseen_texts"] else ""),
         "snapshot": first["snapshot"],
-        "given": ", ".join((*about["config"]["options"], *(f"tune {t}" for t in about["config"]["tune"]))),
+        "given": ", ".join(
+            (*_learned_from(about), *about["config"]["options"], *(f"tune {t}" for t in about["config"]["tune"]))
+        ),
         "state": state,
         "run": run,
     }
+
+
+def _learned_from(about: dict[str, Any]) -> list[str]:
+    learned = about.get("learned_from")
+    return [f"learned from {learned['dataset']} without {len(learned['removed'])} classes"] if learned else []
 
 
 def _state(about: dict[str, Any], root: Root) -> str:
@@ -104,7 +112,12 @@ def _state(about: dict[str, Any], root: Root) -> str:
     try:
         kinds = tuple(dict.fromkeys(kind.partition("/")[0] for kind in told["kinds"]))
         same_texts = encoded.state_of(told["set"], kinds, root) == told["state"]
-        same_features = videos.digest_of(read["dataset"], read["feature"], told["set"], root) == read["digest"]
+        digest = videos.digest_of(read["dataset"], read["feature"], told["set"], root)
+        if learned := about.get("learned_from"):
+            same_texts &= encoded.state_of(learned["set"], kinds, root) == learned["state"]
+            own = videos.digest_of(learned["dataset"], read["feature"], learned["set"], root)
+            digest = joined_digest(own, digest, learned["classes"])
+        same_features = digest == read["digest"]
     except (StoreError, UsageError, pa.ArrowException):
         return f"stale: its features or texts are gone; they were {read['feature']} and the set {told['set']}"
     changed = [name for name, same in (("texts", same_texts), ("features", same_features)) if not same]

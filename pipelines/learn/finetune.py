@@ -91,7 +91,8 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     names = named(config, items, root)
     asked = list(parts(config, items, names))
     run = Run(root, run_name(config, trained, names), "finetune")
-    run.begin(_about(config, trained, asked, run) | {"command": command_line("finetune", asked_for)})
+    removed = {"removed": list(names.removed)} if config.judge else {}
+    run.begin(_about(config, trained, asked, run) | {"command": command_line("finetune", asked_for)} | removed)
     numbers = {part.number: part for part in asked}
     todo = run.lacking(numbers)
     for before, number in enumerate(todo):
@@ -100,6 +101,9 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     tested = [each["top1"] for each in found if each["top1"] is not None]
     notes = [f"{items.unlabelled} {items.called}s have no label"] if items.unlabelled else []
     notes += trained.notes
+    if config.judge:
+        named_out = f": {', '.join(names.removed)}" if names.removed else ""
+        notes.append(f"{len(names.removed)} classes are classes of {config.judge}, and left out{named_out}")
     notes += [
         f"split {p.number}: {p.twins} {items.called}s to test are also trained on, and left out"
         for p in asked

@@ -118,7 +118,16 @@ def _about(study: Study) -> dict[str, Any]:
             versions[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return {
+    learned = {
+        "dataset": study.config.dataset,
+        "set": study.set,
+        "digest": study.learned.digest,
+        "state": study.learned_state,
+        "classes": list(study.kept),
+        "removed": list(study.removed),
+        "tau": study.config.tau,
+    }
+    return ({"learned_from": learned} if study.config.judge else {}) | {
         "config": dataclasses.asdict(study.config),
         "command": command(study.config),
         "options": dataclasses.asdict(study.options),

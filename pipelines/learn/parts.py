@@ -15,6 +15,7 @@ from pipelines.errors import UsageError
 from pipelines.learn.protocols.by_vectors import name_vectors
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.protocols import Protocol, chosen, protocol
+from pipelines.learn.protocols.removal import removed_classes
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.samples.items import Items
 from pipelines.learn.settings import FinetuneConfig
@@ -46,11 +47,13 @@ class Named:
     classes : names to split
     means : the class that each label of the items means
     vectors : (K, A) of the names, where the protocol draws by them
+    removed : classes that are left out, for they are those of the data set to judge on
     """
 
     classes: tuple[str, ...]
     means: dict[str, str | None]
     vectors: np.ndarray | None = None
+    removed: tuple[str, ...] = ()
 
     def labels(self, classes: tuple[str, ...]) -> tuple[str, ...]:
         """Labels of the items of some classes."""
@@ -60,6 +63,10 @@ class Named:
 def named(config: FinetuneConfig, items: Items, root: Root) -> Named:
     """The labels; for splits that are drawn the classes of the set, whose spelling and vectors `fit` draws by too."""
     found = None if config.protocol == NO_PROTOCOL else protocol(config.protocol)
+    if config.judge:
+        out = removed_classes(items.classes, Classes(root).read(config.judge)["name"].to_pylist(), config.tau)
+        kept = tuple(label for label in items.classes if label not in out)
+        return Named(kept, {label: label for label in kept}, removed=out)
     if found is None or found.draw is None:
         return Named(items.classes, {label: label for label in items.classes})
     texts = config.set or config.dataset
@@ -108,7 +115,7 @@ def _splits(
 ) -> Iterator[tuple[int, tuple[str, ...], tuple[str, ...]]]:
     """Number, seen and unseen classes of each split; without a protocol all are seen."""
     if config.protocol == NO_PROTOCOL:
-        yield 0, items.classes, ()
+        yield 0, names.classes, ()
         return
     found: Protocol = protocol(config.protocol)
     for number in chosen(config.splits, found.count):

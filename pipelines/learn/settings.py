@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pipelines.errors import UsageError
 from pipelines.settings import ARGUMENT, Called
+from pipelines.texts.overlap import TAU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,9 @@ class FitConfig:
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     workers : splits at once, a core each; 0: one a core
     output : of the feature set that the head reads
+    judge : data set to judge on; learned from are all classes of `dataset` but those near to one of its. The protocol
+        has no seen class then: `cross-0/50`, `cross-0/100`
+    tau : cosine distance of word vectors below which two classes are one; 0: names alone are compared
     """
 
     head: Annotated[str, ARGUMENT]
@@ -57,6 +61,8 @@ class FitConfig:
     device: str = "auto"
     workers: int = 0
     output: str = dataclasses.field(default="features", metadata={"later": True})
+    judge: str = dataclasses.field(default="", metadata={"later": True})
+    tau: float = dataclasses.field(default=TAU, metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name, least in (("k", 0), ("folds", 1), ("segments", 0), ("workers", 0), ("seed", 0)):
@@ -64,6 +70,11 @@ class FitConfig:
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if not 0 < self.hold_out < 1:
             raise UsageError(f"hold_out is a share between 0 and 1, got {self.hold_out}.")
+        _check_judge(self.judge, self.dataset, self.tau)
+        if self.judge and (self.gzsl or self.objects):
+            raise UsageError(
+                "With --judge unseen classes alone are judged, without objects: leave --gzsl, --objects out."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +102,8 @@ class FinetuneConfig:
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     threads : cores on a CPU; 0: all
     options : `NAME=VALUE` for what is trained or its training, beyond the settings above, such as `momentum=0.8`
+    judge : data set to judge on later; trained on are all classes but those near to one of its; without a protocol
+    tau : cosine distance of word vectors below which two classes are one; 0: names alone are compared
     """
 
     model: Annotated[str, ARGUMENT]
@@ -117,6 +130,8 @@ class FinetuneConfig:
     device: str = "auto"
     threads: int = 0
     options: Annotated[tuple[str, ...], Called("--option")] = dataclasses.field(default=(), metadata={"later": True})
+    judge: str = dataclasses.field(default="", metadata={"later": True})
+    tau: float = dataclasses.field(default=TAU, metadata={"later": True})
 
     def __post_init__(self) -> None:
         least = {"frames": 4, "people": 1, "epochs": 1, "batch": 2, "lr": 0, "weight_decay": 0, "seed": 0, "threads": 0}
@@ -126,6 +141,16 @@ class FinetuneConfig:
         for name in ("dropout", "smoothing"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is a share from 0 to below 1, got {getattr(self, name)}.")
+        _check_judge(self.judge, self.dataset, self.tau)
+        if self.judge and self.protocol != "none":
+            raise UsageError("With --judge all classes but those near to it are trained on; leave --protocol out.")
+
+
+def _check_judge(judge: str, dataset: str, tau: float) -> None:
+    if not 0 <= tau < 1:
+        raise UsageError(f"tau is a cosine distance from 0 to below 1, got {tau}.")
+    if judge == dataset:
+        raise UsageError(f"{judge!r} is what is learned from: --judge names another data set, or is left out.")
 
 
 def command_line(stage: str, config: FitConfig | FinetuneConfig) -> str:

@@ -20,14 +20,17 @@ from pipelines.learn import options
 from pipelines.learn.protocols.by_vectors import name_vectors
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.protocols import Protocol, protocol
+from pipelines.learn.protocols.removal import removed_classes
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.samples import features as videos
 from pipelines.learn.samples import texts as head_texts
 from pipelines.learn.samples.features import VideoFeatures
+from pipelines.learn.samples.joined import joined_texts, joined_videos
 from pipelines.learn.samples.objects import Objects
 from pipelines.learn.samples.texts import HeadTexts
 from pipelines.learn.settings import FitConfig
 from pipelines.learn.training import Training
+from stores.classes import Classes
 from stores.root import Root
 
 _AT_ONCE = 4096
@@ -49,6 +52,7 @@ class Study:
     Attributes
     ----------
     videos, texts, protocol : what is learned from
+    kept, removed : of another data set that is learned from, its classes: those first among all, and those left out
     options : of the head
     training : settings
     notes : what a reader of the results must know
@@ -69,15 +73,22 @@ class Study:
             raise UsageError(str(error)) from error
         self.set = config.set or config.dataset
         self.protocol: Protocol = protocol(config.protocol)
-        self.videos = found or videos.read(
-            config.dataset, config.feature, self.set, root, config.segments, config.output
-        )
+        learned = found or videos.read(config.dataset, config.feature, self.set, root, config.segments, config.output)
+        self.learned, self.videos = learned, learned
+        self.removed: tuple[str, ...] = ()
+        self.kept: tuple[str, ...] = ()
+        if config.judge:
+            self._join(found, root)
         self.encoder = config.encoder or _encoder_of(self.videos)
-        self.notes: list[str] = []
+        self.notes: list[str] = [self._removal()] if config.judge else []
         given = self._fallbacks(options.pairs(config.options), root)
         self.options, self.training = self.settings(given)
         self._given = given
         self.texts: HeadTexts = head_texts.read(self.set, self.encoder, self._kinds(), root, config.k)
+        self.learned_state = self.texts.state
+        if config.judge:
+            judged = head_texts.read(config.judge, self.encoder, self._kinds(), root, config.k)
+            self.texts = joined_texts(self.texts, judged, self.kept)
         if self._residual_by_default():
             given.setdefault("residual", "true")
             self.options, self.training = self.settings(given)
@@ -145,7 +156,14 @@ class Study:
             Classes of the protocol without a video with this feature; what `Protocol.split` refuses.
         """
         there = np.bincount(self.videos.labels, minlength=len(self.classes)) > 0
-        split = self.protocol.split(number, self.classes, self._name_vectors)
+        split = self.protocol.split(number, self.classes[len(self.kept) :], self._name_vectors)
+        if self.config.judge:
+            if split.seen or split.validation:
+                raise UsageError(
+                    f"{split} says itself which classes are seen, and --judge trains on another data set. Take "
+                    "cross-0/50 or cross-0/100, or leave --judge out."
+                )
+            split = dataclasses.replace(split, seen=tuple(sorted(self.kept)))
         videos.refuse_trained_on(self.videos, split.unseen, str(split))
         if empty := [name for name in split.classes if not there[self.classes.index(name)]]:
             raise UsageError(
@@ -228,6 +246,35 @@ class Study:
                 blocks.append(head.scores(batch, texts).float().cpu().numpy())
         return np.concatenate(blocks) if blocks else np.empty((0, len(classes)), np.float32)
 
+    def _join(self, found: VideoFeatures | None, root: Root) -> None:
+        """Put what is judged behind what is learned from; where videos were read before, they are both already."""
+        config = self.config
+        learned_names = tuple(Classes(root).read(self.set)["name"].to_pylist())
+        test = tuple(Classes(root).read(config.judge)["name"].to_pylist())
+        self.removed = removed_classes(learned_names, test, config.tau)
+        if found is not None:
+            self.kept = found.classes[: len(found.classes) - len(test)]
+            return
+        there = np.bincount(self.videos.labels, minlength=len(learned_names)) > 0
+        self.kept = tuple(
+            n for n, is_there in zip(learned_names, there, strict=True) if is_there and n not in self.removed
+        )
+        if not self.kept:
+            raise UsageError(
+                f"All classes of {config.dataset!r} are classes of {config.judge!r}: nothing is left to learn."
+            )
+        m = self.learned.segments.shape[1]
+        judged = videos.read(config.judge, config.feature, config.judge, root, m, config.output)
+        self.videos = joined_videos(self.learned, judged, self.kept)
+
+    def _removal(self) -> str:
+        config = self.config
+        names = f": {', '.join(self.removed)}" if self.removed else ""
+        return (
+            f"learned from {len(self.kept)} classes of {config.dataset}; {len(self.removed)} are classes of "
+            f"{config.judge} by name or within tau {config.tau:g}{names}"
+        )
+
     # -- details ------------------------------------------------------------------------------------------------------
 
     def _fallbacks(self, given: dict[str, str], root: Root) -> dict[str, str]:
@@ -235,6 +282,8 @@ class Study:
         if "texts" in given:
             return given
         there = head_texts.kinds_there(self.set, root)
+        if self.config.judge:
+            there &= head_texts.kinds_there(self.config.judge, root)
         if found := self.head.fallback(lambda kind: head_texts.base_of(kind) in there):
             self.notes.append(f"set {self.set!r} has {found[1]}")
             return given | {"texts": found[0]}

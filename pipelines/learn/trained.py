@@ -23,7 +23,8 @@ def run_name(study: Study) -> str:
     if study.config.gzsl:
         parts.append(hashlib.blake2b(study.kept_back.tobytes(), digest_size=8).hexdigest())
         parts += [study.penalties] if study.penalties else []
-    return name_of((study.config.head, study.videos.dataset), study.protocol.name, parts)
+    datasets = (study.config.dataset, study.config.judge) if study.config.judge else (study.videos.dataset,)
+    return name_of((study.config.head, *datasets), study.protocol.name, parts)
 
 
 def config_of(about: dict[str, Any]) -> FitConfig:

@@ -96,7 +96,7 @@ def _lists(pretraining: Sequence[str], told: Mapping[str, Any], dataset: str) ->
 
 
 def _near(test: tuple[str, ...], names: tuple[str, ...], by_name: set[str], tau: float) -> list[Overlap]:
-    ours, theirs = _vectors(test), _vectors(names)
+    ours, theirs = word_vectors(test), word_vectors(names)
     mine = [k for k in range(len(ours)) if test[k] not in by_name and np.isfinite(ours[k]).all()]
     its = [k for k in range(len(theirs)) if np.isfinite(theirs[k]).all()]
     if not mine or not its:
@@ -106,7 +106,7 @@ def _near(test: tuple[str, ...], names: tuple[str, ...], by_name: set[str], tau:
 
 
 @functools.lru_cache(maxsize=64)
-def _vectors(names: tuple[str, ...]) -> np.ndarray:
+def word_vectors(names: tuple[str, ...]) -> np.ndarray:
     """(K, 50) mean word vector of each name, NaN where it has none or no vectors are installed."""
     found = np.full((len(names), 1), np.nan)
     try:

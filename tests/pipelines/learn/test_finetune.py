@@ -33,6 +33,7 @@ from pipelines.learn.finetune import FinetuneReport, finetune
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.splits import furthest, nearest
+from pipelines.learn.runs import Run
 from pipelines.learn.samples import features as videos
 from pipelines.learn.samples import items
 from pipelines.learn.samples import sequences as pose_training
@@ -123,6 +124,37 @@ def test_no_unseen_class_is_trained_on(root, tmp_path, monkeypatch):
     index(other, tmp_path / "many.npz")
     with pytest.raises(Stopped, match="The loss is no longer finite in epoch 1"):
         finetune(asked, other)
+
+
+def test_classes_of_the_data_set_to_judge_on_are_not_trained_on(root, tmp_path, monkeypatch):
+    dataset(root, tmp_path, each=3)
+    (tmp_path / "q.txt").write_text("Clap\njuggle")
+    add(TextsConfig((str(tmp_path / "q.txt"),), "class", "q"), root)
+    everything = finetune(config(epochs=1), root)
+    given_nothing(monkeypatch, ("clap",))
+    report = finetune(config(epochs=1, judge="q", tau=0.0), root)
+    assert report.run != everything.run
+    assert report.notes == ("1 classes are classes of q, and left out: clap",)
+    told = Run(root, report.run, "finetune")
+    assert told.about()["removed"] == ["clap"]
+    assert told.told(0)["classes"] == [name for name in CLASSES if name != "clap"]
+    assert len(weights(report)["fcn.bias"]) == 3
+
+
+def test_the_views_of_one_performance_are_kept_back_together(root, tmp_path):
+    dataset(root, tmp_path, each=9)
+
+    def name(**more: object) -> str:
+        return stage.run_name(config(**more), trained, parts.named(config(), trained.items, root))
+
+    trained = stage.trainable(config(), root)
+    plain, before = name(), name(gzsl=True)
+    splits = tuple({**split, "recording": f"take {k // 3}"} for k, split in enumerate(trained.items.splits))
+    trained.items = dataclasses.replace(trained.items, splits=splits)
+    kept = parts.kept_back(trained.items).reshape(-1, 3)
+    assert (kept == kept[:, :1]).all()
+    assert 0 < kept.sum() < kept.size / 2
+    assert (name(), name(gzsl=True) != before) == (plain, True)
 
 
 def test_what_gzsl_keeps_back_is_not_trained_on_and_fit_asks_for_it(root, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ OWN = {"dataset": "utd", "classes": ["Swipe left", "clap"], "kept_back": False}
 
 def near_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make all names mean the same."""
-    monkeypatch.setattr(pretraining, "_vectors", lambda names: np.ones((len(names), 2)))
+    monkeypatch.setattr(pretraining, "word_vectors", lambda names: np.ones((len(names), 2)))
 
 
 @pytest.mark.parametrize(
