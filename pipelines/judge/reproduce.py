@@ -3,7 +3,7 @@
 Run    `zsar reproduce ucf101-captions --root R --out docs/results.md`
 Takes  `tables/NAME.toml`, or a file of that form (`table_files`)
 Gives  the table as Markdown: mean and deviation over splits and seeds, and against the reference row the paired
-       difference with its standard error; what is published beside it, with what it was measured on
+       difference with its standard error (`paired`); what is published beside it, with what it was measured on
 
 A row that was fitted and judged before is found again by what it depends on, and costs nothing; so is the backbone of
 its feature, which is trained on the seen classes of the row's own protocol.
@@ -19,11 +19,13 @@ from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.paired import paired
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.judge.table_files import Row, Table, tables
 from pipelines.learn.finetune import finetune
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.protocols import chosen, protocol
+from pipelines.learn.runs import Run
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from stores.root import Root
 from stores.runs import Runs
@@ -144,7 +146,8 @@ def _judged(run: str, config: FitConfig, root: Root) -> dict[str, list[dict[str,
     found: dict[str, list[dict[str, Any]]] = {"zsl": [], "gzsl": []}
     for row in [] if results is None else results.to_pylist():
         if row["split"] in wanted:
-            found[row["setting"]].append(row)
+            told = Run(root, run).told(row["split"]) or {}
+            found[row["setting"]].append(row | {"sides": (len(told["seen"]), len(told["unseen"]))})
     return found
 
 
@@ -170,7 +173,7 @@ def _markdown(table: Table, rows: list[_Judged]) -> str:
         cells += [_spread([r[name] for r in each.found[setting]]) for setting, name, _ in shown]
         cells.append(f"{np.mean([r['hubness'] for r in own]):.2f}")
         if reference:
-            cells.append("" if row.name == table.reference else _paired(own, reference, _main(table)))
+            cells.append("" if row.name == table.reference else paired(own, reference, _main(table)))
         cells += [str(len(own)) if each.seeds == 1 else f"{each.seeds} x {len(own) // each.seeds}"]
         once = [r for r in own if r["seed"] == own[0]["seed"]]  # every seed judges the same videos
         cells += [f"{sum(r['n'] for r in once)} ({sum(r['missing'] for r in once)})", row.published]
@@ -189,18 +192,3 @@ def _source(row: dict[str, Any]) -> str:
 
 def _spread(values: list[float]) -> str:
     return f"{100 * np.mean(values):.1f} ± {100 * np.std(values):.1f}"
-
-
-def _paired(own: list[dict[str, Any]], reference: list[dict[str, Any]], measure: str) -> str:
-    """Mean difference over the splits and seeds both have, with its standard error; one seed stands for all."""
-    theirs = {(r["seed"], r["split"]): r[measure] for r in reference}
-    first = {r["split"]: r[measure] for r in reversed(reference)}
-    several = len({r["seed"] for r in reference}) > 1
-    pairs = [(r[measure], theirs.get((r["seed"], r["split"])) if several else first.get(r["split"])) for r in own]
-    differences = np.array([mine - other for mine, other in pairs if other is not None])
-    if not len(differences):
-        return ""
-    mean = f"{100 * differences.mean():+.1f}"
-    if len(differences) == 1:
-        return mean
-    return f"{mean} ± {100 * differences.std(ddof=1) / np.sqrt(len(differences)):.1f}"

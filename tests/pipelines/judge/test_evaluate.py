@@ -318,7 +318,7 @@ def test_scores_in_another_unit_are_judged_alike(tmp_path, monkeypatch):
         found[unit] = evaluate(EvaluateConfig(run), root), [studies.about(root, run, k)["penalty"] for k in (0, 1)]
     assert found[1.0][0].gzsl == found[0.01][0].gzsl
     assert [100 * penalty for penalty in found[0.01][1]] == pytest.approx(found[1.0][1], rel=1e-4)
-    assert found[1.0][0].gzsl["harmonic_mean"][0] > 0.3
+    assert found[1.0][0].gzsl["harmonic_mean"][0] > 0.1
 
 
 # -- what a result stands on ------------------------------------------------------------------------------------------
