@@ -20,10 +20,10 @@ import pyarrow as pa
 from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
 from pipelines.learn.samples import features as videos
-from pipelines.learn.samples.joined import joined_digest
 from pipelines.texts import encoded
 from stores.errors import StoreError
 from stores.features import FeatureStore
+from stores.keys import joined_digest
 from stores.root import Root
 from stores.runs import Runs
 

@@ -73,10 +73,9 @@ class Study:
             raise UsageError(str(error)) from error
         self.set = config.set or config.dataset
         self.protocol: Protocol = protocol(config.protocol)
-        learned = found or videos.read(config.dataset, config.feature, self.set, root, config.segments, config.output)
-        self.learned, self.videos = learned, learned
-        self.removed: tuple[str, ...] = ()
-        self.kept: tuple[str, ...] = ()
+        read = (config.dataset, config.feature, self.set, root, config.segments, config.output)
+        self.learned = self.videos = found or videos.read(*read)
+        self.kept, self.removed = tuple[str, ...](), tuple[str, ...]()
         if config.judge:
             self._join(found, root)
         self.encoder = config.encoder or _encoder_of(self.videos)
@@ -200,14 +199,11 @@ class Study:
     def missing_kept_back(self) -> np.ndarray:
         """(M,) bool: the missing videos that would be kept back, if they were there."""
         videos = self.videos
-        keys = [key.tobytes() if key.any() else name.encode() for key, name in self._keys_and_names()]
+        ids = (*videos.ids, *videos.missing)
+        stored = np.concatenate([videos.keys, videos.missing_keys])  # nought: it was never read, and is nobody's twin
+        keys = [key.tobytes() if key.any() else name.encode() for key, name in zip(stored, ids, strict=True)]
         recordings = (*videos.recordings, *videos.missing_recordings)
-        return np.asarray(fifths((*videos.ids, *videos.missing), keys, recordings)[len(videos.ids) :] == 0)
-
-    def _keys_and_names(self) -> Iterable[tuple[np.ndarray, str]]:
-        videos = self.videos
-        keys = np.concatenate([videos.keys, videos.missing_keys])
-        return zip(keys, (*videos.ids, *videos.missing), strict=True)
+        return np.asarray(fifths(ids, keys, recordings)[len(videos.ids) :] == 0)
 
     # -- models, and what they are given ------------------------------------------------------------------------------
 

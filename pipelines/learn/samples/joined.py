@@ -16,12 +16,7 @@ from heads.base import Texts
 from pipelines.errors import UsageError
 from pipelines.learn.samples.features import VideoFeatures
 from pipelines.learn.samples.texts import HeadTexts
-from stores.keys import rows_digest
-
-
-def joined_digest(learned: str, judged: str, kept: Sequence[str]) -> str:
-    """The digest of two data sets' rows of which some classes are kept."""
-    return rows_digest(learned.encode(), judged.encode(), "\n".join(kept).encode()).hex()
+from stores.keys import joined_digest
 
 
 def joined_videos(learned: VideoFeatures, judged: VideoFeatures, kept: Sequence[str]) -> VideoFeatures:
