@@ -8,7 +8,8 @@ tables/NAME.toml ─tables─▶ Table: title, Row: FitConfig a seed, and the ba
 [[table]]            title, about, reference (a row's name), setting, all (as above)
 each = [{...}, ...]  the table once for each of these settings; `title` may name them: "{protocol}"
 row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by default, and those after it); any
-                     field of `FitConfig`, in whose texts {seed} is the seed; a `feature` with options is extracted
+                     field of `FitConfig`, in whose texts {seed} is the seed; a `feature` with options is extracted;
+                     of_dataset, options as published for the row's data set: not taken over to another
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from pipelines.errors import UsageError
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 
 _FOLDER = Path(__file__).parent / "tables"
-_ROW_FIELDS = ("name", "published", "note", "seeds")
+_ROW_FIELDS = ("name", "published", "note", "seeds", "of_dataset")
 _COUNTED = re.compile(r"(warmup|cosine)_steps=[1-9]")  # published counts, which mean nothing on other data
 SETTINGS = ("zsl", "gzsl", "zsl+gzsl")
 
@@ -129,13 +130,15 @@ def _check(path: Path, table: Table) -> None:
 def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_hand: Mapping[str, Any]) -> Row:
     where = f"{path}: row {row.get('name', '?')!r}"
     given = {k: v for k, v in (dict(shared) | dict(row)).items() if k not in (*_ROW_FIELDS, "backbone")}
+    is_elsewhere = "dataset" in set_by_hand and set_by_hand["dataset"] != given.get("dataset")
     given["options"] = []
-    for options in (shared.get("options", []), row.get("options", [])):
-        if not isinstance(options, list):
-            raise UsageError(f"{where}: options should be a list of texts, got {options!r}.")
-        given["options"] += options
+    for field in ("options",) if is_elsewhere else ("of_dataset", "options"):
+        for options in (shared.get(field, []), row.get(field, [])):
+            if not isinstance(options, list):
+                raise UsageError(f"{where}: {field} should be a list of texts, got {options!r}.")
+            given["options"] += options
     differs = [f"{k} {v or 'none'} for {given[k]}" for k, v in set_by_hand.items() if given.get(k, v) != v]
-    if "dataset" in set_by_hand and set_by_hand["dataset"] != given.get("dataset"):
+    if is_elsewhere:
         given["options"] = [option for option in given["options"] if not _COUNTED.match(option)]
     given |= set_by_hand
     seeds, first = row.get("seeds", shared.get("seeds", 1)), given.pop("seed", 0)

@@ -423,6 +423,25 @@ def test_what_is_set_by_hand_stands_beside_what_is_published(data, tmp_path):
     assert "±" not in row_of(text, "definitions (ours)")[5]
 
 
+def test_jigsawnets_settings_on_kinetics_stay_with_kinetics():
+    own = {"lr=1e-5", "epochs=20"}
+
+    def given(**by_hand: str) -> dict[str, list[set[str]]]:
+        rows = [row for one in tables("jigsawnet", by_hand) for row in one.rows]
+        configs = [config for row in rows for config in row.configs if config.head == "jigsaw"]
+        found: dict[str, list[set[str]]] = {}
+        for config in configs:
+            found.setdefault(config.dataset, []).append(own & set(config.options))
+        return found
+
+    published = given()
+    assert set(published) == {"kinetics", "ucf101", "hmdb51"}
+    assert all(row == own for row in published["kinetics"])
+    assert not any(row for name in ("ucf101", "hmdb51") for row in published[name])
+    assert not any(given(dataset="hmdb51", protocol="hmdb51-50")["hmdb51"])
+    assert "groups=false" in str([c.options for one in tables("jigsawnet") for r in one.rows for c in r.configs])
+
+
 def test_the_tables_that_come_with_the_code_can_be_read():
     found = tables("ucf101-captions")
     assert len(found) > 1
