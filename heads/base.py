@@ -171,6 +171,7 @@ class Head(nn.Module, abc.ABC):
     learns : whether it takes anything from videos of seen classes; one that does not needs none
     needs_segments : whether it is made for a number of segments a video
     uses_unseen_texts : whether its loss reads the texts of unseen classes; every table of results says so
+    objects_told : how `Videos.objects` tell what was recognised: `joined` names, or `glossed`, "name: gloss" of each
     """
 
     Options: ClassVar[type[Any]]
@@ -178,6 +179,7 @@ class Head(nn.Module, abc.ABC):
     needs_segments: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     uses_unseen_texts: bool = False
+    objects_told: ClassVar[str] = "joined"
 
     # -- what it reads ------------------------------------------------------------------------------------------------
 

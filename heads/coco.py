@@ -64,6 +64,7 @@ class CoCo(Head):
     """
 
     Options = CoCoOptions
+    objects_told = "glossed"
     published = {"lr": 1e-3, "weight_decay": 1e-4, "batch": 512, "schedule": "cosine", "warmup": 0.1}
 
     def __init__(self, width: int, text_width: int, options: CoCoOptions) -> None:

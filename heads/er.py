@@ -9,7 +9,8 @@ A video without objects keeps v as it is and has s = s_v. The loss is CE(s / tau
 the seen classes, and, where objects are known, the ER loss over the objects of the batch.
 
 Departures. Features are cached: the text of a class is pooled over its tokens before the linear layer, and the dropout
-on text tokens falls on the text feature; the object stream reads the joined objects of a video.
+on text tokens falls on the text feature; the object stream reads the text of a
+video's objects ("name: gloss" of each, joined) likewise.
 
 Paper: Chen and Huang, Elaborative Rehearsal for Zero-shot Action Recognition, ICCV 2021; METHODS section 3.
 """
@@ -101,6 +102,7 @@ class ER(Head):
     """
 
     Options = ErOptions
+    objects_told = "glossed"
     published = {
         "lr": 1e-4,
         "weight_decay": 1e-4,

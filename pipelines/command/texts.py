@@ -120,9 +120,9 @@ def phrases(settings: PhrasesConfig, root: "Root") -> Shown:
 
 @command("objects", ObjectTextsConfig, texts_app)
 def objects(settings: ObjectTextsConfig, root: "Root") -> Shown:
-    """Add what was recognised in videos as texts: each object with its gloss (ER), a video's names joined (JigsawNet).
+    """Add what was recognised in videos as texts: each object with its gloss (ER), a video's five joined.
 
-    JSON: videos, missing, objects, joined, new.
+    JSON: videos, missing, objects, joined (JigsawNet's texts of videos), new, glossed (ER's).
     """
     from pipelines.texts import objects
 

@@ -75,6 +75,9 @@ RESULTS = pa.schema(
         ("time_ns", pa.int64()),
         ("learned_from", pa.string()),
         ("removed", pa.list_(pa.string())),
+        ("objects", pa.string()),
+        ("objects_recipe", pa.string()),
+        ("objects_snapshot", pa.string()),
     ]
 )
 JUDGED = pa.schema(
@@ -201,7 +204,8 @@ def _split(study: Study, run: Run, number: int) -> list[tuple[dict[str, Any], pa
 
 def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, stored: dict[str, Any]) -> dict[str, Any]:
     videos, texts = about["videos"], about["texts"]
-    pretraining = seen_before(study.videos)
+    objects = study.objects
+    pretraining = seen_before(study.videos, objects)
     among = met_before(split.unseen, pretraining, study.videos.told, study.videos.dataset)
     held_out = list(stored["held_out"].values())
     return {
@@ -227,6 +231,9 @@ def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, st
         "time_ns": time.time_ns(),
         "learned_from": about.get("learned_from", {}).get("dataset", videos["dataset"]),
         "removed": about.get("learned_from", {}).get("removed", []),
+        "objects": objects.feature if objects else None,
+        "objects_recipe": objects.recipe if objects else None,
+        "objects_snapshot": objects.snapshot if objects else None,
     }
 
 

@@ -187,7 +187,8 @@ def _markdown(table: Table, rows: list[_Judged]) -> str:
 def _source(row: dict[str, Any]) -> str:
     met = f", {len(row['overlap'])} of the test classes among them" if row["overlap"] else ""
     before = row["pretraining"] or "nothing"
-    return f"Features: {row['feature']}, snapshot {row['snapshot']}; trained before on: {before}{met}."
+    objects = f"; objects: {row['objects']}, snapshot {row['objects_snapshot']}" if row.get("objects") else ""
+    return f"Features: {row['feature']}, snapshot {row['snapshot']}{objects}; trained before on: {before}{met}."
 
 
 def _spread(values: list[float]) -> str:

@@ -86,7 +86,9 @@ def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, An
         "h": mean("harmonic_mean"),
         "n": sum(row["n"] for row in rows),
         "missing": sum(row["missing"] for row in rows),
-        "features": first["feature"] + (" (captions)" if about["videos"]["captions"] else ""),
+        "features": first["feature"]
+        + (" (captions)" if about["videos"]["captions"] else "")
+        + (f" + {first['objects']}" if first.get("objects") else ""),
         "pretraining": first["pretraining"]
         + (f"; {len(met)} TEST CLASSES" if met else "")
         + (f"; {len(near)} near ones" if near else ""),
@@ -118,11 +120,16 @@ def _state(about: dict[str, Any], root: Root) -> str:
             own = videos.digest_of(learned["dataset"], read["feature"], learned["set"], root)
             digest = joined_digest(own, digest, learned["classes"])
         same_features = digest == read["digest"]
+        if known := about.get("objects"):
+            from pipelines.learn.samples import objects  # it brings torch, which a listing without objects needs not
+
+            same_features &= objects.digest_of(known["feature"], read["dataset"], root) == known["digest"]
     except (StoreError, UsageError, pa.ArrowException):
         return f"stale: its features or texts are gone; they were {read['feature']} and the set {told['set']}"
     changed = [name for name, same in (("texts", same_texts), ("features", same_features)) if not same]
     why = f"{' and '.join(changed)} changed" if changed else ""
-    if is_outdated(FeatureStore(root).find(read["feature"]).recipe):
+    made_by = (read["feature"], *([about["objects"]["feature"]] if about.get("objects") else []))
+    if any(is_outdated(FeatureStore(root).find(feature).recipe) for feature in made_by):
         why = "its features are of an earlier decoder"
     if not why:
         return "good"

@@ -25,7 +25,7 @@ from pipelines.errors import UsageError
 from pipelines.learn.choosing import Choice, choose
 from pipelines.learn.doubts import doubts
 from pipelines.learn.engine import save, train
-from pipelines.learn.protocols.met_before import seen_before
+from pipelines.learn.protocols.met_before import seen_before, trained_on
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.runs import Run
@@ -154,10 +154,27 @@ def _about(study: Study) -> dict[str, Any]:
             "kinds": list(texts.tensors.kinds),
             "state": texts.state,
         },
+        "objects": _objects(study),
         "penalties": study.penalties,
         "reads_unseen_texts": bool(study.model().uses_unseen_texts),
         "notes": study.notes,
         "versions": versions,
+    }
+
+
+def _objects(study: Study) -> dict[str, Any] | None:
+    """What a run says of the objects it read; None of one that read none."""
+    if study.objects is None:
+        return None
+    own = study.objects
+    return {
+        "feature": own.feature,
+        "recipe": own.recipe,
+        "snapshot": own.snapshot,
+        "digest": own.digest,
+        "told": own.told,
+        "pretraining": list(trained_on(own.feature, own.trained_on)),
+        "videos_without": own.without,
     }
 
 

@@ -92,7 +92,7 @@ class Study:
             given.setdefault("residual", "true")
             self.options, self.training = self.settings(given)
         self._name_vectors = name_vectors(self.protocol, self.set, self.encoder, root)
-        self.objects = Objects.read(config.objects, self.videos, self.set, self.encoder, root)
+        self.objects = Objects.read(config.objects, self.videos, self.set, self.encoder, root, self.head.objects_told)
         self.classes = self.videos.classes
         if config.gzsl and self.videos.trained_on and not self.videos.kept_back:
             raise UsageError(

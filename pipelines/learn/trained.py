@@ -23,6 +23,9 @@ def run_name(study: Study) -> str:
     if study.config.gzsl:
         parts.append(hashlib.blake2b(study.kept_back.tobytes(), digest_size=8).hexdigest())
         parts += [study.penalties] if study.penalties else []
+    if study.objects:  # what was recognised, by what, and how it is told
+        objects = study.objects
+        parts.append([objects.recipe, objects.digest, objects.told, objects.texts_digest])
     datasets = (study.config.dataset, study.config.judge) if study.config.judge else (study.videos.dataset,)
     return name_of((study.config.head, *datasets), study.protocol.name, parts)
 

@@ -3,12 +3,15 @@
 Run    `zsar texts objects bit_objects --dataset ucf101 --set ucf101`
 Takes  a feature set with `ids` (the recognised labels of a video, best first)
 Gives  texts of kind `object`: "name: gloss" of each label among the top 5 of any video (part `one`, ER), and for each
-       video its five names joined (part `joined`, JigsawNet)
+       video its five names joined (part `joined`, JigsawNet) and five "name: gloss" joined (part `glossed`, ER)
+
+Glosses are WordNet's, of ImageNet-21k's labels and of ImageNet-1k's, as timm keeps them (`extractors.imagenet21k`).
 
 Papers: Elaborative Rehearsal, ICCV 2021; JigsawNet; METHODS sections 1, 3 and 4.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -26,17 +29,33 @@ from stores.texts import Texts
 
 @dataclasses.dataclass(frozen=True)
 class ObjectTextsReport:
-    """What came of it: videos, those without the feature, different objects, different joined texts, new texts."""
+    """What came of it: videos, those without the feature, different objects, different texts of videos, new texts.
+
+    Attributes
+    ----------
+    joined, glossed : different texts of videos, of names alone and of names with their glosses
+    """
 
     videos: int
     missing: int
     objects: int
     joined: int
     new: int
+    glossed: int = 0
 
 
-def object_texts(config: ObjectTextsConfig, root: Root) -> ObjectTextsReport:
+#: how a video's objects are told, by part: as JigsawNet does, and as ER does
+FORMS = ("joined", "glossed")
+
+
+def object_texts(config: ObjectTextsConfig, root: Root, forms: Sequence[str] = FORMS) -> ObjectTextsReport:
     """Add the texts of recognised objects to a set.
+
+    Parameters
+    ----------
+    config : ObjectTextsConfig
+    root : Root
+    forms : of `FORMS`, how each video's objects are told
 
     Raises
     ------
@@ -53,12 +72,15 @@ def object_texts(config: ObjectTextsConfig, root: Root) -> ObjectTextsReport:
     ids = feature_set.load(there, "ids").values[:, : config.top]
     names = feature_set.columns["ids"]
     told = [gloss(names, int(i)) for i in np.unique(ids)]
-    together = sorted({joined(names, row) for row in ids})
+    together = {form: sorted({told_of(form, names, row) for row in ids}) for form in forms}
     with root.lock(f"texts-{config.set}"), Texts(root, config.set).adding() as adding:
         adding.rows(_rows(told, "one", feature_set.name))
-        adding.rows(_rows(together, "joined", feature_set.name))
+        for form, own in together.items():
+            adding.rows(_rows(own, form, feature_set.name))
         new = adding.texts
-    return ObjectTextsReport(len(keys), len(keys) - len(there), len(told), len(together), new)
+    counts = {form: len(own) for form, own in together.items()}
+    lacking = len(keys) - len(there)
+    return ObjectTextsReport(len(keys), lacking, len(told), counts.get("joined", 0), new, counts.get("glossed", 0))
 
 
 def gloss(names: list[str], label: int) -> str:
@@ -66,8 +88,17 @@ def gloss(names: list[str], label: int) -> str:
     return f"{names[label]}: {imagenet21k.glosses(len(names))[label]}"
 
 
-def joined(names: list[str], labels: np.ndarray) -> str:
-    """JigsawNet's text of a video's objects: their names, best first."""
+def told_of(form: str, names: list[str], labels: np.ndarray) -> str:
+    """The text of a video's objects, best first.
+
+    Parameters
+    ----------
+    form : `joined`: their names, as JigsawNet has them; `glossed`: "name: gloss" of each, as ER has them
+    names : of all labels
+    labels : (t,) numbers of the video's
+    """
+    if form == "glossed":
+        return " ".join(gloss(names, int(label)) for label in labels)
     return ", ".join(names[int(label)] for label in labels)
 
 

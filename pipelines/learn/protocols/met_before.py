@@ -24,6 +24,7 @@ from extractors.class_names import KINETICS_400, class_names
 from extractors.errors import ExtractorError, InputFault, UnknownExtractor
 from extractors.names import readable
 from pipelines.learn.samples.features import VideoFeatures
+from pipelines.learn.samples.objects import Objects
 from pipelines.texts.overlap import TAU, Overlap, overlap
 
 #: data sets of actions whose classes are known by name
@@ -33,9 +34,11 @@ _PUBLISHED = {"kinetics400": "Kinetics-400"}
 _VECTORS = "glove_50d"
 
 
-def seen_before(videos: VideoFeatures) -> tuple[str, ...]:
-    """The labelled data that what stands for some videos was trained on, as far as it is known."""
-    return ("captioners, unknown",) if videos.of_captions else trained_on(videos.feature, videos.told)
+def seen_before(videos: VideoFeatures, objects: Objects | None = None) -> tuple[str, ...]:
+    """The labelled data that what stands for some videos, and for their objects, was trained on, as far as is known."""
+    own = ("captioners, unknown",) if videos.of_captions else trained_on(videos.feature, videos.told)
+    more = trained_on(objects.feature, objects.trained_on) if objects else ()
+    return tuple(dict.fromkeys((*own, *more)))
 
 
 def trained_on(feature: str, told: Mapping[str, Any]) -> tuple[str, ...]:
