@@ -1,6 +1,6 @@
-"""The contact sheets of docs/practice.md: a row a class, some pictures in time.
+"""The contact sheets of practice.md: a row a class, some pictures in time.
 
-Run    `python docs/practice-sheet.py DIR SHEET.jpg [--rows 12] [--columns 8] [--number 0]`
+Run    `python -m pipelines.practice.sheet DIR SHEET.jpg [--rows 12] [--columns 8] [--number 0]`
 Takes  a practice world, as `zsar practice DIR` wrote it
 Gives  a JPEG: film NUMBER of every so many-th class, with its label
 """
