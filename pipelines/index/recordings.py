@@ -12,12 +12,15 @@ _NAME = "recording="
 def with_recording(split: str | None, recording: str | None) -> str | None:
     """What the `split` column says of an item, with its recording at the end.
 
+    A comma in a name becomes a space: the column is also read as `name=value,name=value`, and who reads it so must find
+    the same recording.
+
     Examples
     --------
     >>> with_recording("1:train,2:test", "v_Run_g01"), with_recording(None, None)
     ('1:train,2:test,recording=v_Run_g01', None)
     """
-    return split if recording is None else ",".join(filter(None, (split, _NAME + recording)))
+    return split if recording is None else ",".join(filter(None, (split, _NAME + recording.replace(",", " "))))
 
 
 def recording_of(split: str | None) -> str | None:
@@ -29,3 +32,18 @@ def recording_of(split: str | None) -> str | None:
     ('S001P001R001A001', None)
     """
     return ("," + (split or "")).partition("," + _NAME)[2] or None
+
+
+def filled(split: str | None, known: str | None) -> str | None:
+    """What the `split` column says of an item, and of what it does not say what was known before.
+
+    Examples
+    --------
+    >>> filled("recording=v_Run_g01", "test"), filled("train", "test,recording=v_Run_g01"), filled(None, "test")
+    ('test,recording=v_Run_g01', 'train,recording=v_Run_g01', 'test')
+    """
+    return with_recording(_rest(split) or _rest(known), recording_of(split) or recording_of(known))
+
+
+def _rest(split: str | None) -> str | None:
+    return ("," + (split or "")).partition("," + _NAME)[0][1:] or None

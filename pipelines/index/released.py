@@ -23,7 +23,7 @@ from pipelines.index.files import Fault, File, Files
 from pipelines.index.layouts import reading as layouts
 from pipelines.index.layouts.base import Found
 from pipelines.index.layouts.label_files import label_files
-from pipelines.index.recordings import with_recording
+from pipelines.index.recordings import filled, with_recording
 from pipelines.index.settings import IndexConfig
 from pipelines.index.spellings import match, plain
 from stores.features import positions
@@ -100,7 +100,7 @@ def taken_over(table: pa.Table) -> pa.Table:
             continue
         names[i], j = names[films[at]], films[at]
         if labels[j] is None:  # nobody said anything of the film: what was said of its features is not lost
-            labels[j], splits[j] = labels[i], splits[j] or splits[i]
+            labels[j], splits[j] = labels[i], filled(splits[j], splits[i])
     for column, values in (("video_id", names), ("label", labels), ("split", splits)):
         table = table.set_column(table.schema.get_field_index(column), column, pa.array(values, pa.string()))
     return table
@@ -189,7 +189,7 @@ def _row(
         "uri": f"{path}#{features.video_id[number]}",
         "key": key if features.keys is None else features.keys[number].tobytes(),
         "label": item.label or known.get("label"),
-        "split": with_recording(item.split, item.recording) or known.get("split"),
+        "split": filled(with_recording(item.split, item.recording), known.get("split")),
         "start_s": None,
         "end_s": None,
         "size_bytes": stat.st_size,

@@ -4,7 +4,8 @@ import pytest
 
 from pipelines.index.layouts.base import Found
 from pipelines.index.layouts.reading import LAYOUTS
-from pipelines.index.recordings import recording_of, with_recording
+from pipelines.index.poses import values_of
+from pipelines.index.recordings import filled, recording_of, with_recording
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,18 @@ def test_the_column_gives_back_what_was_put_into_it(split):
     assert recording_of(split) is None
     assert recording_of(with_recording(split, "April_09")) == "April_09"
     assert (with_recording(split, "April_09") or "").startswith(split or "")
+
+
+@pytest.mark.parametrize("name", ["April_09", "Bond, James", "a=b,c=d", "x,recording=y"])
+def test_a_recording_is_the_same_one_however_the_column_is_read(name):
+    told = with_recording("subject=1", name)
+    assert values_of(told) == {"subject": "1", "recording": recording_of(told)}
+
+
+@pytest.mark.parametrize("known", [None, "test", "test,recording=old", "recording=old"])
+@pytest.mark.parametrize("split", [None, "train", "train,recording=new", "recording=new"])
+def test_what_is_told_now_counts_and_what_is_not_stays(split, known):
+    found = filled(split, known)
+    is_train, is_test = "train" in (split or ""), "test" in (known or "")
+    assert ("train" in (found or ""), "test" in (found or "")) == (is_train, is_test and not is_train)
+    assert recording_of(found) == (recording_of(split) or recording_of(known))

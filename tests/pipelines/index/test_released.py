@@ -232,6 +232,25 @@ def test_videos_that_come_later_take_the_rows_over_and_no_video_counts_twice(roo
     assert np.array_equal(np.sort(both.segments, 0), np.sort(alone.segments, 0))
 
 
+def test_a_split_that_was_told_stays_where_only_the_recording_is_told_now(root, tmp_path):
+    listed = "".join(f"{name.split('_')[1]}/{name}.avi\n" for name in NAMES[:8])
+    lists = text(tmp_path / "testlist01.txt", listed)
+    file = archive(tmp_path / "f.npz", NAMES)
+    run(root, file, labels=(lists,), layout="ucf101")
+    before = labels(root)
+    assert [split.startswith("test,recording=") for _, split in before.values()].count(True) == 8
+    run(root, file, layout="ucf101")
+    assert {name: split for name, (_, split) in labels(root).items()} == {n: split for n, (_, split) in before.items()}
+
+
+def test_a_film_without_a_label_takes_the_split_of_its_features_and_keeps_its_recording(root, tmp_path):
+    csv = text(tmp_path / "k.csv", "label, youtube_id, time_start, time_end, split\na b, abcdefghijk, 1, 11, train\n")
+    run(root, archive(tmp_path / "f.npz", ["abcdefghijk"]), labels=(csv,))
+    run(root, tree(tmp_path / "films", "abcdefghijk_000001_000011.mp4"), layout="kinetics")
+    told = [(r["kind"], r["label"], r["split"]) for r in Manifest(root).read("d").to_pylist()]
+    assert ("video", "a b", "train,recording=abcdefghijk") in told
+
+
 def test_a_video_that_comes_without_a_label_bears_that_of_its_features(root, tmp_path, fake):
     studies.classes(root, tmp_path)
     file = archive(tmp_path / "f.npz", NAMES)
