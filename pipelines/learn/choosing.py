@@ -56,7 +56,6 @@ def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
         found = []
         for fold, trial in enumerate(trials):
             task = task_of(study, trial, options, device)
-            training.refuse_warmup(len(task.samples))
             history = train(task, training, folder / f"{_slug(label)}-{fold}", device)
             found.append((trial, task, history))
         top1 = float(np.mean([_top1(study, training, *trained) for trained in found]))
@@ -73,6 +72,20 @@ def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
     )
     penalty = _penalty(study, best[2]) if study.config.gzsl else 0.0
     return Choice(options, again if training.validates else training, held_out, penalty)
+
+
+def refuse_warmups(study: Study, split: Split) -> None:
+    """Refuse settings under which any training of a split, those on held-out classes too, never leaves its warm-up.
+
+    Raises
+    ------
+    UsageError
+        As `Training.refuse_warmup`.
+    """
+    seen = Trial(study.numbers(split.seen), np.empty(0, np.int64), np.empty(0, np.int64))
+    counts = [len(trained_in(study, trial)) for trial in (seen, *(_trials(study, split) if study.chooses else ()))]
+    for given in study.grid():
+        study.settings(given)[1].refuse_warmup(min(counts))
 
 
 def _trials(study: Study, split: Split) -> Iterator[Trial]:

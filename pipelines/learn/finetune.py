@@ -90,6 +90,8 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     _note(items.faults, config, root)
     names = named(config, items, root)
     asked = list(parts(config, items, names))
+    for part in asked:
+        training(config, trained, len(part.train)).refuse_warmup(len(part.train))
     run = Run(root, run_name(config, trained, names), "finetune")
     removed = {"removed": list(names.removed)} if config.judge else {}
     run.begin(_about(config, trained, asked, run) | {"command": command_line("finetune", asked_for)} | removed)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from pipelines.errors import UsageError
-from pipelines.learn.choosing import Choice, choose
+from pipelines.learn.choosing import Choice, choose, refuse_warmups
 from pipelines.learn.doubts import doubts
 from pipelines.learn.engine import save, train
 from pipelines.learn.protocols.met_before import seen_before, trained_on
@@ -97,8 +97,7 @@ def _check(study: Study, split: Split) -> None:
                 f"and judge on this one (`--dataset OTHER --judge {study.config.dataset}`), or take `nearest`."
             )
         return
-    for given in study.grid():
-        study.settings(given)[1].refuse_warmup(len(study.trained_on(study.numbers(split.seen))))
+    refuse_warmups(study, split)
 
 
 def _doubts(run: Run, numbers: Sequence[int]) -> list[str]:

@@ -409,6 +409,7 @@ def test_bf16_is_computed_when_asked(root, tmp_path):
         ({"protocol": "utd-mhad-22/5"}, "does not fit the 4 classes of the data set"),
         ({"protocol": "nonsense"}, "No protocol is called 'nonsense'"),
         ({"weights": "gone.safetensors"}, "No weights file at gone.safetensors"),
+        ({"options": ("warmup_steps=3",)}, "A warm-up of 3 steps is as long as the training, 3 steps"),
     ],
 )
 def test_a_mistake_is_refused_before_anything_is_trained(root, tmp_path, more, message):

@@ -583,6 +583,19 @@ def test_a_warm_up_as_long_as_the_training_is_refused_before_anything_is_trained
     assert fit(studies.config(tmp_path, "er", (*options[:2], "warmup_steps=11"), splits="0"), data).fitted == 1
 
 
+def test_so_is_one_that_is_as_long_as_a_training_on_which_something_is_chosen(data, tmp_path):
+    options = (
+        "epochs=3",
+        "batch=16",
+        "warmup_steps=9",
+    )  # shorter than all, 12 steps, not than without held-out classes
+    assert fit(studies.config(tmp_path, "er", options, splits="0"), data).fitted == 1
+    before = Runs(data).names()
+    with pytest.raises(UsageError, match=r"^A warm-up of 9 steps is as long as the training, [369] steps"):
+        fit(studies.config(tmp_path, "er", options, splits="0", tune=("dropout=0,0.3",)), data)
+    assert Runs(data).names() == before
+
+
 @pytest.mark.parametrize("head", ["er", "coco", "devise", "ale", "sje", "dem"])
 def test_a_published_training_leaves_its_warm_up_on_any_data(data, tmp_path, head):
     training = Study(studies.config(tmp_path, head, ()), data).training
