@@ -13,7 +13,16 @@ HERE = Path(__file__).parents[3]
 CODE = [path for folder in ("extractors", "heads", "stores", "pipelines") for path in (HERE / folder).rglob("*.py")]
 TEXTS = [HERE / "README.md", *(HERE / "docs").rglob("*.md"), *(HERE / "changes").glob("*.md")]
 #: options of other programs, which are named beside ours
-OTHERS = {"--no-deps", "--require-hashes", "--upgrade", "--editable", "--extra-index-url", "--index-url", "--pool"}
+SHEET = {"--rows", "--columns", "--number", "--height"}  # of `python -m pipelines.practice.sheet`
+OTHERS = SHEET | {
+    "--no-deps",
+    "--require-hashes",
+    "--upgrade",
+    "--editable",
+    "--extra-index-url",
+    "--index-url",
+    "--pool",
+}
 
 
 def commands() -> dict[str, set[str]]:

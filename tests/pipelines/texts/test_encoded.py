@@ -183,11 +183,14 @@ def test_recognised_objects_become_texts_one_by_one_and_joined(root, videos, tmp
         [ItemRows(key.tobytes(), {"ids": np.arange(i, i + 20, dtype=np.int32)[None]}) for i, key in enumerate(keys[:4])]
     )
     report = object_texts(ObjectTextsConfig("things", "d", "s"), root)
-    assert (report.videos, report.missing, report.objects, report.joined, report.new) == (6, 2, 8, 4, 12)
+    assert (report.videos, report.missing, report.objects, report.joined, report.glossed) == (6, 2, 8, 4, 4)
+    assert report.new == 8 + 4 + 4
     texts = Texts(root, "s").read(["text", "part"], ("object",)).to_pylist()
     assert {"text": ", ".join(names[:5]), "part": "joined"} in texts
     tench = next(row["text"] for row in texts if row["text"].startswith("tench: "))
     assert "freshwater" in tench  # WordNet's definition of Tinca tinca
+    (glossed,) = (row["text"] for row in texts if row["part"] == "glossed" and row["text"].startswith("tench: "))
+    assert all(f"{name}: " in glossed for name in names[:5])
     assert object_texts(ObjectTextsConfig("things", "d", "s"), root).new == 0
     store.create("plain@1", {}, "1", {"features": ((2,), "float16")})
     with pytest.raises(UsageError, match="plain@1 holds no recognised objects"):
