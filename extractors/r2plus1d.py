@@ -96,7 +96,7 @@ _SPREAD = Sampling(clips=1, frames=32, placement="spread", min_frames=2)
 class _R2Plus1D(Backbone):
     """What depths and modes share; each adds its name, outputs, layout and published files."""
 
-    trained_on = ("Kinetics-400",)
+    trained_on: ClassVar[tuple[str, ...]] = ("Kinetics-400",)
     default_geometry = Geometry(resize=(128, 171), crop=112)
     normalisation = f"(x / 255 - {MEAN}) / {STD}"
 
@@ -189,6 +189,7 @@ class R2Plus1D34(_R2Plus1D34):
     `frames=8` takes the file that was trained on clips of 8.
     """
 
+    trained_on = ("IG-65M", "Kinetics-400")
     name = "r2plus1d_34"
     version = 1
     outputs = _CLIP_AND_CLASSES
@@ -220,6 +221,7 @@ class R2Plus1D34Segments(_R2Plus1D34):
     Output `features` (512,) float16, 4 rows a video, one a quarter of 32 frames spread over it (JigsawNet).
     """
 
+    trained_on = ("IG-65M", "Kinetics-400")
     name = "r2plus1d_34_segments"
     version = 1
     outputs = _CLIP

@@ -23,6 +23,10 @@ def near_all(monkeypatch: pytest.MonkeyPatch) -> None:
         ("stgcn@0a", {"dataset": "kinetics400", "classes": []}, ("Kinetics-400",)),
         ("stgcn@0a", {}, ()),
         ("i3d_k400@0a", {}, ("ImageNet-1k", "Kinetics-400")),
+        ("r2plus1d_34@0a", {}, ("IG-65M", "Kinetics-400")),
+        ("r2plus1d_34_segments@0a", {}, ("IG-65M", "Kinetics-400")),
+        ("r2plus1d_34_ig65m@0a", {}, ("IG-65M",)),
+        ("r2plus1d_18@0a", {}, ("Kinetics-400",)),
         ("imported@0a", {}, ("unknown",)),
     ],
 )
