@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 
 from extractors.joints import KINECT_20
-from pipelines.practice.scenes import Camera, Colour, Look, Scene
+from pipelines.practice.cameras import Camera
+from pipelines.practice.looks import Colour, Look
+from pipelines.practice.scenes import Scene
 
 _FINE = 2  # drawn so much larger than shown
 _MARGIN = 0.06  # share of the picture by which the background is larger, to shake in

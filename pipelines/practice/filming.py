@@ -1,12 +1,16 @@
 """Making films in several processes; a film lies in its place as a whole, whichever process made it.
 
 takes ─made─▶ FOLDER/NAME.mp4 each
+
+Who makes films for a process that is killed, ends with it: else it would wait for more for ever.
 """
 
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 import cv2
@@ -56,6 +60,13 @@ def made(todo: Sequence[Take], folder: Path, size: int, fps: int, workers: int) 
 def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for this one
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)  # a film that is cut short is made again
 
 
 def _make(takes: Sequence[Take], folder: Path, size: int, fps: int) -> int:

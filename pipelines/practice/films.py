@@ -10,7 +10,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-_OPTIONS = {"preset": "veryfast", "crf": "23", "g": "15", "threads": "1"}
+# macroblock trees are left out: with them x264 writes other bytes now and then, of the same small pictures
+_OPTIONS = {"preset": "veryfast", "crf": "23", "g": "15", "threads": "1", "x264-params": "mbtree=0"}
 
 
 def write(path: Path, pictures: Iterable[np.ndarray], size: int, fps: int) -> int:

@@ -46,7 +46,8 @@ class Motion:
     @property
     def ends(self) -> dict[str, float]:
         """What it adds to the lasting channels: how far it brings somebody."""
-        return {name: value for name, value in self.keys[-1][1].items() if name in LASTING}
+        share, last = self.keys[-1]
+        return {name: value for name, value in last.items() if name in LASTING and share == 1}
 
 
 def curves(motion: Motion, shares: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """The world of recorded motion: a film of each labelled sequence of poses.
 
-settings, the cache ─drawn─▶ World: films; labels and random splits
+settings, the cache ─drawn─▶ World: films; labels, classes and random splits
 """
 
 import hashlib
@@ -44,6 +44,7 @@ def drawn(config: PracticeConfig, root: Root) -> World:
     classes = sorted({take.label for take in takes})
     files = {
         "labels.csv": lambda: world.labels(takes),
+        "classes.txt": lambda: "".join(f"{name}\n" for name in classes).encode(),
         "README.md": lambda: readme.of_poses(config, len(takes), len(classes)).encode(),
     }
     if len(classes) > 2:
@@ -64,7 +65,7 @@ def _splits(classes: Sequence[str], config: PracticeConfig) -> list[dict[str, li
 
 def _file_name(name: str, taken: set[str]) -> str:
     """A name that a file can have, and that no other has."""
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "film"
     free = next(each for each in (plain, *(f"{plain}-{k}" for k in range(1, len(taken) + 2))) if each not in taken)
     taken.add(free)
     return free

@@ -1,8 +1,8 @@
 """The contact sheets of practice.md: a row a class, some pictures in time.
 
-Run    `python -m pipelines.practice.sheet DIR SHEET.jpg [--rows 12] [--columns 8] [--number 0]`
+Run    `python -m pipelines.practice.sheet DIR SHEET.jpg [ROWS [COLUMNS [NUMBER]]]`; else 12 rows, 10 columns, from 0
 Takes  a practice world, as `zsar practice DIR` wrote it
-Gives  a JPEG: film NUMBER of every so many-th class, with its label
+Gives  a JPEG: a film of every so many-th class, with its label; the first row has film NUMBER, the next the next
 """
 
 import argparse
@@ -14,7 +14,7 @@ import numpy as np
 
 from extractors import clips
 
-_LINE = 16
+_LINE, _HEIGHT = 16, 112
 
 
 def row(path: Path, label: str, columns: int, height: int) -> np.ndarray:
@@ -30,10 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("sheet", type=Path)
-    parser.add_argument("--rows", type=int, default=12)
-    parser.add_argument("--columns", type=int, default=8)
-    parser.add_argument("--number", type=int, default=0)
-    parser.add_argument("--height", type=int, default=112)
+    for name, usual in (("rows", 12), ("columns", 10), ("number", 0)):
+        parser.add_argument(name, type=int, nargs="?", default=usual)
     asked = parser.parse_args()
     by_label: dict[str, list[str]] = {}
     with open(asked.folder / "labels.csv", encoding="utf-8") as file:
@@ -45,7 +43,7 @@ def main() -> None:
     for place, name in enumerate(shown):
         own = by_label[name]
         path = asked.folder / "videos" / f"{own[(asked.number + place) % len(own)]}.mp4"
-        rows.append(row(path, name, asked.columns, asked.height))
+        rows.append(row(path, name, asked.columns, _HEIGHT))
     cv2.imwrite(str(asked.sheet), np.vstack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.practice import drawing, scenes
+from pipelines.practice.cameras import Camera
+from pipelines.practice.looks import Look
 from pipelines.practice.motions import BY_NAME
 from pipelines.practice.performance import Performance, perform, somebody
 
@@ -52,7 +54,7 @@ class Take:
             return scenes.scene(figure, wide, fps, girth, draw)
         return scenes.scene(figure, wide, fps, girth, draw, _OWN_VIEW, _RECORDED_M)
 
-    def camera(self, performance: Performance) -> scenes.Camera:
+    def camera(self, performance: Performance) -> Camera:
         """The camera of its scene, where it is performed."""
         return scenes.viewed(performance.places(), performance.body.girth, self.drawer(1))[1]
 
@@ -63,5 +65,5 @@ class Take:
             performance = self.performance(fps)
             figures, girth = (performance.places(),), performance.body.girth
         scene = self.scene(figures[0], girth, size, fps)
-        others = [scenes.Look.drawn(self.drawer(2), girth) for _ in figures[1:]]
+        others = [Look.drawn(self.drawer(2), girth) for _ in figures[1:]]
         yield from drawing.pictures(scene, list(zip(figures, (scene.look, *others), strict=True)), size)

@@ -13,8 +13,7 @@ HERE = Path(__file__).parents[3]
 CODE = [path for folder in ("extractors", "heads", "stores", "pipelines") for path in (HERE / folder).rglob("*.py")]
 TEXTS = [HERE / "README.md", *(HERE / "docs").rglob("*.md"), *(HERE / "changes").glob("*.md")]
 #: options of other programs, which are named beside ours
-SHEET = {"--rows", "--columns", "--number", "--height"}  # of `python -m pipelines.practice.sheet`
-OTHERS = SHEET | {
+OTHERS = {
     "--no-deps",
     "--require-hashes",
     "--upgrade",
