@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
 help:
 	@echo 'make demo      index real clips, extract features, open a table and a page (installs by itself)'
-	@echo 'make test      checks and tests, under 15 minutes (installs by itself)'
+	@echo 'make test      checks and tests, under 12 minutes on two cores (installs by itself)'
 	@echo 'make test-all  the same and the heavy lanes: kills, full disks, object store, memory'
 	@echo 'make prefect   a Prefect server, work pools, deployments and a worker; Ctrl-C ends them (docs/prefect.md)'
 	@echo 'make bench     one line a performance bar; exit status 1 where one falls short'
@@ -39,11 +39,12 @@ pack-large: pack
 demo: pack
 	@$(BIN)/zsar demo
 
+# as many processes as there are cores, 8 at most; a file's tests in one, which share what is set up for them
 test: pack check
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile
 
 test-heavy: pack
-	@$(BIN)/pytest -m heavy
+	@$(BIN)/pytest -m heavy --timeout 1200
 
 test-all: test test-heavy
 

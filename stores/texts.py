@@ -12,11 +12,11 @@ import time
 import uuid
 from collections.abc import Iterator
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stores import joins
 from stores.errors import NotInStore
 from stores.keys import KEY_BYTES, key_array, key_words
 from stores.root import Root, checked_name
@@ -94,7 +94,7 @@ class Texts:
         """Add rows in as many batches as come, as one part that appears when all are in; after an error, none does."""
         now = time.time_ns()
         known = self.read(_IDENTITY) if self.parts() else SCHEMA.empty_table().select(_IDENTITY)
-        with duckdb.connect() as connection, contextlib.ExitStack() as stack:
+        with joins.in_memory() as connection, contextlib.ExitStack() as stack:
             adding = Adding(connection, known, now)
             name = f"{now:020d}-{uuid.uuid4().hex[:8]}.parquet"
             path = stack.enter_context(_unless_empty(self._root, (self._folder, name), adding))
@@ -114,7 +114,7 @@ class Adding:
 
     writer: pq.ParquetWriter
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, known: pa.Table, now: int) -> None:
+    def __init__(self, connection: joins.Connection, known: pa.Table, now: int) -> None:
         self._connection = connection
         self._now = now
         self.new = self.duplicate = self.texts = 0

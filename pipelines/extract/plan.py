@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +25,7 @@ from extractors.recipe import Recipe
 from pipelines.extract.items import kind_asked, source
 from pipelines.extract.settings import ExtractConfig
 from pipelines.index import joint_layouts
+from stores import joins
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import FeatureStore
@@ -100,7 +100,7 @@ def plan(config: ExtractConfig, root: Root) -> Plan:
     items.refuse([extractor for extractor, _ in asked], config, root)
     store = FeatureStore(root)
     features, lacking = [], {}
-    with duckdb.connect() as connection:
+    with joins.in_memory() as connection:
         connection.register("manifest", _key_table(rows.keys, row=rows.numbers, seen_ns=rows.seen_ns))
         contents = int(connection.sql("select count(*) from (select distinct a, b from manifest)").fetchall()[0][0])
         for extractor, recipe in asked:
@@ -163,7 +163,7 @@ def weights_digest(extractor: Extractor, cache: StatCache) -> str:
 
 
 def _lacking(
-    connection: duckdb.DuckDBPyConnection, stored: np.ndarray, root: Root, recipe: Recipe, retry_failed: bool
+    connection: joins.Connection, stored: np.ndarray, root: Root, recipe: Recipe, retry_failed: bool
 ) -> tuple[np.ndarray, int]:
     """Manifest rows of the contents to compute (the first row of each), and how many more are quarantined."""
     connection.register("stored", _key_table(stored))
