@@ -24,24 +24,30 @@ if TYPE_CHECKING:
 
 
 class Network(abc.ABC):
-    """A network with BatchNorm folded and, where its logits are kept, a linear classifier on its features.
+    """A network with BatchNorm folded and, where its output is kept, a linear layer on its features.
 
     Parameters
     ----------
     head : ((D, K), (K,)) float32, or None
-        Weight and bias of the classifier.
+        Weight and bias of a linear layer on the features.
     device, dtype : where and in what the convolutions compute
     """
 
     def __init__(self, head: tuple[np.ndarray, np.ndarray] | None, device: torch.device, dtype: torch.dtype) -> None:
-        import torch
 
         self.device = device
         self.dtype = dtype
-        self.head = head and tuple(torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in head)
+        self.put_on(head)
+
+    def put_on(self, head: tuple[np.ndarray, np.ndarray] | None, output: str = "logits") -> None:
+        """Take this linear layer, whose output is called so."""
+        import torch
+
+        self._output = output
+        self.head = head and tuple(torch.from_numpy(np.ascontiguousarray(part)).to(self.device) for part in head)
 
     def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
-        """Per-unit `features` (B, [r,] D) and, with a head, `logits` (B, [r,] K), float32, of (B, T, H, W, 3) uint8."""
+        """Per-unit `features` (B, [r,] D) and, of a head, its output (B, [r,] K), float32, of (B, T, H, W, 3) uint8."""
         import torch
 
         with torch.inference_mode():
@@ -49,7 +55,7 @@ class Network(abc.ABC):
             if self.head:
                 weight, bias = self.head
                 # unit by unit: a matrix product may round the last rows of a batch otherwise than the first
-                found["logits"] = torch.stack([unit @ weight for unit in found["features"]]) + bias
+                found[self._output] = torch.stack([unit @ weight for unit in found["features"]]) + bias
         return {name: values.cpu().numpy() for name, values in found.items()}
 
     @abc.abstractmethod

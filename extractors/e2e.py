@@ -20,46 +20,42 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from extractors import c3d, r2plus1d, weights
-from extractors.backbone import Network, as_stored
-from extractors.base import Output, VideoExtractor
+from extractors import weights
+from extractors.backbone import Backbone, Network, unit_rows
+from extractors.base import Output
 from extractors.c3d import C3DNetwork
 from extractors.clip_weights import ClipAbout, about
-from extractors.errors import BadWeights, ExtractorError, WeightsMissing
+from extractors.errors import ExtractorError, WeightsMissing
 from extractors.r2plus1d import MEAN, STD, Layout, R2Plus1DNetwork
 from extractors.sampling import Geometry, Sampling
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 _TEST_CLIPS = 25
 _WORDS = 300  # of random weights
-_LAYOUT = Layout(classes=0)
 _SCALE = tuple(1 / (255 * std) for std in STD)
 _SHIFT = tuple(-mean / std for mean, std in zip(MEAN, STD, strict=True))
-VISUAL, POINT = "visual.", "head.regressor.linear."  #: what names of arrays begin with, of the two parts
+_VISUAL, _POINT = "visual.", "head.regressor.linear."  # what names of arrays begin with, of the two parts
 
 
-class _E2E(VideoExtractor):
+class _E2E(Backbone):
     """What both networks share."""
 
     version = 1
-    precisions = ("fp32", "bf16")
     default_sampling = Sampling(clips=_TEST_CLIPS, frames=16, placement="linspace")
     default_geometry = Geometry(resize=128, crop=112)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 32}
     normalisation = f"(x / 255 - {MEAN}) / {STD}"
-    _network: Network | None = None
 
     @abc.abstractmethod
-    def width_of(self, told: ClipAbout) -> int:
-        """D of such weights."""
+    def network(self) -> nn.Module:
+        """The network as it is trained, whose `features` are D; ExtractorError where it cannot take the clips."""
 
     @abc.abstractmethod
-    def build(
-        self, arrays: dict[str, np.ndarray], told: ClipAbout, device: torch.device, dtype: torch.dtype
-    ) -> Network:
-        """The network of these arrays; BadWeights where some are lacking or do not fit."""
+    def folded(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
+        """The same for computing alone."""
 
     @classmethod
     def defaults(cls, weights_given: str | None) -> tuple[Sampling, Geometry]:
@@ -69,10 +65,6 @@ class _E2E(VideoExtractor):
         told = about(weights.at_path(weights_given), cls.name)
         sampling = Sampling(clips=_TEST_CLIPS, frames=told.frames, stride=told.stride, placement="linspace")
         return sampling, Geometry(told.resize, told.crop)
-
-    @abc.abstractmethod
-    def random(self, seed: int) -> dict[str, np.ndarray]:
-        """Seeded random arrays of the network of the published size."""
 
     @functools.cached_property
     def about(self) -> ClipAbout:
@@ -84,10 +76,15 @@ class _E2E(VideoExtractor):
         return about(self.weights_path(), self.name)
 
     @property
+    @abc.abstractmethod
+    def width(self) -> int:
+        """D."""
+
+    @property
     def outputs(self) -> Mapping[str, Output]:
         """As `Extractor.outputs`: as wide as the weights have it."""
         words = Output((self.about.text_width,), "float32")
-        return {"features": Output((self.width_of(self.about),), "float16"), "words": words}
+        return {"features": Output((self.width,), "float16"), "words": words}
 
     def preprocessed(self) -> dict[str, Any]:
         """As `Extractor.preprocessed`; `trained_on` names the classes that are not unseen to these weights."""
@@ -95,65 +92,48 @@ class _E2E(VideoExtractor):
         trained_on = told.trained_on if told.dataset else None
         return {**super().preprocessed(), "trained_on": trained_on, "texts": told.texts}
 
-    def weights_path(self) -> Path:
-        """As `Extractor.weights_path`; there is no published file to fall back on."""
-        if self.weights is None:
-            raise WeightsMissing(
-                f"{self.name} has no weights of its own. Train them on classes that shall be seen, `zsar finetune "
-                f"{self.name}`, then give --weights {self.name}=PATH, or ask for random ones (random:SEED)."
-            )
-        return weights.at_path(self.weights)
+    @property
+    def published(self) -> weights.Published:
+        """As `Backbone.published`: there is none to fall back on."""
+        raise WeightsMissing(
+            f"{self.name} has no weights of its own. Train them on classes that shall be seen, `zsar finetune "
+            f"{self.name}`, then give --weights {self.name}=PATH, or ask for random ones (random:SEED)."
+        )
 
-    def load(self, device: str) -> None:
-        """As `Extractor.load`; one batch of zeros goes through, so that nothing is set up while threads run."""
-        from extractors import folding
+    def read(self, path: Path) -> dict[str, np.ndarray]:
+        """As `Backbone.read`: arrays of the sizes that the file's header tells."""
+        return weights.checked(weights.safetensors(path), self._shapes(), path)
 
-        where, dtype = folding.placed(device, self.precision)
-        seed = weights.random_seed(self.weights)
-        path = self.weights_path() if seed is None else self.weights
-        arrays = weights.safetensors(self.weights_path()) if seed is None else self._random(seed)
-        visual = {name.removeprefix(VISUAL): each for name, each in arrays.items() if name.startswith(VISUAL)}
-        try:
-            self._point = arrays[f"{POINT}weight"], arrays[f"{POINT}bias"]
-            self._network = self.build(visual, self.about, where, dtype)
-        except (LookupError, ValueError) as error:
-            raise BadWeights(f"{path} is no whole file of {self.name}: {error}. Train it again.") from error
-        self._shape = (self.batch_units[where.type], self.sampling.frames, *self.geometry.size, 3)
-        self(np.zeros(self._shape, np.uint8))
+    def random(self, seed: int) -> dict[str, np.ndarray]:
+        """As `Backbone.random`."""
+        shapes = self._shapes()
+        fan_in = {name: int(np.prod(shape[1:])) for name, shape in shapes.items() if len(shape) > 1}
+        return weights.random_arrays(shapes, seed, fan_in)
 
-    def __call__(self, units: np.ndarray) -> dict[str, np.ndarray]:
-        """As `VideoExtractor.__call__`.
-
-        Raises
-        ------
-        ExtractorError
-            Not loaded, or another shape or dtype: a batch of another size would change the last bits of its rows.
-        """
-        if self._network is None:
-            raise ExtractorError(f"{self.name} was called before load(device).")
-        if units.shape != self._shape or units.dtype != np.uint8:
-            raise ExtractorError(
-                f"{self.name} takes batches (units, frames, height, width, 3) of {self._shape} uint8, "
-                f"got {units.shape} {units.dtype}. Fill the last batch up."
-            )
-        features = self._network(units)["features"]
-        weight, bias = self._point
-        # unit by unit: a matrix product may round the last rows of a batch otherwise than the first
-        return {"features": features, "words": np.stack([weight @ unit + bias for unit in features])}
-
-    def _random(self, seed: int) -> dict[str, np.ndarray]:
-        visual = {f"{VISUAL}{name}": each for name, each in self.random(seed).items()}
-        width = self.width_of(self.about)
-        shapes = {f"{POINT}weight": (_WORDS, width), f"{POINT}bias": (_WORDS,)}
-        return visual | weights.random_arrays(shapes, seed, {f"{POINT}weight": width})
+    def build(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
+        """As `Backbone.build`."""
+        visual = {name.removeprefix(_VISUAL): each for name, each in arrays.items() if name.startswith(_VISUAL)}
+        network = self.folded(visual, device, dtype)
+        network.put_on((arrays[f"{_POINT}weight"].T, arrays[f"{_POINT}bias"]), "words")
+        return network
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `VideoExtractor.rows`: one row a clip."""
-        return as_stored(units, self.outputs)
+        return unit_rows(units, self.outputs)
 
     def columns(self) -> dict[str, list[str]]:
         """None: neither space has names for its axes."""
         return {}
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every array of such weights."""
+        import torch
+
+        with torch.device("meta"):
+            arrays = self.network().state_dict()
+        found = {f"{_VISUAL}{n}": tuple(each.shape) for n, each in arrays.items() if not n.endswith("tracked")}
+        words = self.about.text_width
+        return found | {f"{_POINT}weight": (words, self.width), f"{_POINT}bias": (words,)}
 
 
 class E2ER2Plus1D(_E2E):
@@ -164,19 +144,20 @@ class E2ER2Plus1D(_E2E):
 
     name = "e2e_r2plus1d"
 
-    def width_of(self, told: ClipAbout) -> int:
-        """As `_E2E.width_of`."""
-        return 8 * told.width
+    @property
+    def width(self) -> int:
+        """As `_E2E.width`."""
+        return 8 * self.about.width
 
-    def random(self, seed: int) -> dict[str, np.ndarray]:
-        """As `_E2E.random`."""
-        return r2plus1d.random_arrays(_LAYOUT, seed)
+    def network(self) -> nn.Module:
+        """As `_E2E.network`."""
+        from extractors.r2plus1d_network import R2Plus1D
 
-    def build(
-        self, arrays: dict[str, np.ndarray], told: ClipAbout, device: torch.device, dtype: torch.dtype
-    ) -> Network:
-        """As `_E2E.build`."""
-        return R2Plus1DNetwork(arrays, _LAYOUT, device, dtype)
+        return R2Plus1D(self.about.width)
+
+    def folded(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
+        """As `_E2E.folded`."""
+        return R2Plus1DNetwork(arrays, Layout(classes=0), device, dtype)
 
 
 class E2EC3D(_E2E):
@@ -187,18 +168,16 @@ class E2EC3D(_E2E):
 
     name = "e2e_c3d"
 
-    def width_of(self, told: ClipAbout) -> int:
-        """As `_E2E.width_of`."""
-        return 64 * told.width
+    @property
+    def width(self) -> int:
+        """As `_E2E.width`."""
+        return 64 * self.about.width
 
-    def random(self, seed: int) -> dict[str, np.ndarray]:
-        """As `_E2E.random`."""
-        return c3d.random_arrays(seed)
+    def network(self) -> nn.Module:
+        """As `_E2E.network`; ExtractorError for clips of another size than fc6 was made for."""
+        from extractors.c3d_network import C3D
 
-    def build(
-        self, arrays: dict[str, np.ndarray], told: ClipAbout, device: torch.device, dtype: torch.dtype
-    ) -> Network:
-        """As `_E2E.build`; ExtractorError for clips of another size than fc6 was made for."""
+        told = self.about
         asked, own = (self.sampling.frames, *self.geometry.size), (told.frames, told.crop, told.crop)
         if asked != own:
             raise ExtractorError(
@@ -206,5 +185,11 @@ class E2EC3D(_E2E):
                 f"frames of {own[1]} x {own[2]}; got {asked[0]} of {asked[1]} x {asked[2]}. Ask for {self.name} "
                 "without frames or crop."
             )
-        side = (told.crop // 16 + 2) // 2
-        return C3DNetwork(arrays, device, dtype, (8 * told.width, told.frames // 16, side, side), _SCALE, _SHIFT)
+        return C3D(told.width, told.frames, told.crop)
+
+    def folded(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
+        """As `_E2E.folded`."""
+        from extractors.c3d_network import last_places
+
+        last = (8 * self.about.width, *last_places(self.about.frames, self.about.crop))
+        return C3DNetwork(arrays, device, dtype, last, _SCALE, _SHIFT)

@@ -143,7 +143,7 @@ def test_settings_of_a_network_still_have_the_run_they_had(earlier):
     for name, more in NETWORKS.items():
         config = FinetuneConfig(**{"model": "stgcn_small", "dataset": "toy", **more})
         trained = trainable(config, earlier)
-        assert network_name(config, trained, named(config, trained.items, earlier)) == name
+        assert network_name(config, trained, named(config, trained, earlier)) == name
     config = FinetuneConfig("stgcn_small", "toy", options=("momentum=0.5",))  # a field that came later, and is set
     trained = trainable(config, earlier)
-    assert network_name(config, trained, named(config, trained.items, earlier)) not in NETWORKS
+    assert network_name(config, trained, named(config, trained, earlier)) not in NETWORKS

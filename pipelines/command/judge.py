@@ -10,6 +10,8 @@ from pipelines.command.screen import Bar, Shown, Table, percent, say
 from pipelines.judge.settings import EvaluateConfig, JudgeConfig
 
 if TYPE_CHECKING:
+    from pipelines.judge.evaluate import EvaluateReport
+    from pipelines.judge.network import JudgeReport
     from stores.root import Root
 
 _SPREAD = ("mean", "std")
@@ -29,20 +31,15 @@ def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
         report = evaluate.evaluate(settings, root, advance)
     numbers = _numbers({**report.zsl, **report.gzsl})
     totals = {"splits": report.splits, "n": report.n, "missing": report.missing}
-    overlap = {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
+    overlap = _overlap(report)
     title = f"{report.run}: {report.splits} splits, {report.n} videos judged, {report.missing} missing"
-    said = [
-        f"{len(found)} test classes are among those the features were trained on, {how}: {', '.join(found[:10])}."
-        for found, how in ((report.overlap, "by name"), (report.near, "by the distance of word vectors"))
-        if found
-    ]
     return Shown(
         {"run": report.run} | numbers | totals | overlap | {"seconds": round(report.seconds, 3)},
         [
             Table(title, _measures(report.zsl, report.gzsl)),
             f"Look at it: `zsar show {report.run} --html --root {root.url}`",
         ],
-        said,
+        _met(report),
     )
 
 
@@ -54,7 +51,7 @@ def judge(settings: JudgeConfig, root: "Root") -> Shown:
     A network that was trained on all classes of a data set is judged on another: --dataset, --protocol.
 
     JSON: run, head, judged (the run of `fit` by split), top1_mean, top1_std and so on as `evaluate`, splits, n,
-    missing, seconds.
+    missing, seconds; overlap and near as `evaluate` when there are any.
     """
     from pipelines.judge import network
 
@@ -65,11 +62,12 @@ def judge(settings: JudgeConfig, root: "Root") -> Shown:
     title = f"{report.run} by {report.head}: {len(report.judged)} splits, {report.n} judged, {report.missing} missing"
     measured = {**report.zsl, **report.gzsl}
     return Shown(
-        fields | _numbers(measured) | totals | {"seconds": round(report.seconds, 3)},
+        fields | _numbers(measured) | totals | _overlap(report) | {"seconds": round(report.seconds, 3)},
         [
             Table(title, _measures(report.zsl, report.gzsl)),
             *(f"Split {k}: `zsar show {run} --html --root {root.url}`" for k, run in report.judged.items()),
         ],
+        _met(report),
     )
 
 
@@ -112,4 +110,17 @@ def _measures(zsl: dict[str, tuple[float, float]], gzsl: dict[str, tuple[float, 
         {"setting": setting, "measure": name} | {what: percent(name, n) for what, n in zip(_SPREAD, pair, strict=True)}
         for setting, values in (("zsl", zsl), ("gzsl", gzsl))
         for name, pair in values.items()
+    ]
+
+
+def _overlap(report: "EvaluateReport | JudgeReport") -> dict[str, list[str]]:
+    return {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
+
+
+def _met(report: "EvaluateReport | JudgeReport") -> list[str]:
+    """What is said of test classes that were trained on."""
+    return [
+        f"{len(found)} test classes are among those the features were trained on, {how}: {', '.join(found[:10])}."
+        for found, how in ((report.overlap, "by name"), (report.near, "by the distance of word vectors"))
+        if found
     ]

@@ -13,19 +13,6 @@ from stores.root import Root
 
 
 def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> IndexReport:
-    """Bring the manifest of a data set up to date with what lies below some paths.
-
-    Parameters
-    ----------
-    config : IndexConfig
-    root : Root
-    progress : callable, optional
-        Called with (files done, files in all).
-
-    Raises
-    ------
-    UsageError, LayoutError
-        As the kind of item says: paths without any, names that no data set can have.
-    """
+    """Index items of the kind that is asked for; takes, gives and raises what that kind's own stage does."""
     report: IndexReport = kinds.part(kinds.asked()[config.kind].index)(config, root, progress)
     return report

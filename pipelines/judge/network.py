@@ -41,6 +41,7 @@ class JudgeReport:
     judged : the run of `fit` that judged each split, by its number
     n, missing : items judged, over all splits, and those without features
     zsl, gzsl : name of a number to its mean and population deviation over the splits; fractions in [0, 1]
+    overlap, near : test classes among those trained on, as `EvaluateReport` has them
     seconds : wall time
     """
 
@@ -51,6 +52,8 @@ class JudgeReport:
     missing: int
     zsl: dict[str, tuple[float, float]]
     gzsl: dict[str, tuple[float, float]]
+    overlap: tuple[str, ...]
+    near: tuple[str, ...]
     seconds: float
 
 
@@ -81,6 +84,8 @@ def judge(config: JudgeConfig, root: Root, progress: Progress | None = None) -> 
         missing=sum(report.missing for report in found.values()),
         zsl=over([report.zsl for report in found.values()]),
         gzsl=over([report.gzsl for report in found.values()]),
+        overlap=tuple(sorted({name for report in found.values() for name in report.overlap})),
+        near=tuple(sorted({name for report in found.values() for name in report.near})),
         seconds=time.monotonic() - started,
     )
 

@@ -175,7 +175,7 @@ class _Loop:
                 told = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in parts.items())
                 raise Stopped(f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {told}. Lower lr.")
             self._fabric.backward(total / settings.accumulate)
-        if is_whole:
+        if is_whole and any(parameter.grad is not None for parameter in task.model.parameters()):
             if settings.clip:
                 self._fabric.clip_gradients(task.model, self._optimiser, max_norm=settings.clip)
             self._optimiser.step()

@@ -88,7 +88,7 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     trained = trainable(config, root)
     items = trained.items
     _note(items.faults, config, root)
-    names = named(config, items, root)
+    names = named(config, trained, root)
     asked = list(parts(config, items, names))
     for part in asked:
         training(config, trained, len(part.train)).refuse_warmup(len(part.train))
@@ -102,10 +102,11 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     found = [run.told(number) or {} for number in numbers]
     tested = [each["top1"] for each in found if each["top1"] is not None]
     notes = [f"{items.unlabelled} {items.called}s have no label"] if items.unlabelled else []
-    notes += trained.notes
     if config.judge:
         named_out = f": {', '.join(names.removed)}" if names.removed else ""
-        notes.append(f"{len(names.removed)} classes are classes of {config.judge}, and left out{named_out}")
+        notes.append(
+            f"{len(names.removed)} classes are classes of {' or '.join(config.judge)}, and left out{named_out}"
+        )
     notes += [
         f"split {p.number}: {p.twins} {items.called}s to test are also trained on, and left out"
         for p in asked
@@ -164,7 +165,8 @@ def training(config: FinetuneConfig, trained: Trainable, samples: int) -> Traini
     assert config.epochs is not None
     assert config.batch is not None
     steps = config.epochs * -(-samples // config.batch)
-    given, follows = options.pairs(config.options), trained.training(config.epochs, steps)
+    given = options.pairs(config.options)
+    follows = options.as_published(trained.training(config.epochs, steps), given)
     return options.settings(config.model, trained.Options, given, follows, _own(config))[1]
 
 

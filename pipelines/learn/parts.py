@@ -19,6 +19,7 @@ from pipelines.learn.protocols.removal import removed_classes
 from pipelines.learn.protocols.splits import Split
 from pipelines.learn.samples.items import Items
 from pipelines.learn.settings import FinetuneConfig
+from pipelines.learn.trainables.base import Trainable
 from pipelines.texts.adding import link
 from stores.classes import Classes
 from stores.root import Root
@@ -60,11 +61,13 @@ class Named:
         return tuple(label for label, name in self.means.items() if name in classes)
 
 
-def named(config: FinetuneConfig, items: Items, root: Root) -> Named:
+def named(config: FinetuneConfig, trained: Trainable, root: Root) -> Named:
     """The labels; for splits that are drawn the classes of the set, whose spelling and vectors `fit` draws by too."""
+    items = trained.items
     found = None if config.protocol == NO_PROTOCOL else protocol(config.protocol)
     if config.judge:
-        out = removed_classes(items.classes, Classes(root).read(config.judge)["name"].to_pylist(), config.tau)
+        theirs = [name for each in config.judge for name in Classes(root).read(each)["name"].to_pylist()]
+        out = removed_classes(items.classes, theirs, config.tau, trained.class_vectors(config.judge))
         kept = tuple(label for label in items.classes if label not in out)
         return Named(kept, {label: label for label in kept}, removed=out)
     if found is None or found.draw is None:
@@ -92,9 +95,11 @@ def parts(config: FinetuneConfig, items: Items, names: Named) -> Iterator[Part]:
         train_rows = np.flatnonzero(chosen_for_training & of_seen)
         classes = tuple(sorted(set(labels[train_rows])))
         if len(classes) < 2:
+            removed = f", {len(names.removed)} left out as --judge and --tau ask" if config.judge else ""
             raise UsageError(
                 f"Split {number} of {config.protocol!r} trains on {len(train_rows)} {items.called}s of {len(classes)} "
-                "classes; 2 classes are needed. Take another protocol, or another --train."
+                f"classes{removed}; 2 classes are needed. Take another protocol, or another "
+                f"{'--tau' if config.judge else '--train'}."
             )
         trained = {items.keys[row] for row in train_rows}
         test_rows = np.flatnonzero(chosen_for_test & np.isin(labels, classes))

@@ -102,7 +102,7 @@ class FinetuneConfig:
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     threads : cores on a CPU; 0: all
     options : `NAME=VALUE` for what is trained or its training, beyond the settings above, such as `momentum=0.8`
-    judge : data set to judge on later; trained on are all classes but those near to one of its; without a protocol
+    judge : data sets to judge on later; trained on are all classes but those near to one of theirs; without a protocol
     tau : cosine distance of word vectors below which two classes are one; 0: names alone are compared
     """
 
@@ -130,7 +130,7 @@ class FinetuneConfig:
     device: str = "auto"
     threads: int = 0
     options: Annotated[tuple[str, ...], Called("--option")] = dataclasses.field(default=(), metadata={"later": True})
-    judge: str = dataclasses.field(default="", metadata={"later": True})
+    judge: tuple[str, ...] = dataclasses.field(default=(), metadata={"later": True})
     tau: float = dataclasses.field(default=TAU, metadata={"later": True})
 
     def __post_init__(self) -> None:
@@ -141,7 +141,8 @@ class FinetuneConfig:
         for name in ("dropout", "smoothing"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} is a share from 0 to below 1, got {getattr(self, name)}.")
-        _check_judge(self.judge, self.dataset, self.tau)
+        for each in self.judge:
+            _check_judge(each, self.dataset, self.tau)
         if self.judge and self.protocol != "none":
             raise UsageError("With --judge all classes but those near to it are trained on; leave --protocol out.")
 

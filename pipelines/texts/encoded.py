@@ -17,6 +17,7 @@ from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from stores.classes import Classes
+from stores.failures import Failures
 from stores.features import FeatureStore, positions
 from stores.keys import key_array, rows_digest
 from stores.root import Root
@@ -110,7 +111,7 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
         report = extract(ExtractConfig((spec,), weights=own, kinds=kinds, same_errors=10**9, set=name), root)
         full = report.features[0].name
     except WeightsMissing:
-        full = _there(spec, root)
+        full = _there(spec, name, kinds, root)
         if not full:
             raise
     rows = Texts(root, name).read(["key", "text", "kind", "class", "part"], kinds)
@@ -123,13 +124,21 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
     return ClassTexts(classes, feature_set.name, there, features.values, len(keys) - len(there), rows)
 
 
-def _there(spec: str, root: Root) -> str:
+def _there(spec: str, name: str, kinds: tuple[str, ...], root: Root) -> str:
     """The one feature set of an extractor whose weights were not given this time; empty where there is none, or more.
 
-    Word vectors are a file of the user's own: what was made with it is there, and texts it lacks are missing.
+    Word vectors are a file of the user's own: where all texts went through it already, nothing needs the file again. A
+    text that did not is no missing one: then the weights are asked for.
     """
     found = [full for full in FeatureStore(root).names() if full.partition("@")[0] == spec]
-    return found[0] if len(found) == 1 else ""
+    if len(found) != 1:
+        return ""
+    feature_set = FeatureStore(root).find(found[0])
+    keys = key_array(Texts(root, name).read(["key"], kinds)["key"].unique())
+    lacking = {key.tobytes() for key in keys[positions(feature_set.keys(), keys) < 0]}
+    failures = Failures(root).latest()
+    failed = failures.filter(pc.equal(failures["recipe_key"], feature_set.key))["key"].to_pylist()
+    return found[0] if lacking <= set(failed) else ""
 
 
 def state_of(name: str, kinds: tuple[str, ...], root: Root) -> str:

@@ -14,7 +14,9 @@ from pipelines.learn.protocols.met_before import word_vectors
 from pipelines.texts.overlap import overlap, removed
 
 
-def removed_classes(train: Sequence[str], test: Sequence[str], tau: float) -> tuple[str, ...]:
+def removed_classes(
+    train: Sequence[str], test: Sequence[str], tau: float, vectors: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[str, ...]:
     """The classes to leave out of training, in the order given.
 
     Parameters
@@ -22,6 +24,8 @@ def removed_classes(train: Sequence[str], test: Sequence[str], tau: float) -> tu
     train, test : names of the classes of both data sets
     tau : float
         Cosine distance below which two classes are one; 0: names alone are compared.
+    vectors : ((K, A), (L, A)), optional
+        Word vectors of the classes of both; else those of the pack.
 
     Raises
     ------
@@ -35,7 +39,8 @@ def removed_classes(train: Sequence[str], test: Sequence[str], tau: float) -> tu
     """
     out = {found.pretraining for found in overlap(test, train)} | set(train) & set(test)
     if rest := [name for name in train if name not in out] if tau else []:
-        ours, theirs = word_vectors(tuple(rest)), word_vectors(tuple(test))
+        ours, theirs = vectors or (word_vectors(tuple(train)), word_vectors(tuple(test)))
+        ours = ours[[name not in out for name in train]]
         lacking = [n for n, v in zip((*rest, *test), (*ours, *theirs), strict=True) if not np.isfinite(v).all()]
         if lacking:
             raise UsageError(

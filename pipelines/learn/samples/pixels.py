@@ -19,13 +19,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from extractors import clips
-from extractors.errors import Corrupt, InputFault, NoDecoder, NotAVideo, Truncated, Unreachable
+from extractors.errors import Corrupt, InputFault, NoDecoder, NotAVideo, Truncated
 from extractors.r2plus1d import MEAN, STD
 from extractors.sampling import Geometry, Sampling, View
 from heads.base import Videos
 from pipelines.errors import Stopped, UsageError
 from pipelines.extract.items import Item
 from pipelines.extract.manifested import VIDEOS
+from pipelines.extract.runners.places import at_first_place, unchanged
+from pipelines.index.files import Stat
 from pipelines.index.poses import values_of
 from pipelines.learn.samples.items import Items
 from stores.failures import Failures
@@ -221,16 +223,13 @@ def _together(
 def _read(item: Item, view: View) -> np.ndarray | InputFault:
     """(T, H, W, 3) uint8, from the first place that can be reached."""
     cv2.setNumThreads(1)
-    fault: InputFault = Unreachable("it lies nowhere")
-    for uri, _ in item.places:
-        try:
+
+    def read(uri: str, stat: Stat | None) -> np.ndarray | InputFault:
+        with unchanged(uri, stat):  # else another film would be learned under this one's label
             found = clips.read(uri, {"": view}, item.key, item.span_s)[""]
-            return found if isinstance(found, InputFault) else found.pixels[0]
-        except Unreachable as error:
-            fault = error
-        except InputFault as error:
-            return error
-    return fault
+        return found if isinstance(found, InputFault) else found.pixels[0]
+
+    return at_first_place(item, read)
 
 
 # -- what is drawn ----------------------------------------------------------------------------------------------------

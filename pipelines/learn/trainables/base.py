@@ -89,13 +89,21 @@ class Trainable(abc.ABC):
             They do not fit, or have seen an unseen class.
         """
 
+    def class_vectors(self, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Vectors by which its classes are near to those of other sets of texts; None: the word vectors of the pack.
+
+        Parameters
+        ----------
+        others : names of sets
+
+        Returns
+        -------
+        ((K, A), (L, A)) : of `items.classes`, and of the classes of all these sets
+        """
+        return None
+
     def broken(self, samples: Samples) -> Sequence[tuple[bytes, str, InputFault]]:
         """(key, uri, fault) of items that broke while samples were read."""
-        return ()
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What a reader of the results must know, a line each."""
         return ()
 
     @abc.abstractmethod

@@ -3,10 +3,9 @@
     (B, 3, T, H, W) ─R(2+1)D or C3D─▶ (B, 1, D) ─dropout, linear, norm─▶ (B, A) ─▶ mean squared error to norm(W(class))
 
 The published training: Adam at 1e-3, a tenth of it after 40 and after 80 % of 150 epochs, 22 clips of 16 frames a step,
-at most 100,000 clips an epoch (`an_epoch`); from random weights. Classes that are nearer than `tau` to a class of the
-sets named in `against`, by their word vectors, are not trained on (class removal).
+at most 100,000 clips an epoch (`an_epoch`); from random weights.
 
-Paper: Brattoli et al., Rethinking Zero-Shot Video Classification, CVPR 2020, equations 2 to 4.
+Paper: Brattoli et al., Rethinking Zero-Shot Video Classification, CVPR 2020, equation 2.
 """
 
 import dataclasses
@@ -27,18 +26,16 @@ from pipelines.errors import UsageError
 from pipelines.learn.samples import pixels
 from pipelines.learn.samples import texts as head_texts
 from pipelines.learn.samples.items import Items
-from pipelines.learn.samples.pixels import Form, Pixels, VideoSet
+from pipelines.learn.samples.pixels import Form, Pixels
 from pipelines.learn.samples.samples import Samples
 from pipelines.learn.trainables.base import Trainable
 from pipelines.machine import cores_here
-from pipelines.texts import overlap
 from pipelines.texts.adding import link
 from stores.root import Root
 
 _VISUAL = "visual."
 _EPOCHS = 150
 _MILESTONES = (0.4, 0.8)  # of the epochs: 60 and 120 of 150
-_LEAST_CLASSES = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +50,6 @@ class ClipOptions:
     frames, stride : of a clip
     resize, crop : shorter side of a frame, side of what the network sees
     dropout : before the linear layer; published .05, with C3D .10
-    against, tau : sets whose classes no trained class may be nearer to than tau (cosine distance)
     flip : mirror every other clip
     unflipped : classes whose clips are never mirrored, because left and right tell them apart
     loaders : processes that decode; -1: with a GPU one a core, else none beside the training
@@ -67,8 +63,6 @@ class ClipOptions:
     resize: int = 128
     crop: int = 112
     dropout: float = 0.05
-    against: tuple[str, ...] = ()
-    tau: float = overlap.TAU
     flip: bool = True
     unflipped: tuple[str, ...] = ()
     loaders: int = -1
@@ -103,23 +97,13 @@ class Clips(Trainable):
             raise UsageError(f"unflipped names {', '.join(strange)}, which no video of {dataset!r} is labelled as.")
         names = self._texts.tensors.names
         self._number = {label: names.index(str(means[label])) for label in found.classes}
-        self.removed = self._too_near(found, root)
-        self._videos = _without(found, self.removed)
-        self.items: Items = self._videos
+        self.items: Items = found
+        self._videos, self._root = found, root
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """As `Trainable.about`: the vectors of the classes, and which classes are not trained on for being too near."""
-        return {"options": dataclasses.asdict(self._identity()), "texts": self._texts.digest, "removed": self.removed}
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """As `Trainable.notes`."""
-        if not self.options.against:
-            return ()
-        some = ", ".join(self.removed[:10]) + (", ..." if len(self.removed) > 10 else "")
-        sets = " and ".join(self.options.against)
-        return (f"{len(self.removed)} classes are nearer than {self.options.tau} to one of {sets}: {some or 'none'}",)
+        """As `Trainable.about`: the options, and the vectors of the classes."""
+        return {"options": dataclasses.asdict(self._identity()), "texts": self._texts.digest}
 
     def training(self, epochs: int, steps: int) -> Mapping[str, Any]:
         """As `Trainable.training`."""
@@ -164,6 +148,12 @@ class Clips(Trainable):
         own = self._texts.tensors.of([self._number[label] for label in classes])["class"]
         return ClassTexts(tuple(classes), {"class": Texts(own.features, own.text, own.owner)})
 
+    def class_vectors(self, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """As `Trainable.class_vectors`: those it is trained towards (eq. 3 and 4)."""
+        mine = self._vectors(self._texts.tensors)[[self._number[label] for label in self.items.classes]]
+        read = [head_texts.read(each, self.options.vectors, ("class",), self._root) for each in others]
+        return mine, np.concatenate([self._vectors(each.tensors) for each in read])
+
     def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> None:
         """As `Trainable.begin`: the network, but for the linear layer behind it."""
         told = about(path, self.name)
@@ -195,32 +185,7 @@ class Clips(Trainable):
         """The options that weights depend on."""
         return dataclasses.replace(self.options, loaders=-1)
 
-    def _too_near(self, found: VideoSet, root: Root) -> tuple[str, ...]:
-        """Labels whose classes are removed."""
-        if not self.options.against:
-            return ()
-        mine = self._vectors(self._texts.tensors)[[self._number[label] for label in found.classes]]
-        others = [head_texts.read(each, self.options.vectors, ("class",), root) for each in self.options.against]
-        theirs = np.concatenate([self._vectors(each.tensors) for each in others])
-        gone = overlap.removed(mine, theirs, self.options.tau)
-        kept = int((~gone).sum())
-        if kept < _LEAST_CLASSES:
-            raise UsageError(
-                f"Of the {len(gone)} classes of {self._dataset!r} {kept} are left: the others are nearer than "
-                f"tau = {self.options.tau} to a class of {' or '.join(self.options.against)}. Give a smaller tau, or "
-                "another data set."
-            )
-        return tuple(label for label, is_gone in zip(found.classes, gone, strict=True) if is_gone)
-
     @staticmethod
     def _vectors(told: ClassTexts) -> np.ndarray:
         own = told["class"]
         return own.mean(own.features, len(told)).numpy()
-
-
-def _without(found: VideoSet, removed: Sequence[str]) -> VideoSet:
-    """The videos of all classes but some."""
-    kept = [row for row, label in enumerate(found.labels) if label not in set(removed)]
-    columns = ("ids", "keys", "labels", "splits", "items")
-    values: dict[str, Any] = {name: tuple(getattr(found, name)[row] for row in kept) for name in columns}
-    return dataclasses.replace(found, **values)

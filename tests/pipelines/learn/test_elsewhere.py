@@ -145,4 +145,4 @@ def test_what_does_not_fit_is_refused_in_a_line(data, tmp_path):
     with pytest.raises(UsageError, match=r"^Split .*e.json' #0 says itself which classes are seen"):
         fit(asked(tmp_path, protocol=str(own), splits="0"), data)
     with pytest.raises(UsageError, match="leave --protocol out"):
-        FinetuneConfig("stgcn_small", "d", protocol="own.json", judge="e")
+        FinetuneConfig("stgcn_small", "d", protocol="own.json", judge=("e",))

@@ -67,7 +67,7 @@ def protocol(folder: Path, *unseen: tuple[str, ...]) -> str:
 def named(asked: FinetuneConfig, root: Root) -> str:
     """The name of the run of some settings."""
     trained = stage.trainable(asked, root)
-    return stage.run_name(asked, trained, parts.named(asked, trained.items, root))
+    return stage.run_name(asked, trained, parts.named(asked, trained, root))
 
 
 def weights(report: FinetuneReport, number: int = 0) -> dict[str, np.ndarray]:
@@ -132,7 +132,7 @@ def test_classes_of_the_data_set_to_judge_on_are_not_trained_on(root, tmp_path, 
     add(TextsConfig((str(tmp_path / "q.txt"),), "class", "q"), root)
     everything = finetune(config(epochs=1), root)
     given_nothing(monkeypatch, ("clap",))
-    report = finetune(config(epochs=1, judge="q", tau=0.0), root)
+    report = finetune(config(epochs=1, judge=("q",), tau=0.0), root)
     assert report.run != everything.run
     assert report.notes == ("1 classes are classes of q, and left out: clap",)
     told = Run(root, report.run, "finetune")
@@ -145,7 +145,7 @@ def test_the_views_of_one_performance_are_kept_back_together(root, tmp_path):
     dataset(root, tmp_path, each=9)
 
     def name(**more: object) -> str:
-        return stage.run_name(config(**more), trained, parts.named(config(), trained.items, root))
+        return stage.run_name(config(**more), trained, parts.named(config(), trained, root))
 
     trained = stage.trainable(config(), root)
     plain, before = name(), name(gzsl=True)

@@ -1,5 +1,7 @@
 """Clips as samples: drawn by seed, epoch and row alone; what breaks is named, and nothing takes its place."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -113,7 +115,9 @@ def test_clips_begin_anywhere_in_the_film():
 def test_a_film_that_breaks_now_gives_nothing_and_is_named(root, films):
     own = samples(root)
     (path,) = films.rglob("v3.mp4")
-    path.write_bytes(path.read_bytes()[:300])
+    stat = path.stat()
+    path.write_bytes(path.read_bytes()[:300].ljust(stat.st_size, b"x"))
+    os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
     (batch,) = list(own.batches([torch.tensor([1, 3, 5])], 1))
     assert len(batch) == 2
     assert batch.labels.tolist() == [1, 1]
@@ -121,6 +125,16 @@ def test_a_film_that_breaks_now_gives_nothing_and_is_named(root, films):
     assert (key, uri) == (pixels.read("d", root, FORM).keys[3], str(path))
     (nothing,) = list(own.batches([torch.tensor([3])], 2))
     assert len(nothing) == 0
+
+
+def test_another_film_in_the_place_of_one_is_not_learned_under_its_label(root, films):
+    own = samples(root)
+    (path,) = films.rglob("v3.mp4")
+    make_video(path, frames=30, seed=77)
+    (batch,) = list(own.batches([torch.tensor([3, 5])], 1))
+    assert len(batch) == 1
+    ((_, _, fault),) = own.broken
+    assert "changed since it was indexed" in str(fault)
 
 
 def test_a_film_that_was_found_broken_is_left_out_and_one_that_was_too_short_for_another_is_not(root, films):

@@ -1,12 +1,15 @@
 """E2E from films to a number: trained, gone on with where it was killed, extracted with its weights, judged."""
 
+import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from extractors import clips
@@ -16,6 +19,8 @@ from extractors.errors import BadWeights, ExtractorError
 from extractors.r2plus1d_network import R2Plus1D
 from pipelines.command.main import app
 from pipelines.errors import Stopped, UsageError
+from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.learn import engine
@@ -135,7 +140,10 @@ def test_killed_in_the_middle_of_an_epoch_and_run_again_ends_in_the_same_bits(fi
 
 
 def test_a_film_that_breaks_while_it_is_trained_on_is_a_failure_and_the_training_goes_on(films, tmp_path):
-    (tmp_path / "films" / "v00.mp4").write_bytes(b"no film")
+    path = tmp_path / "films" / "v00.mp4"
+    stat = path.stat()
+    path.write_bytes(b"no film".ljust(stat.st_size))
+    os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
     weights_of(films, tmp_path)
     (row,) = Failures(films).latest().to_pylist()
     assert (row["stage"], row["error"], Path(row["uri"]).name) == ("finetune", "NotAVideo", "v00.mp4")
@@ -160,9 +168,9 @@ def others(root: Root, folder: Path, *names: str) -> None:
 
 def test_classes_that_are_a_test_class_are_not_trained_on(films, tmp_path):
     others(films, tmp_path, "clap hands", "something else")
-    asked = config(tmp_path, "against=others", protocol="none", epochs=1)
+    asked = config(tmp_path, judge=("others",), protocol="none", epochs=1)
     report = finetune(asked, films)
-    assert report.notes == ("1 classes are nearer than 0.05 to one of others: clap hands",)
+    assert report.notes == ("1 classes are classes of others, and left out: clap hands",)
     told = json.loads((Path(report.weights[0]).parent / "split.json").read_text())
     assert told["classes"] == ["bow down", "jump high", "wave arms"]
     assert report.run != finetune(config(tmp_path, protocol="none", epochs=1), films).run
@@ -170,8 +178,45 @@ def test_classes_that_are_a_test_class_are_not_trained_on(films, tmp_path):
 
 def test_a_removal_that_leaves_too_few_classes_is_one_line(films, tmp_path):
     others(films, tmp_path, *CLASSES[:3])
-    with pytest.raises(UsageError, match=r"^Of the 4 classes of 'd' 1 are left: .* tau = 0.05 .* Give a smaller tau"):
-        finetune(config(tmp_path, "against=others", protocol="none"), films)
+    with pytest.raises(
+        UsageError, match=r"of 1 classes, 3 left out as --judge and --tau ask; 2 .* or another --tau\.$"
+    ):
+        finetune(config(tmp_path, judge=("others",), protocol="none"), films)
+
+
+def test_classes_near_by_the_vectors_that_are_trained_towards_are_left_out_too(films, tmp_path):
+    words = {"bow": [1, 0, 0], "down": [1, 0, 0.1], "clap": [0, 1, 0], "hands": [0, 1, 0], "jump": [0, 0, 1]}
+    words |= {"high": [0, 0, 1], "wave": [1, 1, 0], "arms": [1, 1, 0], "applaud": [0, 1, 0.01], "leap": [0.5, 0, 1]}
+    vectors = tmp_path / "w.txt"
+    vectors.write_text("\n".join(f"{word} {' '.join(map(str, own))}" for word, own in words.items()))
+    others(films, tmp_path, "applaud")
+    (tmp_path / "more.txt").write_text("leap")
+    add(TextsConfig((str(tmp_path / "more.txt"),), "class", "more"), films)
+    for name in ("d", "others", "more"):
+        extract(ExtractConfig(("word_vectors",), weights=(f"word_vectors={vectors}",), set=name), films)
+    asked = config(tmp_path, protocol="none", epochs=1, judge=("others", "more"))
+    asked = dataclasses.replace(asked, options=("vectors=word_vectors", *asked.options[1:]))
+    assert finetune(asked, films).notes == ("1 classes are classes of others or more, and left out: clap hands",)
+    wider = dataclasses.replace(asked, tau=0.2)
+    assert finetune(wider, films).notes[0].endswith("left out: clap hands, jump high")
+
+
+@pytest.mark.pack
+def test_a_test_class_that_is_near_to_one_trained_on_stands_with_the_number(films, tmp_path):
+    theirs = ["down bow", "dive deep", "sit down", "hands clap"]  # the words of two that are trained on
+    others(films, tmp_path, *theirs)
+    labels = tmp_path / "theirs.csv"
+    labels.write_text("\n".join(["id,label", *(f"v{k:02d},{theirs[k % 4]}" for k in range(12))]))
+    index(IndexConfig((str(tmp_path / "films"),), "others", labels=(str(labels),)), films)
+    run = finetune(config(tmp_path, protocol="none", epochs=1), films).run
+    asked = ["judge", run, "--dataset", "others", "--protocol", "cross-0/100", "--sampling", "clips=1"]
+    asked += ["--device", "cpu", "--root", films.url]
+    done = CliRunner().invoke(app, [*asked, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["near"], "overlap" in told) == (["down bow ~ bow down", "hands clap ~ clap hands"], False)
+    shown = " ".join(CliRunner().invoke(app, asked).output.split())
+    assert "2 test classes are among those the features were trained on, by the distance of word vectors" in shown
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------
@@ -204,6 +249,18 @@ def test_weights_of_another_network_are_refused(films, tmp_path):
         about(tmp_path / "none.safetensors", "e2e_c3d")
 
 
+def test_weights_of_other_sizes_than_their_header_says_are_refused(films, tmp_path):
+    path = weights_of(films, tmp_path, epochs=1)
+    told = about(path, "e2e_r2plus1d")
+    arrays = load_file(path)
+    save_file(arrays, path, dataclasses.replace(told, width=3).metadata())
+    with pytest.raises(BadWeights, match="Of another shape: .*visual.layer1.0.conv1.0.0.weight"):
+        E2ER2Plus1D(str(path)).load("cpu")
+    save_file({name: each for name, each in arrays.items() if "layer4" not in name}, path, told.metadata())
+    with pytest.raises(BadWeights, match=r"Lacking: visual\.layer4"):
+        E2ER2Plus1D(str(path)).load("cpu")
+
+
 def test_a_run_of_all_classes_cannot_be_judged(films, tmp_path):
     report = finetune(config(tmp_path, protocol="none", epochs=1), films)
     done = CliRunner().invoke(app, ["judge", report.run, "--root", films.url])
@@ -222,7 +279,7 @@ def test_a_network_of_one_data_set_is_judged_on_another(films, tmp_path):
     index(IndexConfig((str(tmp_path / "theirs"),), "e", labels=(str(tmp_path / "theirs.csv"),)), films)
     (tmp_path / "names.txt").write_text("\n".join(names))
     add(TextsConfig((str(tmp_path / "names.txt"),), "class", "e"), films)
-    run = finetune(config(tmp_path, "against=e", protocol="none", epochs=1), films).run
+    run = finetune(config(tmp_path, judge=("e",), protocol="none", epochs=1), films).run
     asked = ["judge", run, "--dataset", "e", "--protocol", "cross-0/50", "--sampling", "clips=1", "--device", "cpu"]
     done = CliRunner().invoke(app, [*asked, "--root", films.url, "--json"])
     assert done.exit_code == 0, done.output
