@@ -33,7 +33,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from extractors.errors import ExtractorError
 from pipelines import kinds
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, refused
 from pipelines.extract.extraction import Extraction, ExtractReport, extraction
 from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.extract.shards import Shard, cut, work
@@ -80,6 +80,10 @@ def _in_one_line(function: Callable[P, Any]) -> Callable[P, Any]:
             return function(*args, **kwargs)
         except (UsageError, StoreError, ExtractorError, FailedRun) as error:
             return Failed(message=str(error))
+        except OSError as error:
+            if not (told := refused(error)):
+                raise
+            return Failed(message=told)
 
     return run
 

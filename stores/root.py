@@ -61,8 +61,9 @@ class Root:
         if not text:
             raise StoreError("The root is empty; give a folder or URL with --root or $ZSAR_ROOT.")
         if self.is_local:
-            file = next((p for p in (Path(self.url), *Path(self.url).parents) if p.exists()), Path("/"))
-            if not file.is_dir():
+            # os.path.exists: what may not be looked into is not there for this user, and no error
+            there = next(p for p in (Path(self.url), *Path(self.url).parents) if os.path.exists(p))
+            if not there.is_dir():
                 raise StoreError(
                     f"The root {self.url} is a file or below one; give a folder with --root or $ZSAR_ROOT."
                 )

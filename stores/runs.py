@@ -50,7 +50,7 @@ class Runs:
         there = self.names()
         if not _beginning(name, there) and (trained := _beginning(name, self.networks())):
             raise NotInStore(
-                f"{trained[0]} trained a network, which has no page and is not judged by itself. `zsar judge "
+                f"{trained[0]} trained a network, which is not judged by itself. `zsar judge "
                 f"{trained[0]}` extracts with its weights, fits a head on the features and judges that."
             )
         return self._one(name, there)

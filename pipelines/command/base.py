@@ -146,6 +146,13 @@ def in_one_line(work: Callable[[], Shown], as_json: bool) -> Shown:
     except _user_errors() as error:
         _fail(f"zsar: {error}", as_json, str(error))
         raise typer.Exit(1) from error
+    except OSError as error:
+        from pipelines.errors import refused
+
+        if not (told := refused(error)):
+            raise
+        _fail(f"zsar: {told}", as_json, told)
+        raise typer.Exit(1) from error
 
 
 def _fail(line: str, as_json: bool, error: str | None = None) -> None:

@@ -35,10 +35,10 @@ def fit(settings: FitConfig, root: "Root") -> Shown:
 
 @command("finetune", FinetuneConfig)
 def finetune(settings: FinetuneConfig, root: "Root") -> Shown:
-    """Train ST-GCN on the seen classes of each split of a protocol, or on all classes to see that it learns.
+    """Train a network on the videos or poses of the seen classes of each split of a protocol, or of all classes.
 
-    Kill it at any moment and run it again: it goes on. Then `zsar extract MODEL --weights MODEL=WEIGHTS` makes features
-    of any data set of poses.
+    Kill it at any moment and run it again: it goes on. Then `zsar judge RUN` extracts with its weights and judges a
+    head on the features; `zsar extract MODEL --weights MODEL=WEIGHTS` makes features of any other data set.
 
     JSON: run, weights (a path; with several splits paths by number), seconds; top1 (a fraction) where --test is given;
     failed, the sequences that cannot be used, and notes when there are any.
@@ -55,6 +55,10 @@ def finetune(settings: FinetuneConfig, root: "Root") -> Shown:
     parts = [counts(report.run, without_zeros(shown, "failed") | {"seconds": round(report.seconds, 1)})]
     if report.top1 is not None:
         parts.append(f"top-1 of the sequences to test: {100 * report.top1:.2f} %")
-    use = f"zsar extract {settings.model} --dataset {settings.dataset} --weights {settings.model}"
-    parts += [f"Use them: `{use}={path} --root {root.url}`" for path in paths]
+    if settings.protocol == "none":
+        use = f"zsar extract {settings.model} --dataset {settings.dataset} --weights {settings.model}={paths[0]}"
+        parts.append(f"Use them: `{use} --root {root.url}`")
+    else:
+        parts.append(f"Judge it: `zsar judge {report.run} --root {root.url}`")
+    parts.append(f"Look at it: `zsar show {report.run} --html --root {root.url}`")
     return Shown(without_zeros(fields, "failed", "notes"), parts, [f"Note: {note}." for note in report.notes])

@@ -23,6 +23,8 @@ from pipelines.errors import UsageError
 from pipelines.judge.results import results
 from pipelines.look.run import inside, poses
 from pipelines.look.run.inside import Trained
+from pipelines.look.run.learned import learned
+from pipelines.look.run.network_page import network_page
 from pipelines.pages import figures, stick_figures
 from pipelines.pages.page import frame, render
 from stores.captions import Captions
@@ -82,7 +84,7 @@ class ShownVideo:
 
 
 def run_page(name: str, root: Root, split: int | None = None) -> str:
-    """Write the page of a run; returns its URL.
+    """Write the page of a run, of a head or of a network; returns its URL.
 
     Parameters
     ----------
@@ -100,7 +102,9 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
         The page cannot be written.
     """
     runs = Runs(root)
-    run = runs.find(name)
+    run = runs.find_any(name)
+    if run in runs.networks():
+        return network_page(run, root, split)
     judged, table = runs.read(run, "judged"), runs.read(run, "results")
     if judged is None or table is None:
         raise UsageError(f"{run} was not judged, so there is nothing to picture. Run `zsar evaluate {run}`.")
@@ -125,6 +129,7 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
         heat_map=figures.heat_map(counts, named(own)),
         overlap=sorted({name for row in table.to_pylist() for name in row["overlap"]}),
         why_not=why_not,
+        learned=learned(run, number, root),
         **inside,
     )
     return root.write_text(html, "reports", f"run-{run}.html")

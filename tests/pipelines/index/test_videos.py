@@ -339,7 +339,7 @@ def test_a_user_without_permission_gets_failures_not_a_traceback(tmp_path):
     (folder / "shut").chmod(0o700)
     (tmp_path / "root").mkdir(mode=0o777)
     (tmp_path / "root").chmod(0o777)
-    for parent in [tmp_path, *tmp_path.parents][:3]:
+    for parent in [tmp_path, *tmp_path.parents][:4]:
         parent.chmod(parent.stat().st_mode | 0o055)
     script = (
         "import os; from pipelines.index.videos import index; from pipelines.index.settings import IndexConfig\n"

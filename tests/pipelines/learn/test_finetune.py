@@ -623,16 +623,13 @@ def test_a_training_of_before_says_what_is_known_of_it(root, tmp_path):
     assert "clap; dive" in call(root, "show", report.run)
 
 
-def test_a_training_is_not_judged_and_has_no_page(root, tmp_path):
+def test_a_training_is_not_judged_by_itself(root, tmp_path):
     dataset(root, tmp_path, each=2)
     run = finetune(config(epochs=1), root).run
-    for command in (["evaluate", run[:9]], ["show", run, "--html"]):
-        done = CliRunner().invoke(app, [*command, "--root", root.url])
-        assert done.exit_code == 1
-        (line,) = done.stderr.strip().splitlines()
-        assert line.startswith(
-            f"zsar: {run} trained a network, which has no page and is not judged by itself. `zsar judge"
-        )
+    done = CliRunner().invoke(app, ["evaluate", run[:9], "--root", root.url])
+    assert done.exit_code == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"zsar: {run} trained a network, which is not judged by itself. `zsar judge {run}`")
     done = CliRunner().invoke(app, ["show", run, "--split", "3", "--root", root.url])
     assert "was not trained on split 3; it was on 0." in done.stderr
     with pytest.raises(NotInStore, match=rf"No run .* there are: {run}"):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from pipelines.learn import engine
 from pipelines.learn.finetune import finetune, own_options, settled
 from pipelines.learn.settings import FinetuneConfig
 from pipelines.learn.trainables.e2e import Clips
+from pipelines.look.run.network_page import network_page
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
 from stores.failures import Failures
@@ -300,3 +302,28 @@ def test_c3d_goes_the_same_way(films, tmp_path):
     assert FeatureStore(films).find(name).array("features").shape == (12, 128)
     with pytest.raises(UsageError, match="C3D halves time four times"):
         finetune(config(tmp_path, model="e2e_c3d"), films)
+
+
+def test_the_page_of_a_network_shows_its_loss_and_what_was_judged_with_its_weights(films, tmp_path):
+    report = finetune(config(tmp_path), films)
+    page = network_page(report.run, films)
+    text = Path(unquote(urlsplit(page).path)).read_text()
+    assert f"zsar judge {report.run}" in text
+    history = json.loads((Path(report.weights[0]).parent / "history.json").read_text())["epochs"]
+    assert f"loss: {history[0]['loss']:.3g} in epoch 1, {history[1]['loss']:.3g} in epoch 2" in text
+    for name in ("first", "second"):  # another head on the same features
+        more = ["--head", "ridge", "--option", "texts=class"] if name == "second" else []
+        asked = ["judge", report.run, "--sampling", "clips=1", "--device", "cpu", "--root", films.url, *more, "--json"]
+        done = CliRunner().invoke(app, asked)
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout.splitlines()[-1])
+        shown = CliRunner().invoke(app, ["show", report.run, "--html", "--root", films.url])
+        text = Path(unquote(urlsplit(page).path)).read_text()
+        assert told["judged"]["0"] in text
+        assert f"{100 * told['top1_mean']:.1f}\u00a0%" in text
+    assert shown.exit_code == 0
+    assert text.count("<code>nearest-d-") == text.count("<code>ridge-d-") == 1
+    with pytest.raises(UsageError, match=r"is not trained on split 3 to the end; it is on 0\."):
+        network_page(report.run, films, split=3)
+    head = CliRunner().invoke(app, ["show", told["judged"]["0"], "--html", "--root", films.url])
+    assert head.exit_code == 0, head.output

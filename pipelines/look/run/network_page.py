@@ -1,0 +1,70 @@
+"""The page of a network that was trained: on what, how its loss went, and what was judged with its weights.
+
+Run    `zsar show RUN --html --split 0`
+Takes  a run of `zsar finetune`, and the runs of heads that read features of its weights
+Gives  `reports/run-NAME.html` below the root, and its URL; one file, with drawings inside and no script
+"""
+
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.judge.results import results
+from pipelines.learn.runs import DONE, network
+from pipelines.look.run.learned import learned
+from pipelines.pages.page import render
+from stores.features import FeatureStore
+from stores.keys import stream_key
+from stores.root import Root
+from stores.runs import Runs
+
+
+def network_page(run: str, root: Root, split: int | None = None) -> str:
+    """Write the page of a network; returns its URL.
+
+    Parameters
+    ----------
+    run : its full name
+    root : Root
+    split : which is pictured; None: the first that is trained
+
+    Raises
+    ------
+    UsageError
+        No split, or not this one, is trained to the end.
+    WriteFailed
+        The page cannot be written.
+    """
+    told = network(root, run)
+    there = {row["number"]: row for row in told["splits"] if row["state"] == DONE}
+    if not there or (split is not None and split not in there):
+        which = f"split {split}" if there else "any split"
+        raise UsageError(
+            f"{run} is not trained on {which} to the end; it is on {', '.join(map(str, there)) or 'none'}. "
+            f"Run `{told['about'].get('command', 'zsar finetune')}`."
+        )
+    number = min(there) if split is None else split
+    html = render(
+        "network",
+        run=run,
+        about=told["about"],
+        settings={k: v for k, v in told["about"]["config"].items() if v not in ("", None, [], False)},
+        rows=told["splits"],
+        done=len(there),
+        number=number,
+        own=there[number],
+        learned=learned(run, number, root),
+        judged=_judged(run, root),
+    )
+    return root.write_text(html, "reports", f"run-{run}.html")
+
+
+def _judged(run: str, root: Root) -> list[dict[str, Any]]:
+    """Results of heads on features whose weights this run made: a row a run and setting, the best first."""
+    digests = set()
+    for path in Runs(root).folder(run).glob("split-*/weights.safetensors"):
+        with path.open("rb") as file:
+            digests.add(stream_key(file).hex())
+    store, runs = FeatureStore(root), Runs(root)
+    own = {name for name in store.names() if store.find(name).recipe.get("weights") in digests}
+    rows = [row for row in results(root) if row["run"] and runs.about(row["run"])["videos"]["feature"] in own]
+    return sorted(rows, key=lambda row: (row["setting"], -row["top1"]))
