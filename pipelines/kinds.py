@@ -1,6 +1,7 @@
 """The kinds of items, a row each: what they are called, who finds them, who reads them, who runs them.
 
     video          a file of film, or a labelled span of one
+    image          a file of a still image, to make clips of
     pose           a sequence of poses
     caption_group  the captions that stand for a video; what is extracted are their texts
     feature        a video of which there are features and no file
@@ -53,6 +54,14 @@ KINDS = {
             index="pipelines.index.videos:index",
             source="pipelines.extract.manifested:VIDEOS",
             runner="pipelines.extract.runners.videos:runner",
+        ),
+        Kind(
+            "image",
+            "images",
+            asked="images",
+            given="PATH --kind images",
+            index="pipelines.index.videos:index",
+            source="pipelines.extract.manifested:IMAGES",
         ),
         Kind(
             "caption_group",

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 def index(settings: IndexConfig, root: "Root") -> Shown:
     """Find the videos of a data set and give each content its key.
 
-    Layouts: folder, class-video, ucf101, hmdb51, kinetics, activitynet, list, table. Unchanged files are not read
-    again. A file of features made elsewhere is matched with the data set's videos by their ids; with --labels or a
-    --layout its ids are items of their own, without videos.
+    Layouts: folder, class-video, sun397, ucf101, hmdb51, kinetics, activitynet, list, table. Unchanged files are not
+    read again. A file of features made elsewhere is matched with the data set's videos by their ids; with --labels or a
+    --layout its ids are items of their own, without videos. With --kind images still images are found in place of
+    videos, for `zsar finetune` to make clips of.
 
     With --kind captions each line is {"video": id, "class": label, "captions": [text, ...]}, or tells one caption of a
     video that other lines tell more of; a list, CSV and the files of MSR-VTT, VATEX and ActivityNet Captions are read

@@ -113,4 +113,4 @@ def _cannot_become(name: str, target: joints.Layout) -> str | None:
     return None
 
 
-VIDEOS, POSES, FEATURES = Manifested("video"), Manifested("pose"), Manifested("feature")
+VIDEOS, IMAGES, POSES, FEATURES = map(Manifested, ("video", "image", "pose", "feature"))

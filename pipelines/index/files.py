@@ -79,6 +79,7 @@ class Files:
     stats : (size, mtime_ns) by URI, where listing gave them for nothing (object stores)
     faults : folders and names that could not be listed
     not_taken : how many other files there are, by extension in small letters, the most first; hidden ones left out
+    endings : those that were looked for
     """
 
     files: tuple[File, ...]
@@ -86,6 +87,7 @@ class Files:
     stats: dict[str, Stat]
     faults: tuple[Fault, ...]
     not_taken: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    endings: frozenset[str] = EXTENSIONS
 
 
 def is_local(path: str) -> bool:
@@ -98,17 +100,17 @@ def local_path(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path.removeprefix("file://")))
 
 
-def look(path: str) -> Files:
-    """List the videos below one path; a single file is taken as it is.
+def look(path: str, endings: frozenset[str] = EXTENSIONS) -> Files:
+    """List the files of some endings below one path, videos if nothing else is said; a single file is taken as it is.
 
     Raises
     ------
     LayoutError
-        The path does not exist, may not be listed, or is a single file without a video's extension.
+        The path does not exist, may not be listed, or is a single file of another ending.
     """
     if not path:
         raise LayoutError("A path is empty. Give a folder of videos: `zsar index PATH --dataset NAME`.")
-    return _look_local(path) if is_local(path) else _look_remote(path)
+    return _look_local(path, endings) if is_local(path) else _look_remote(path, endings)
 
 
 def joined(parts: list[Files]) -> Files:
@@ -126,6 +128,7 @@ def joined(parts: list[Files]) -> Files:
         {uri: s for part in parts for uri, s in part.stats.items()},
         tuple(fault for part in parts for fault in part.faults),
         by_count(sum((Counter(part.not_taken) for part in parts), Counter())),
+        parts[0].endings,
     )
 
 
@@ -165,7 +168,7 @@ def stat_of(uri: str) -> Stat:
     return found.st_size, found.st_mtime_ns
 
 
-def _look_local(path: str) -> Files:
+def _look_local(path: str, endings: frozenset[str]) -> Files:
     base = local_path(path)
     if not _is_text(base):
         raise LayoutError(f"The path {printable(base)!r} is not UTF-8, so no table can hold it. Rename its folder.")
@@ -180,22 +183,23 @@ def _look_local(path: str) -> Files:
     except OSError as error:
         raise LayoutError(f"Cannot look at {path!r}: {error.strerror}. Check its permissions.") from error
     if not stat.S_ISDIR(mode):
-        _check_extension(base)
+        _check_extension(base, endings)
         folder, _, name = base.rpartition("/")
-        return Files((File(folder or "/", name),), (base,), {}, ())
-    collected = _Collected()
+        return Files((File(folder or "/", name),), (base,), {}, (), endings=endings)
+    collected = _Collected(endings)
     try:
         collected.walk(base)
     except OSError as error:
         raise LayoutError(f"Cannot list the folder {path!r}: {error.strerror}. Check its permissions.") from error
     files = tuple(File(base, rel) for rel in sorted(collected.rels))
-    return Files(files, (base.rstrip("/") + "/",), {}, tuple(collected.faults), by_count(collected.not_taken))
+    return Files(files, (base.rstrip("/") + "/",), {}, tuple(collected.faults), by_count(collected.not_taken), endings)
 
 
 class _Collected:
     """The walk of one local folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, endings: frozenset[str]) -> None:
+        self._endings = endings
         self.rels: list[str] = []
         self.faults: list[Fault] = []
         self.not_taken: Counter[str] = Counter()
@@ -225,7 +229,7 @@ class _Collected:
 
     def _file(self, base: str, rel: str) -> None:
         extension = extension_of(rel)
-        if extension not in EXTENSIONS:
+        if extension not in self._endings:
             self.not_taken[printable(extension) or NO_EXTENSION] += 1
         elif _is_text(rel):
             self.rels.append(rel)
@@ -244,7 +248,7 @@ def _entries(folder: str) -> Iterator[tuple[str, bool]]:
                     yield entry.name, False
 
 
-def _look_remote(url: str) -> Files:
+def _look_remote(url: str, endings: frozenset[str]) -> Files:
     try:
         fs, path = fsspec.core.url_to_fs(url)
         fs.invalidate_cache()
@@ -258,13 +262,13 @@ def _look_remote(url: str) -> Files:
     except OSError as error:
         raise LayoutError(f"Cannot open {url!r}: {error}. Check credentials and network.") from error
     if info["type"] != "directory":
-        _check_extension(url)
+        _check_extension(url, endings)
         base, _, name = url.rpartition("/")
-        return Files((File(base, name),), (url,), {url: _stat_of(info)}, ())
-    return _walk_remote(fs, path, url.rstrip("/"))
+        return Files((File(base, name),), (url,), {url: _stat_of(info)}, (), endings=endings)
+    return _walk_remote(fs, path, url.rstrip("/"), endings)
 
 
-def _walk_remote(fs: Any, path: str, url: str) -> Files:
+def _walk_remote(fs: Any, path: str, url: str, endings: frozenset[str]) -> Files:
     rels, stats = [], {}
     not_taken: Counter[str] = Counter()
     for folder, folders, files in fs.walk(path, detail=True):
@@ -274,13 +278,14 @@ def _walk_remote(fs: Any, path: str, url: str) -> Files:
         for name, info in files.items():
             if name.startswith("."):
                 continue
-            if (extension := extension_of(name)) not in EXTENSIONS:
+            if (extension := extension_of(name)) not in endings:
                 not_taken[extension or NO_EXTENSION] += 1
                 continue
             rel = f"{prefix}/{name}".lstrip("/")
             rels.append(rel)
             stats[f"{url}/{rel}"] = _stat_of(info)
-    return Files(tuple(File(url, rel) for rel in sorted(rels)), (url + "/",), stats, (), by_count(not_taken))
+    found = tuple(File(url, rel) for rel in sorted(rels))
+    return Files(found, (url + "/",), stats, (), by_count(not_taken), endings)
 
 
 def _stat_of(info: dict[str, Any]) -> Stat:
@@ -300,8 +305,10 @@ def _mtime_ns(info: dict[str, Any]) -> int:
     return -1
 
 
-def _check_extension(path: str) -> None:
-    if extension_of(path) not in EXTENSIONS:
+def _check_extension(path: str, endings: frozenset[str]) -> None:
+    if extension_of(path) not in endings:
+        if endings != EXTENSIONS:
+            raise LayoutError(f"{path!r} ends in none of {' '.join(sorted(endings))}. Give the folder that holds them.")
         raise LayoutError(
             f"{path!r} does not end like a video ({' '.join(sorted(EXTENSIONS))}) or like features "
             "(.h5 .hdf5 .npy .npz .parquet). Rename it, or give the folder that holds the videos."

@@ -21,7 +21,7 @@ class IndexConfig:
         `kinect-20`, ...), where their files do not say it
     labels : label file of the data set (csv, json, split lists); of NTU's poses, its class names
     prune : forget rows of files that are gone
-    kind : what is indexed: `videos`, `captions` that stand for them, or `poses`
+    kind : what is indexed: `videos`, still `images` to learn from, `captions` that stand for videos, or `poses`
     axes : of arrays of poses, the order of their axes where it is not certain, a letter each: `ctvm`
     declare : of poses, a TOML file of a layout of your own, which their joints are in
     """

@@ -1,4 +1,4 @@
-"""Index: which videos exist, what they are (content keys), and what was found out about them from label files.
+"""Index: which videos or images exist, what they are (content keys), and what was found out from label files.
 
 Run    `zsar index PATH... --dataset D [--layout L --labels FILE]`
 Takes  folders, files or URLs of videos, in one of `layouts.LAYOUTS`; features made elsewhere (see `features.py`), also
@@ -19,10 +19,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from extractors.images import ENDINGS as IMAGES
+from pipelines import kinds
 from pipelines.errors import UsageError
 from pipelines.index.contents import Content, read_all
 from pipelines.index.features import features_of, import_features
-from pipelines.index.files import Fault, Files, by_count, exists, is_local, joined, local_path, look
+from pipelines.index.files import EXTENSIONS, Fault, Files, by_count, exists, is_local, joined, local_path, look
 from pipelines.index.foreign_ids import refuse_streams
 from pipelines.index.layouts import reading as layouts
 from pipelines.index.layouts.reading import Found
@@ -99,7 +101,9 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
     ways = Ways(lambda entry: _ladder(entry, files.scopes))
     with root.lock("manifest"):
         old = Manifest(root).rows(config.dataset)
-        merged = merge(old, config.dataset, "video", entries, contents, ways, is_gone, config.prune)
+        merged = merge(
+            old, config.dataset, kinds.asked()[config.kind].name, entries, contents, ways, is_gone, config.prune
+        )
         table = taken_over(merged.table)
         Manifest(root).write(config.dataset, table)
     labels = {found.uri: found.label for found in reading.found}
@@ -143,14 +147,16 @@ def _ladder(entry: Entry, scopes: Sequence[str]) -> Iterator[str]:
 
 def _paths(config: IndexConfig) -> _Paths:
     parts, features = [], []
+    is_stills = config.kind == "images"
+    endings = IMAGES if is_stills else EXTENSIONS
     not_taken: Counter[str] = Counter()
     for given in config.paths:
         path = local_path(given) if is_local(given) else given
-        if is_feature_file(path):
+        if not is_stills and is_feature_file(path):
             features.append(path)
             continue
-        files = look(given)
-        if files.files or ".npy" not in files.not_taken:
+        files = look(given, endings)
+        if files.files or is_stills or ".npy" not in files.not_taken:
             parts.append(files)
             not_taken.update(files.not_taken)
             continue

@@ -6,6 +6,7 @@
     layout       files                                      label files                              video_id
     folder       any folder or file                         none                                     relative path (1)
     class-video  CLASS/VIDEO, also below train/val/test     none                                     relative path (1)
+    sun397       LETTER/CLASS[/KIND]/IMAGE                  none                                     relative path (1)
     ucf101       v_CLASS_gNN_cNN.avi, flat or by class      trainlistNN, testlistNN, classInd .txt   file name (1)
     hmdb51       CLASS/VIDEO.avi                            CLASS_test_splitN.txt                    file name (1)
     kinetics     ID_000010_000020.mp4, ID.mp4, flat or by   csv: label, youtube_id, time_start,      file name (1)
@@ -76,8 +77,9 @@ def read(layout: str, files: Files, labels: Sequence[str]) -> Reading:
         raise LayoutError(f"No layout is called {layout!r}; there are: auto, {', '.join(LAYOUTS)}.")
     if not files.files and not files.faults:
         raise LayoutError(
-            f"No video below {', '.join(files.scopes)}: {sum(files.not_taken.values())} other files"
-            f"{_by_ending(files)}, none ends in {' '.join(sorted(EXTENSIONS))}. Give the folder that holds the videos."
+            f"No {'video' if files.endings == EXTENSIONS else 'image'} below {', '.join(files.scopes)}: "
+            f"{sum(files.not_taken.values())} other files{_by_ending(files)}, none ends in "
+            f"{' '.join(sorted(files.endings))}. Give the folder that holds them."
         )
     texts = label_files(labels)
     name = pick(files.files, texts) if layout == "auto" else layout
@@ -128,6 +130,8 @@ def pick(files: Sequence[File], labels: Sequence[LabelFile]) -> str:
         if sample and sum(bool(pattern.fullmatch(f.stem)) for f in sample) >= 0.9 * len(sample):
             return name
     folders = {tuple(class_folders(f)) for f in files}
+    if len(folders) > 1 and all(_is_sun(f) for f in folders):
+        return "sun397"
     return "class-video" if len(folders) > 1 and all(len(f) == 1 for f in folders) else "folder"
 
 
@@ -160,6 +164,20 @@ def _class_video(files: Sequence[File], labels: Sequence[LabelFile]) -> Reading:
         label = sys.intern(folders[0]) if folders else None
         found.append(Found(_path_id(file), file.uri, label, split_folder(file), None, None))
     return Reading("class-video", found, [], [])
+
+
+def _sun397(files: Sequence[File], labels: Sequence[LabelFile]) -> Reading:
+    _no_labels("sun397", labels)
+    found = []
+    for file in files:
+        label = sys.intern("/".join(file.folders[1:])) if _is_sun(file.folders) else None
+        found.append(Found(_path_id(file), file.uri, label, None, None, None))
+    return Reading("sun397", found, [], [])
+
+
+def _is_sun(folders: Sequence[str]) -> bool:
+    """Whether these are a letter and a class that begins with it, of one name or of two."""
+    return len(folders) in (2, 3) and len(folders[0]) == 1 and folders[1].startswith(folders[0])
 
 
 def _no_labels(layout: str, labels: Sequence[LabelFile]) -> None:
@@ -208,6 +226,7 @@ def _whole(found: Found) -> str | None:
 LAYOUTS: dict[str, Layout] = {
     "folder": Layout(_folder),
     "class-video": Layout(_class_video),
+    "sun397": Layout(_sun397),
     "ucf101": Layout(ucf101, ucf101_names, _ucf_group),
     "hmdb51": Layout(hmdb51, hmdb51_names, _hmdb_film),
     "kinetics": Layout(kinetics, kinetics_names, _youtube_video),

@@ -1,6 +1,7 @@
 """Clips of videos as something to learn from: decoded when they are wanted, each time another place and another crop.
 
     manifest rows ─▶ VideoSet ─workers: a random place in time, a random crop, flipped or not─▶ (B, 3, T, H, W) float
+                              still images: the camera moves over them (`ken_burns`)
 
 What a sample becomes is drawn from (seed, epoch, row) alone, so the number of workers changes nothing, and a training
 that goes on in the middle of an epoch sees what it would have seen. Colours are left alone. A video that was found to
@@ -13,22 +14,24 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from extractors import clips
-from extractors.errors import Corrupt, InputFault, NoDecoder, NotAVideo, Truncated
+from extractors import clips, images
+from extractors.errors import Corrupt, InputFault, NoDecoder, NotAnImage, NotAVideo, Truncated
 from extractors.r2plus1d import MEAN, STD
 from extractors.sampling import Geometry, Sampling, View
 from heads.base import Videos
 from pipelines.errors import Stopped, UsageError
 from pipelines.extract.items import Item
-from pipelines.extract.manifested import VIDEOS
+from pipelines.extract.manifested import IMAGES, VIDEOS
 from pipelines.extract.runners.places import at_first_place, unchanged
 from pipelines.index.files import Stat
 from pipelines.index.poses import values_of
+from pipelines.learn.samples import ken_burns
 from pipelines.learn.samples.items import Items
 from stores.failures import Failures
 from stores.manifest import Manifest
@@ -38,7 +41,8 @@ _AREA = (0.5, 1.0)  # of a frame that a crop has
 _ASPECT = (3 / 4, 4 / 3)  # of its width to its height
 _TRIES = 10
 #: faults of a video itself, whatever is asked of it; one out of reach may be back
-_BROKEN = tuple(each.__name__ for each in (NotAVideo, NoDecoder, Truncated, Corrupt))
+_BROKEN = tuple(each.__name__ for each in (NotAVideo, NotAnImage, NoDecoder, Truncated, Corrupt))
+_KINDS = {"video": VIDEOS, "image": IMAGES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,15 +76,17 @@ class VideoSet(Items):
     ----------
     form : of the clips
     items : N, each with every place it lies in
+    stills : (N,) bool, those that are still images
     """
 
     called = "video"
     form: Form
     items: tuple[Item, ...]
+    stills: np.ndarray
 
 
 def read(dataset: str, root: Root, form: Form) -> VideoSet:
-    """The labelled videos of a data set; none is opened.
+    """The labelled videos of a data set, and its still images; none is opened.
 
     Raises
     ------
@@ -90,7 +96,7 @@ def read(dataset: str, root: Root, form: Form) -> VideoSet:
         No labelled video.
     """
     table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split"])
-    rows = table.filter(pc.equal(table["kind"], "video")).to_pylist()
+    rows = table.filter(pc.is_in(table["kind"], pa.array([*_KINDS]))).to_pylist()
     labelled = [row for row in rows if row["label"] is not None]
     if not labelled:
         raise UsageError(
@@ -99,7 +105,9 @@ def read(dataset: str, root: Root, form: Form) -> VideoSet:
         )
     broken = _broken(root)
     kept = [row for row in labelled if row["key"] not in broken]
-    places = VIDEOS.find({row["key"] for row in kept}, root)
+    places: dict[bytes, Item] = {}
+    for source in {row["kind"] for row in kept}:
+        places |= _KINDS[source].find({row["key"] for row in kept}, root)
     return VideoSet(
         form=form,
         ids=tuple(row["video_id"] for row in kept),
@@ -107,6 +115,7 @@ def read(dataset: str, root: Root, form: Form) -> VideoSet:
         labels=tuple(row["label"] for row in kept),
         splits=tuple(values_of(row["split"]) for row in kept),
         items=tuple(places[row["key"]] for row in kept),
+        stills=np.array([row["kind"] == "image" for row in kept]),
         faults=tuple((row["key"], row["uri"], broken[row["key"]]) for row in labelled if row["key"] in broken),
         unlabelled=len(rows) - len(labelled),
     )
@@ -154,7 +163,7 @@ class Pixels:
         self.broken: list[tuple[bytes, str, InputFault]] = []
         self._items = [videos.items[row] for row in rows]
         flips = [videos.labels[row] not in unflipped for row in rows]
-        self._clips = _Clips(self._items, videos.form, flips)
+        self._clips = _Clips(self._items, videos.form, flips, videos.stills[rows])
         self._device, self._loaders = device, loaders
         mean, std = (torch.tensor(values, device=device)[:, None, None, None] for values in (MEAN, STD))
         self._scale, self._shift = 1 / (255 * std), -mean / std
@@ -201,11 +210,13 @@ class Pixels:
 class _Clips(Dataset[Any]):
     """A clip of a video, as it is drawn."""
 
-    def __init__(self, items: Sequence[Item], form: Form, flips: Sequence[bool]) -> None:
-        self._items, self._form, self._flips = items, form, flips
+    def __init__(self, items: Sequence[Item], form: Form, flips: Sequence[bool], stills: np.ndarray) -> None:
+        self._items, self._form, self._flips, self._stills = items, form, flips, stills
 
     def __getitem__(self, wanted: tuple[int, int | None]) -> tuple[int, np.ndarray | InputFault]:
         row, draw = wanted
+        if self._stills[row]:
+            return row, _moved(self._items[row], self._form, draw, row, self._flips[row])
         view = _whole(self._form) if draw is None else _drawn(self._form, draw, row, self._flips[row])
         return row, _read(self._items[row], view)
 
@@ -228,6 +239,20 @@ def _read(item: Item, view: View) -> np.ndarray | InputFault:
         with unchanged(uri, stat):  # else another film would be learned under this one's label
             found = clips.read(uri, {"": view}, item.key, item.span_s)[""]
         return found if isinstance(found, InputFault) else found.pixels[0]
+
+    return at_first_place(item, read)
+
+
+def _moved(item: Item, form: Form, draw: int | None, row: int, may_flip: bool) -> np.ndarray | InputFault:
+    """The same of a still image, over which the camera moves."""
+    cv2.setNumThreads(1)
+
+    def read(uri: str, stat: Stat | None) -> np.ndarray:
+        with unchanged(uri, stat):
+            image = images.read(uri, 2 * form.crop)
+        if draw is None:
+            return ken_burns.still(image, form.frames, form.crop)
+        return ken_burns.clip(image, form.frames, form.crop, np.random.default_rng([draw, row]), may_flip)
 
     return at_first_place(item, read)
 

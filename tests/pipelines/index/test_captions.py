@@ -382,7 +382,7 @@ def test_a_file_with_nothing_good_is_one_line_and_changes_nothing(root, tmp_path
         index_captions(told(tmp_path / "c.jsonl"), root)
     with pytest.raises(UsageError, match=r"^There is no file .*none. Captions are read from local files: JSON lines"):
         index_captions(IndexConfig((str(tmp_path / "none"),), "d", kind="captions"), root)
-    with pytest.raises(UsageError, match=r"^What is indexed is videos or captions.*, got 'poems'\.$"):
+    with pytest.raises(UsageError, match=r"^What is indexed is videos or images or captions.*, got 'poems'\.$"):
         IndexConfig((), "d", kind="poems")
     assert Manifest(root).datasets() == []
 

@@ -699,7 +699,7 @@ def test_a_single_file_that_is_no_video_is_refused(tmp_path):
 
 def test_an_unknown_layout_lists_the_known(tmp_path):
     with pytest.raises(
-        LayoutError, match="No layout is called 'imagenet'; there are: auto, folder, class-video, ucf101"
+        LayoutError, match="No layout is called 'imagenet'; there are: auto, folder, class-video, sun397, ucf101"
     ):
         reading(tree(tmp_path, "a.mp4"), layout="imagenet")
 

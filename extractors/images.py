@@ -1,0 +1,73 @@
+"""Still images: a file in, upright RGB out.
+
+    file ─Pillow─▶ (h, w, 3) uint8
+
+Formats are those of data sets of scenes (JPEG, PNG, WebP, BMP, TIFF) and no others; what a file says of its size is
+believed only up to `MOST_PIXELS`, before anything is allocated. Sixteen bits become eight by their upper byte, and
+transparency is dropped.
+"""
+
+import io
+import warnings
+from typing import Any
+
+import fsspec
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from extractors.errors import Corrupt, InputFault, NotAnImage, Unreachable
+
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+MOST_PIXELS = 89_000_000  #: 267 MB
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+
+
+def read(uri: str, least: int = 0) -> np.ndarray:
+    """(h, w, 3) uint8, upright.
+
+    Parameters
+    ----------
+    uri : str
+        A local path or anything fsspec opens.
+    least : int
+        The shorter side that is needed; a JPEG of more than twice that is decoded at a half, a quarter or an eighth.
+
+    Raises
+    ------
+    InputFault
+        Unreachable, no image, one of more than `MOST_PIXELS`, cut short, corrupt.
+    """
+    try:
+        with fsspec.open(uri, "rb") as file:
+            return _decoded(io.BytesIO(file.read()), least)
+    except FileNotFoundError as error:
+        raise Unreachable("the file is not there (any more)") from error
+    except InputFault:
+        raise
+    except OSError as error:
+        raise Unreachable(f"the file cannot be reached: {error.strerror or error}") from error
+
+
+def _decoded(file: io.BytesIO, least: int) -> np.ndarray:
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise NotAnImage(f"it has {width} x {height} pixels; more than {MOST_PIXELS:,} are not decoded")
+            if least:
+                image.draft("RGB", (least * width // min(width, height), least * height // min(width, height)))
+            return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+    except UnidentifiedImageError as error:
+        raise NotAnImage("it is no JPEG, PNG, WebP, BMP or TIFF, whatever its name says") from error
+    except InputFault:
+        raise
+    except Image.DecompressionBombError as error:
+        raise NotAnImage(f"it says that it has more than {MOST_PIXELS:,} pixels, which are not decoded") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise Corrupt(f"it does not decode: {error}") from error
+
+
+def _rgb(image: Any) -> Any:
+    if image.mode.startswith("I"):  # else Pillow takes all above 255 for white
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    return image.convert("RGB")
