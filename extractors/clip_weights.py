@@ -6,6 +6,7 @@ seen, which are then no unseen ones. No array is read for it, and torch is not i
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class ClipAbout:
         All that it was trained on.
     kept_back : bool
         Whether a fifth of the videos, which GZSL judges on, was kept from the training.
+    before : mapping, optional
+        What the weights that it began with were trained on, as `trained_on` tells it.
     """
 
     network: str
@@ -51,15 +54,20 @@ class ClipAbout:
     dataset: str
     classes: tuple[str, ...]
     kept_back: bool = False
+    before: Mapping[str, Any] | None = None
 
     def metadata(self) -> dict[str, str]:
         """For the header of a safetensors file."""
-        return {_KEY: json.dumps(dataclasses.asdict(self), sort_keys=True)}
+        fields = {
+            k: v for k, v in dataclasses.asdict(self).items() if k != "before" or v
+        }  # else files of before differ
+        return {_KEY: json.dumps(fields, sort_keys=True)}
 
     @property
     def trained_on(self) -> dict[str, Any]:
         """As recipes have it."""
-        return {"dataset": self.dataset, "classes": sorted(self.classes), "kept_back": self.kept_back}
+        told = {"dataset": self.dataset, "classes": sorted(self.classes), "kept_back": self.kept_back}
+        return told | ({"before": self.before} if self.before else {})
 
 
 def about(path: Path, network: str) -> ClipAbout:

@@ -10,6 +10,7 @@ the classes they have seen, which are then no unseen ones.
 import dataclasses
 import json
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class About:
         All that it was trained on, in the order of the classifier's outputs; empty where only `dataset` is known: all.
     kept_back : bool
         Whether a fifth of the sequences, which GZSL judges on, was kept from the training.
+    before : mapping, optional
+        What the weights that it began with were trained on, as `trained_on` tells it.
     """
 
     layout: str
@@ -47,10 +50,22 @@ class About:
     dataset: str = ""
     classes: tuple[str, ...] = ()
     kept_back: bool = False
+    before: Mapping[str, Any] | None = None
 
     def metadata(self) -> dict[str, str]:
         """For the header of a safetensors file."""
-        return {_KEY: json.dumps(dataclasses.asdict(self), sort_keys=True)}
+        fields = {
+            k: v for k, v in dataclasses.asdict(self).items() if k != "before" or v
+        }  # else files of before differ
+        return {_KEY: json.dumps(fields, sort_keys=True)}
+
+    @property
+    def trained_on(self) -> dict[str, Any] | None:
+        """As recipes have it; None where nothing is known."""
+        if not self.dataset:
+            return None
+        told = {"dataset": self.dataset, "classes": sorted(self.classes), "kept_back": self.kept_back}
+        return told | ({"before": self.before} if self.before else {})
 
 
 def about(path: Path, architecture: "Architecture | None" = None) -> About:
@@ -96,7 +111,7 @@ def _of_header(path: Path) -> About:
         fields: dict[str, Any] = json.loads(text)
         form = Form(**fields["form"])
         found = About(joints.layout(fields["layout"]).name, form, fields["dataset"], tuple(fields["classes"]))
-        found = dataclasses.replace(found, kept_back=bool(fields.get("kept_back", False)))
+        found = dataclasses.replace(found, kept_back=bool(fields.get("kept_back")), before=fields.get("before"))
     except (ValueError, TypeError, LookupError, ExtractorError) as error:
         raise BadWeights(f"{path} says nonsense of what it was trained on: {error}. Train it again.") from error
     check(form, str(path))

@@ -111,9 +111,7 @@ class _GraphExtractor(PoseExtractor):
 
     def preprocessed(self) -> dict[str, Any]:
         """As `Extractor.preprocessed`; `trained_on` names the classes that are not unseen to these weights."""
-        said = self.about
-        seen = {"dataset": said.dataset, "classes": sorted(said.classes), "kept_back": said.kept_back}
-        return {"poses": "mapped, prepared", "trained_on": seen if said.dataset else None}
+        return {"poses": "mapped, prepared", "trained_on": self.about.trained_on}
 
     def load(self, device: str) -> None:
         """As `Extractor.load`; one batch of zeros goes through, so that nothing is set up while threads run."""

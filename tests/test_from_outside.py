@@ -129,7 +129,7 @@ class Linear(Trainable):
     def begin(self, network, path, unseen):
         raise AssertionError("no weights were given")
 
-    def header(self, classes, kept_back):
+    def header(self, classes, kept_back, before=None):
         return {"said": f"{self.name} of {self.dataset}: {', '.join(classes)}; {self.options}"}
 '''
 

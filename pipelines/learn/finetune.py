@@ -23,6 +23,7 @@ from extractors.errors import InputFault
 from extractors.weights import at_path
 from pipelines.errors import UsageError
 from pipelines.learn import options, trainables
+from pipelines.learn.begun import refuse_seen
 from pipelines.learn.engine import save, train
 from pipelines.learn.parts import Named, Part, kept_back, named, parts
 from pipelines.learn.runs import Run, identity, name_of
@@ -33,7 +34,7 @@ from pipelines.learn.training import Training
 from pipelines.machine import cores_here, device_of
 from pipelines.progress import Progress
 from stores.failures import Failure, Failures
-from stores.keys import rows_digest
+from stores.keys import rows_digest, stream_key
 from stores.root import Root
 
 _NOT_IDENTITY = ("splits", "device", "threads")
@@ -178,6 +179,9 @@ def run_name(config: FinetuneConfig, trained: Trainable, names: Named) -> str:
         depends.append(sorted(names.classes))
     if config.gzsl and any("recording" in split for split in items.splits):  # else it follows from the names
         depends.append(rows_digest(kept_back(items).tobytes()).hex())
+    if config.weights:  # another file in the same place gives another run
+        with at_path(config.weights).open("rb") as file:
+            depends.append(stream_key(file).hex())
     if names.vectors is not None:
         depends += [names.classes, rows_digest(names.vectors.tobytes()).hex()]
     return name_of((config.model, config.dataset), config.protocol, depends)
@@ -212,15 +216,18 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
         network = trained.network(part.classes).to(device)
         texts = trained.texts(part.classes).to(device)
         head = trained.head(texts).to(device)
+        seen = None
         if config.weights:
-            trained.begin(network, at_path(config.weights), part.unseen)
+            path = at_path(config.weights)
+            seen = trained.begin(network, path, part.unseen)
+            refuse_seen(seen, path, part.unseen, config.dataset, config.gzsl)
         samples = trained.samples(part.train, part.classes, device)
         task = Task(samples, head, texts, visual=network)
         try:
             history = train(task, training(config, trained, len(samples)), folder, device, told)
         finally:
             _note(trained.broken(samples), config, run.root)
-        save(task.model, folder, trained.header(part.classes, config.gzsl))
+        save(task.model, folder, trained.header(part.classes, config.gzsl, seen))
         task.model.eval()
         to_test = trained.samples(part.test, part.classes, device)
         tested = task.top1(to_test, texts) if len(part.test) else None

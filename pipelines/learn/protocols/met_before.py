@@ -49,8 +49,8 @@ def trained_on(feature: str, told: Mapping[str, Any]) -> tuple[str, ...]:
     feature : str
         Name of the feature set.
     told : mapping
-        What its recipe tells of its weights: `dataset` and `classes`, none of which are named where it was all; empty
-        where it tells nothing.
+        What its recipe tells of its weights: `dataset` and `classes`, none of which are named where it was all, and
+        `before`, the same of the weights that these began with; empty where it tells nothing.
 
     Examples
     --------
@@ -59,7 +59,8 @@ def trained_on(feature: str, told: Mapping[str, Any]) -> tuple[str, ...]:
     """
     if told:
         name, count = told["dataset"], len(told["classes"])
-        return (_PUBLISHED.get(name, f"{name} (all classes)") if not count else f"{name} ({count} classes)",)
+        own = _PUBLISHED.get(name, f"{name} (all classes)") if not count else f"{name} ({count} classes)"
+        return (own, *trained_on(feature, told["before"])) if told.get("before") else (own,)
     try:
         return tuple(extractors.find(feature.partition("@")[0]).trained_on)
     except UnknownExtractor:
@@ -94,8 +95,10 @@ def _lists(pretraining: Sequence[str], told: Mapping[str, Any], dataset: str) ->
     for data in pretraining:
         if list_name := _CLASSES.get(data):
             yield class_names(list_name), False
-    if told and told["classes"]:
-        yield tuple(told["classes"]), told["dataset"] == dataset
+    while told:
+        if told["classes"]:
+            yield tuple(told["classes"]), told["dataset"] == dataset
+        told = told.get("before") or {}
 
 
 def _near(test: tuple[str, ...], names: tuple[str, ...], by_name: set[str], tau: float) -> list[Overlap]:

@@ -275,7 +275,8 @@ def _trained_on(told: dict[str, Any], texts: str, dataset: str, root: Root) -> t
     if not told["classes"] and dataset.startswith(told["dataset"].rstrip("0123456789")):
         return tuple(table["name"].to_pylist())  # published weights, which saw all classes of their data set
     means = Linker(table)
-    return tuple(sorted({name for label in told["classes"] if (name := means(label))}))
+    own = {name for label in told["classes"] if (name := means(label))}
+    return tuple(sorted(own.union(_trained_on(told.get("before") or {}, texts, dataset, root))))
 
 
 def _made_by(feature_set: FeatureSet, dataset: str) -> str:

@@ -80,13 +80,13 @@ class Trainable(abc.ABC):
         return ClassTexts(tuple(classes), {})
 
     @abc.abstractmethod
-    def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> None:
-        """Load weights to begin with.
+    def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> Mapping[str, Any] | None:
+        """Load weights to begin with; what they were trained on, as `begun` has it, None where they do not say it.
 
         Raises
         ------
         ExtractorError
-            They do not fit, or have seen an unseen class.
+            They do not fit; published ones that have seen an unseen class.
         """
 
     def class_vectors(self, others: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -107,5 +107,14 @@ class Trainable(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def header(self, classes: Sequence[str], kept_back: bool) -> dict[str, str]:
-        """What the weights say of themselves to the extractor: above all the classes they were trained on."""
+    def header(
+        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """What the weights say of themselves to the extractor: above all the classes they were trained on.
+
+        Parameters
+        ----------
+        classes : trained on
+        kept_back : whether a fifth of the items was kept from the training
+        before : what the weights that it began with were trained on
+        """

@@ -154,7 +154,7 @@ class Clips(Trainable):
         read = [head_texts.read(each, self.options.vectors, ("class",), self._root) for each in others]
         return mine, np.concatenate([self._vectors(each.tensors) for each in read])
 
-    def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> None:
+    def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> Mapping[str, Any]:
         """As `Trainable.begin`: the network, but for the linear layer behind it."""
         told = about(path, self.name)
         mine = (self.options.width, self.options.frames, self.options.crop)
@@ -163,22 +163,22 @@ class Clips(Trainable):
                 f"{path} is {told.width} wide and takes {told.frames} frames of {told.crop} x {told.crop}; asked for "
                 f"are {mine[0]}, {mine[1]} and {mine[2]}. Give --option width={told.width}, or other weights."
             )
-        if met := sorted(set(unseen) & set(told.classes)):
-            raise ExtractorError(
-                f"Zero-shot classes must not have been trained on; {path} was trained on {', '.join(met)} of "
-                f"{told.dataset}. Begin with other weights, or with none."
-            )
         arrays = {name: each for name, each in weights.safetensors(path).items() if name.startswith(_VISUAL)}
         kept = {name.removeprefix(_VISUAL): torch.from_numpy(each) for name, each in arrays.items()}
         lacking = [name for name in network.load_state_dict(kept, strict=False).missing_keys if "num_" not in name]
         if lacking:
             raise ExtractorError(f"{path} lacks {', '.join(lacking[:3])}. Give the file as `zsar finetune` wrote it.")
+        return told.trained_on
 
-    def header(self, classes: Sequence[str], kept_back: bool) -> dict[str, str]:
+    def header(
+        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
         """As `Trainable.header`."""
         own, width = self.options, int(self._texts.tensors["class"].features.shape[1])
         sizes = (own.width, own.frames, own.stride, own.resize, own.crop)
-        told = ClipAbout(self.name, *sizes, self._texts.feature, width, self._dataset, tuple(classes), kept_back)
+        told = ClipAbout(
+            self.name, *sizes, self._texts.feature, width, self._dataset, tuple(classes), kept_back, before
+        )
         return told.metadata()
 
     def _identity(self) -> ClipOptions:

@@ -84,7 +84,7 @@ class Skeletons(Trainable):
         """As `Trainable.head`: the network ends in a classifier."""
         return Classifier(ClassifierOptions(self.options.smoothing))
 
-    def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> None:
+    def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> Mapping[str, Any] | None:
         """As `Trainable.begin`: all but the classifier."""
         said, arrays = about(path, self._architecture), stgcn_network.read(path, self._architecture)
         if said.layout != self._poses.layout.name:
@@ -94,18 +94,16 @@ class Skeletons(Trainable):
             )
         if unseen:
             stgcn_network.refuse_seen(arrays, path, _published_name(self._dataset))
-            if met := sorted(set(unseen) & set(said.classes)):
-                raise ExtractorError(
-                    f"Zero-shot classes must not have been trained on; {path} was trained on {', '.join(met)} of "
-                    f"{said.dataset}. Begin with other weights, or with none."
-                )
         kept = {name: torch.from_numpy(values) for name, values in arrays.items() if not name.startswith("fcn.")}
         network.load_state_dict(kept, strict=False)
+        return said.trained_on
 
-    def header(self, classes: Sequence[str], kept_back: bool) -> dict[str, str]:
+    def header(
+        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
         """As `Trainable.header`."""
         poses = self._poses
-        return About(poses.layout.name, poses.form, self._dataset, tuple(classes), kept_back).metadata()
+        return About(poses.layout.name, poses.form, self._dataset, tuple(classes), kept_back, before).metadata()
 
 
 def _published_name(dataset: str) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -327,3 +328,78 @@ def test_the_page_of_a_network_shows_its_loss_and_what_was_judged_with_its_weigh
         network_page(report.run, films, split=3)
     head = CliRunner().invoke(app, ["show", told["judged"]["0"], "--html", "--root", films.url])
     assert head.exit_code == 0, head.output
+
+
+# -- weights to begin with --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scenes(films, tmp_path) -> str:
+    """Weights of a network that was trained on still images of two scenes, with the width of the others."""
+    for k in range(6):
+        path = tmp_path / "scenes" / ("bar", "lake")[k % 2] / f"{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(k).integers(0, 255, (40, 50, 3), np.uint8)).save(path)
+    index(IndexConfig((str(tmp_path / "scenes"),), "sun", kind="images"), films)
+    (tmp_path / "scenes.txt").write_text("bar\nlake")
+    add(TextsConfig((str(tmp_path / "scenes.txt"),), "class", "sun"), films)
+    asked = dataclasses.replace(config(tmp_path, protocol="none", epochs=1), dataset="sun")
+    return finetune(asked, films).weights[0]
+
+
+def test_clips_of_images_are_learned_first_and_the_features_say_so(films, tmp_path, scenes):
+    asked = config(tmp_path, weights=scenes, epochs=1)
+    path = finetune(asked, films).weights[0]
+    told = about(Path(path), "e2e_r2plus1d").trained_on
+    assert told["before"] == {"dataset": "sun", "classes": ["bar", "lake"], "kept_back": False}
+    drawn = finetune(config(tmp_path, epochs=1), films).weights[0]
+    assert Path(drawn).read_bytes() != Path(path).read_bytes()
+    done = CliRunner().invoke(
+        app, ["judge", run_of(path), "--sampling", "clips=1", "--device", "cpu", "--root", films.url, "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    (run,) = json.loads(done.stdout.splitlines()[-1])["judged"].values()
+    (row,) = Runs(films).read(run, "results").to_pylist()
+    assert row["pretraining"] == "d (2 classes), sun (2 classes)"
+
+
+def test_classes_seen_two_trainings_ago_are_not_unseen(films, tmp_path, scenes):
+    labels = tmp_path / "theirs.csv"
+    labels.write_text("\n".join(["id,label", *(f"v{k:02d},{('JumpHigh', 'sit down')[k % 2]}" for k in range(12))]))
+    index(IndexConfig((str(tmp_path / "films"),), "others", labels=(str(labels),)), films)
+    others(films, tmp_path, "JumpHigh", "sit down")
+    first = dataclasses.replace(config(tmp_path, protocol="none", epochs=1), dataset="others")
+    first_path = finetune(first, films).weights[0]
+    sun = dataclasses.replace(config(tmp_path, protocol="none", epochs=1, weights=first_path), dataset="sun")
+    second_path = finetune(sun, films).weights[0]
+    for path in (first_path, second_path):
+        with pytest.raises(ExtractorError, match=r"was trained on jump high of others\. Begin with other weights"):
+            finetune(config(tmp_path, weights=path), films)
+    features = extract(ExtractConfig(("e2e_r2plus1d:clips=1",), "d", (f"e2e_r2plus1d={second_path}",)), films)
+    unseen = ("fit", "nearest", "--dataset", "d", "--feature", features.features[0].name, "--encoder", "random_vectors")
+    more = ("--option", "texts=class", "--protocol", str(tmp_path / "own.json"), "--root", films.url)
+    done = CliRunner().invoke(app, [*unseen, *more])
+    assert "unseen classes that the weights of" in done.stderr
+    assert ": jump high." in done.stderr
+
+
+def test_what_is_kept_back_must_not_have_been_learned_before(films, tmp_path):
+    everything = finetune(config(tmp_path, epochs=1), films).weights[0]
+    with pytest.raises(ExtractorError, match=r"With --gzsl a fifth of 'd' is kept back, and .* was trained on all"):
+        finetune(config(tmp_path, weights=everything, gzsl=True), films)
+    kept = finetune(config(tmp_path, epochs=1, gzsl=True), films).weights[0]
+    finetune(config(tmp_path, epochs=1, weights=kept, gzsl=True), films)
+
+
+def test_another_file_in_the_place_of_the_weights_gives_another_run(films, tmp_path, scenes):
+    path = tmp_path / "begin.safetensors"
+    path.write_bytes(Path(scenes).read_bytes())
+    one = finetune(config(tmp_path, epochs=1, weights=str(path)), films).run
+    assert finetune(config(tmp_path, epochs=1, weights=str(path)), films).run == one
+    arrays = {name: each + 1 for name, each in load_file(path).items()}
+    save_file(arrays, path, about(path, "e2e_r2plus1d").metadata())
+    assert finetune(config(tmp_path, epochs=1, weights=str(path)), films).run != one
+
+
+def run_of(weights: str) -> str:
+    return Path(weights).parents[1].name
