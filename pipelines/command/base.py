@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stores.root import Root
 
 ROOT = "./zsar-data"
+_RECIPES = Path(__file__).parents[1] / "learn" / "recipes"  # of published trainings, each TOML
 
 app = typer.Typer(
     name="zsar",
@@ -33,15 +34,18 @@ app = typer.Typer(
 
 
 def _from_toml(context: typer.Context, path: Path | None) -> Path | None:
-    """`--config F.toml`: what it says stands where no option was given."""
+    """`--config F.toml`: what it says stands where no option was given; a recipe that comes along is named."""
     if path is None:
         return None
     import tomllib
 
+    shipped = {each.stem: each for each in _RECIPES.glob("*.toml")}
+    path = path if path.suffix or path.name not in shipped else shipped[path.name]
     try:
         settings = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} cannot be read as TOML: {error}") from error
+        names = "" if path.suffix else f". Recipes that come along: {', '.join(sorted(shipped))}"
+        raise typer.BadParameter(f"{path} cannot be read as TOML: {error}{names}") from error
     known = {parameter.name for parameter in context.command.params}
     unknown = sorted(set(settings) - known)
     if unknown:
@@ -56,7 +60,12 @@ RootOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", callback=_from_toml, is_eager=True, help="TOML file of options; those given by hand win."),
+    typer.Option(
+        "--config",
+        callback=_from_toml,
+        is_eager=True,
+        help="TOML of options, or a recipe (e2e); those given by hand win.",
+    ),
 ]
 
 

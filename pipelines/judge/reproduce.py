@@ -24,6 +24,7 @@ from pipelines.judge.settings import EvaluateConfig
 from pipelines.judge.table_files import Row, Table, tables
 from pipelines.learn.finetune import finetune
 from pipelines.learn.fit import fit
+from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.protocols.protocols import chosen, protocol
 from pipelines.learn.runs import Run
 from pipelines.learn.settings import FinetuneConfig, FitConfig
@@ -102,7 +103,7 @@ def _run(row: Row, root: Root) -> _Judged:
 
 def _parts(row: Row, config: FitConfig) -> list[FitConfig]:
     """What is fitted of a row at once: all its splits, or each of them, since each has a backbone of its own."""
-    if row.backbone is None:
+    if row.backbone is None or row.backbone.protocol == NO_PROTOCOL:
         return [config]
     numbers = chosen(config.splits, protocol(config.protocol).count)
     return [dataclasses.replace(config, splits=str(number)) for number in numbers]
@@ -111,21 +112,25 @@ def _parts(row: Row, config: FitConfig) -> list[FitConfig]:
 def _feature(row: Row, config: FitConfig, root: Root) -> str:
     """Name of the feature set of a row: one that is there, or one that is made as its options and its backbone say."""
     asked = config.feature
-    if row.backbone is None and ":" not in asked:
+    if row.backbone is None and ":" not in asked and not row.weights:
         return asked
-    given: tuple[str, ...] = ()
+    given: tuple[str, ...] = (f"{asked.partition(':')[0]}={row.weights}",) if row.weights else ()
     if row.backbone is not None:
-        given = (f"{row.backbone.model}={_trained(row.backbone, config, root)}",)
+        given = (f"{row.backbone.model}={_trained(row.backbone, row.before, config, root)}",)
     return extract(ExtractConfig((asked,), config.dataset, given, device=config.device), root).features[0].name
 
 
-def _trained(backbone: FinetuneConfig, config: FitConfig, root: Root) -> str:
+def _trained(backbone: FinetuneConfig, before: FinetuneConfig | None, config: FitConfig, root: Root) -> str:
     """Path of the weights of a split's backbone, which is trained where it is not there yet.
 
     Where class vectors draw the split, they are those of the row's encoder: another would draw other unseen classes.
     """
-    backbone = dataclasses.replace(backbone, splits=config.splits)
-    if config.encoder and protocol(backbone.protocol).needs_vectors:
+    if before is not None:
+        (weights,) = finetune(before, root).weights.values()
+        backbone = dataclasses.replace(backbone, weights=weights)
+    if backbone.protocol != NO_PROTOCOL:
+        backbone = dataclasses.replace(backbone, splits=config.splits)
+    if backbone.protocol != NO_PROTOCOL and config.encoder and protocol(backbone.protocol).needs_vectors:
         backbone = dataclasses.replace(backbone, encoder=config.encoder)
     (weights,) = finetune(backbone, root).weights.values()
     return weights

@@ -4,12 +4,15 @@ tables/NAME.toml ─tables─▶ Table: title, Row: FitConfig a seed, and the ba
 
 [all]                settings that all rows share: fields of `FitConfig`
 [all.backbone]       fields of `FinetuneConfig`: each protocol trains its own, on its seen classes, and a row whose
-                     `feature` is of that network reads the features of those weights
+                     `feature` is of that network reads the features of those weights; with `protocol = "none"` one is
+                     trained for all splits, on another data set (`dataset`, `judge`). A row's `backbone` adds to it
 [[table]]            title, about, reference (a row's name), setting, all (as above)
 each = [{...}, ...]  the table once for each of these settings; `title` may name them: "{protocol}"
 row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by default, and those after it); any
                      field of `FitConfig`, in whose texts {seed} is the seed; a `feature` with options is extracted;
                      of_dataset, options as published for the row's data set: not taken over to another
+                     before, fields of `FinetuneConfig` of a training whose weights the backbone begins with
+                     weights, of the feature: "random:0"
 """
 
 import dataclasses
@@ -22,10 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
+from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 
 _FOLDER = Path(__file__).parent / "tables"
-_ROW_FIELDS = ("name", "published", "note", "seeds", "of_dataset")
+_ROW_FIELDS = ("name", "published", "note", "seeds", "of_dataset", "backbone", "before", "weights")
 _COUNTED = re.compile(r"(warmup|cosine)_steps=[1-9]")  # published counts, which mean nothing on other data
 SETTINGS = ("zsl", "gzsl", "zsl+gzsl")
 
@@ -40,6 +44,8 @@ class Row:
     configs : of its runs, a seed each
     backbone : of the feature, where it has to be trained; else None
     differs : what was set by hand in place of the file's
+    before : a training whose weights the backbone begins with
+    weights : of the feature, where it is made for the row; empty: as the extractor has them
     """
 
     name: str
@@ -48,6 +54,8 @@ class Row:
     configs: tuple[FitConfig, ...]
     backbone: FinetuneConfig | None
     differs: tuple[str, ...] = ()
+    before: FinetuneConfig | None = None
+    weights: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +137,7 @@ def _check(path: Path, table: Table) -> None:
 
 def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_hand: Mapping[str, Any]) -> Row:
     where = f"{path}: row {row.get('name', '?')!r}"
-    given = {k: v for k, v in (dict(shared) | dict(row)).items() if k not in (*_ROW_FIELDS, "backbone")}
+    given = {k: v for k, v in (dict(shared) | dict(row)).items() if k not in _ROW_FIELDS}
     is_elsewhere = "dataset" in set_by_hand and set_by_hand["dataset"] != given.get("dataset")
     given["options"] = []
     for field in ("options",) if is_elsewhere else ("of_dataset", "options"):
@@ -151,23 +159,41 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
         row.get("published", ""),
         row.get("note", ""),
         tuple(configs),
-        _backbone(where, shared, configs[0]),
+        backbone := _backbone(where, shared, row, configs[0]),
         tuple(differs),
+        _before(where, row, backbone),
+        row.get("weights", ""),
     )
 
 
-def _backbone(where: str, shared: Mapping[str, Any], config: FitConfig) -> FinetuneConfig | None:
+def _backbone(
+    where: str, shared: Mapping[str, Any], row: Mapping[str, Any], config: FitConfig
+) -> FinetuneConfig | None:
     """The training that a row's feature asks for: where the feature is of the backbone's network."""
-    given = shared.get("backbone")
-    if given is None:
+    parts = [each["backbone"] for each in (shared, row) if "backbone" in each]
+    if not parts:
         return None
-    if not isinstance(given, dict) or "model" not in given:
-        raise UsageError(f'{where}: backbone should say its model, {{ model = "stgcn_small" }}, got {given!r}.')
-    own = {name: getattr(config, name) for name in ("dataset", "protocol", "splits", "set", "gzsl", "device")}
-    if own["set"] == config.dataset:
+    given = {name: value for part in parts for name, value in (part if isinstance(part, dict) else {}).items()}
+    if "model" not in given:
+        raise UsageError(f'{where}: backbone should say its model, {{ model = "stgcn_small" }}, got {parts[-1]!r}.')
+    taken = ("dataset", "protocol", "splits", "set", "gzsl", "device")
+    own = {name: getattr(config, name) for name in (taken if given.get("protocol") != NO_PROTOCOL else ("device",))}
+    if own.get("set") == config.dataset:
         own["set"] = ""
     found: FinetuneConfig = _config(f"{where}: backbone", FinetuneConfig, own | given)
     return found if config.feature.partition(":")[0] == found.model else None
+
+
+def _before(where: str, row: Mapping[str, Any], backbone: FinetuneConfig | None) -> FinetuneConfig | None:
+    """The training before: as the backbone's, of all classes, but for what is said."""
+    if backbone is None or "before" not in row:
+        return None
+    own = {name: getattr(backbone, name) for name in ("model", "device", "precision", "frames", "options")}
+    own = {name: value for name, value in own.items() if value is not None}
+    before: FinetuneConfig = _config(
+        f"{where}: before", FinetuneConfig, own | {"protocol": NO_PROTOCOL} | row["before"]
+    )
+    return before
 
 
 def _seeded(given: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -174,14 +174,14 @@ def training(config: FinetuneConfig, trained: Trainable, samples: int) -> Traini
 def run_name(config: FinetuneConfig, trained: Trainable, names: Named) -> str:
     """Model, data set, protocol, and a hash of all that the weights depend on."""
     config, items = settled(config), trained.items
+    if config.weights:  # what is in the file counts, not where it lies
+        with at_path(config.weights).open("rb") as file:
+            config = dataclasses.replace(config, weights=stream_key(file).hex())
     depends: list[Any] = [identity(config, _NOT_IDENTITY), *trained.about.values(), items.digest()]
     if sorted(names.classes) != list(items.classes):  # drawn by the spelling of a set, which may change
         depends.append(sorted(names.classes))
     if config.gzsl and any("recording" in split for split in items.splits):  # else it follows from the names
         depends.append(rows_digest(kept_back(items).tobytes()).hex())
-    if config.weights:  # another file in the same place gives another run
-        with at_path(config.weights).open("rb") as file:
-            depends.append(stream_key(file).hex())
     if names.vectors is not None:
         depends += [names.classes, rows_digest(names.vectors.tobytes()).hex()]
     return name_of((config.model, config.dataset), config.protocol, depends)

@@ -2,16 +2,22 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from pipelines.command.main import app
+from pipelines.learn.finetune import own_options
+from pipelines.learn.settings import FinetuneConfig
 from tests.conftest import make_video
 
 RUN = """
@@ -297,3 +303,21 @@ def test_help_teaches(zsar, command):
     assert done.code == 0
     assert "JSON" in done.out
     assert "--root" in done.out
+
+
+def test_recipes_that_come_along_are_settings_that_their_command_takes():
+    folder = Path(__file__).parents[3] / "pipelines" / "learn" / "recipes"
+    for path in folder.glob("*.toml"):
+        told = tomllib.loads(path.read_text())
+        config = FinetuneConfig(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})
+        assert own_options(config).vectors == "word_vectors"
+    assert {path.stem for path in folder.glob("*.toml")} == {"e2e", "e2e-practice"}
+
+
+def test_a_recipe_is_named_and_what_is_given_by_hand_wins():
+    runner = CliRunner()
+    done = runner.invoke(app, ["finetune", "--config", "e2e", "--dataset", "mine", "--root", "/nonexistent/root"])
+    assert done.stderr.startswith("zsar: No data set is called 'mine'")
+    done = runner.invoke(app, ["finetune", "--config", "rest"])
+    assert done.exit_code == 2
+    assert "Recipes that come along: e2e, e2e-practice" in " ".join(re.sub("[│╭╮╰╯─]", " ", done.stderr).split())

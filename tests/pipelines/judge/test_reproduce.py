@@ -414,6 +414,69 @@ def test_the_table_of_skeletons_can_be_read():
                 assert all(getattr(row.backbone, name) == getattr(first, name) for name in same)
 
 
+def test_the_tables_of_e2e_say_which_networks_they_need():
+    rows = [(own.title, row) for own in tables("e2e") for row in own.rows]
+    assert len({(title, row.name) for title, row in rows}) == len(rows) == 25
+    for title, row in rows:
+        (config,) = row.configs
+        assert protocol(config.protocol).count == (1 if "all classes" in title else 10)
+        assert re.fullmatch(r"\d\d\.\d( / \d\d\.\d)?", row.published)
+        if row.name == "baseline":
+            assert (row.backbone, config.head, config.dataset, config.judge) == (None, "e2e", "kinetics", "ucf101")
+            continue
+        assert row.backbone is not None
+        assert (row.backbone.dataset, row.backbone.protocol, row.backbone.splits) == ("kinetics", "none", "")
+        assert row.backbone.model == config.feature.partition(":")[0]
+        assert set(row.backbone.judge) >= {config.dataset} or "activitynet" in row.backbone.judge
+        assert ("605" in row.name) == ("activitynet" in row.backbone.judge)
+        assert (row.before is not None) == ("augment" in row.name)
+        if row.before is not None:
+            assert (row.before.dataset, row.before.judge, row.before.model) == ("sun", (), row.backbone.model)
+    trainings = {(row.backbone, row.before) for _, row in rows if row.backbone}
+    assert len(trainings) == 5  # each network is trained once for all tables
+
+
+def test_one_network_of_another_data_set_serves_all_splits_and_begins_with_another(skeleton, tmp_path, monkeypatch):
+    asked: list = []
+
+    def finetune(config, root):
+        asked.append(config)
+        return dataclasses.make_dataclass("Report", ["weights"])({0: f"{config.dataset}.safetensors"})
+
+    extracted: list = []
+
+    def extract(config, root):
+        extracted.append(config)
+        feature = dataclasses.make_dataclass("Feature", ["name"])("made@0")
+        return dataclasses.make_dataclass("Report", ["features"])((feature,))
+
+    monkeypatch.setattr(reproducing, "finetune", finetune)
+    monkeypatch.setattr(reproducing, "extract", extract)
+    (row,) = [row for own in tables("e2e", {"splits": "0-2"}) for row in own.rows if row.name == "e2e, augment"][:1]
+    (whole,) = reproducing._parts(row, row.configs[0])
+    assert whole.splits == "0-2"
+    assert reproducing._feature(row, whole, skeleton) == "made@0"
+    assert [(own.dataset, own.weights, own.splits) for own in asked] == [
+        ("sun", "", ""),
+        ("kinetics", "sun.safetensors", ""),
+    ]
+    assert (extracted[0].dataset, extracted[0].weights) == ("ucf101", ("e2e_r2plus1d=kinetics.safetensors",))
+
+
+def test_features_of_random_weights_are_made_for_their_row(data, monkeypatch):
+    extracted: list = []
+
+    def extract(config, root):
+        extracted.append((config.features, config.weights))
+        feature = dataclasses.make_dataclass("Feature", ["name"])("made@0")
+        return dataclasses.make_dataclass("Report", ["features"])((feature,))
+
+    monkeypatch.setattr(reproducing, "extract", extract)
+    (own,) = tables("e2e-practice")
+    reproducing._feature(own.rows[0], own.rows[0].configs[0], data)
+    assert extracted == [(("i3d_k400",), ("i3d_k400=random:0",))]
+
+
 def test_what_is_set_by_hand_stands_beside_what_is_published(data, tmp_path):
     text = reproduce(table(tmp_path), data, "without", set_by_hand={"feature": "fake_text@", "splits": "1"})
     assert "measured here with" not in reproduce(table(tmp_path), data, "without")
