@@ -292,12 +292,16 @@ def finetune_and_judge(root: Root, indexed: IndexConfig, config: FinetuneConfig,
 
 def _finetuned(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> tuple[Any, dict[str, Any]]:
     """Index and train; what the stage reports, and what the flow says of it."""
+    from pipelines.look.run.network_page import network_page
+
     index(indexed, root.url, return_state=True).result()
     done = finetune_task(config, root.url, return_state=True).result()
     rows = [{"split": number, "weights": where} for number, where in done.weights.items()]
     told = f"{done.run}: {done.sequences} items, {done.failed} cannot be used"
     create_table_artifact(rows, key=_key("finetune", config.dataset), description=told)
-    get_run_logger().info("%s; weights: %s", told, ", ".join(done.weights.values()))
+    page = network_page(done.run, root)
+    create_link_artifact(page, link_text=page, key=_key("learned", config.dataset), description="How it was learned")
+    get_run_logger().info("%s; weights: %s; page: %s", told, ", ".join(done.weights.values()), page)
     weights_of = {str(number): where for number, where in done.weights.items()}
     return done, {"run": done.run, "weights": weights_of} | ({} if done.top1 is None else {"top1": done.top1})
 
@@ -400,7 +404,7 @@ def _told(
 
 def _key(what: str, dataset: str) -> str:
     """An artifact's key: lower-case letters, digits and dashes."""
-    verb = "" if what in ("fit", "finetune", "judged") else "extract "
+    verb = "" if what in ("fit", "finetune", "learned", "judged") else "extract "
     return re.sub(r"[^a-z0-9]+", "-", f"{verb}{what} {dataset}".lower()).strip("-")
 
 

@@ -26,6 +26,8 @@ from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
 from pipelines.judge.results import results
 from pipelines.look.listing import runs
+from pipelines.practice.practice import practice
+from pipelines.practice.settings import PracticeConfig
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
 from stores.features import FeatureStore
@@ -285,6 +287,35 @@ def test_deployments_train_stgcn_extract_with_its_weights_and_fit_heads_on_that(
         assert (judged["splits"], judged["n"], judged["missing"]) == (1, 10, 0)
         assert judged["pretraining"].partition(";")[0] == "ntu60 (5 classes)"
         assert "TEST CLASSES" not in judged["pretraining"]
+
+
+def test_deployments_train_from_pixels_judge_each_split_and_again_do_nothing(prefect: Prefect, tmp_path: Path) -> None:
+    root, world = Root(prefect.env["ZSAR_ROOT"]), tmp_path / "world"
+    practice(PracticeConfig(str(world), classes=6, videos=2, size=64, splits=2), root)
+    add(TextsConfig((str(world / "definitions.json"),), "definition", "practice"), root)
+    vectors = (f"word_vectors={world / 'word_vectors.txt'}",)
+    extract(ExtractConfig(("word_vectors",), weights=vectors, set="practice"), root)
+    small = ["vectors=word_vectors", "width=2", "resize=32", "crop=24", "flip=false"]
+    asked = {"path": str(world / "videos"), "dataset": "practice", "joints": "auto", "epochs": 1, "batch": 4}
+    asked |= {"labels": [str(world / "labels.csv")], "frames": 8, "options": small, "precision": "fp32"}
+    splits = {"protocol": str(world / "splits.json"), "splits": "0-1"}
+    ran = prefect.zsar("finetune-and-judge-e2e", *given(asked | splits, sampling="clips=1"))
+    assert (ran["state"], ran["status"]) == ("Completed", 0), ran
+    (trained,) = (row for row in runs(root) if row["network"] == "e2e_r2plus1d")
+    assert (trained["fitted"], trained["state"]) == (2, "done")
+    artifacts = prefect.artifacts()
+    rows = {row["measure"]: row["mean"] for row in json.loads(artifacts["judged-practice"][1])}
+    judged = [row for row in results(root) if row["dataset"] == "practice" and row["system"] == "nearest"]
+    assert rows["top1"] == pytest.approx(np.mean([row["top1"] for row in judged]))
+    assert {row["state"] for row in judged} == {"good"}
+    assert f"run-{trained['run']}.html" in artifacts["learned-practice"][1]
+    weights = [Path(root.path("runs", trained["run"], f"split-00{k}", "weights.safetensors")) for k in (0, 1)]
+    before = [path.stat().st_mtime_ns for path in weights]
+    ran = prefect.zsar("finetune-and-judge-e2e", *given(asked | splits, sampling="clips=1"))
+    assert (ran["state"], [path.stat().st_mtime_ns for path in weights]) == ("Completed", before)
+    ran = prefect.zsar("finetune-e2e", *given(asked, judge=["ucf101"]))
+    assert (ran["state"], ran["status"]) == ("Failed", 1)
+    assert "No set of classes is called 'ucf101'" in ran["message"]
 
 
 def lines_of(shared_data: Path, delivery: int) -> list[str]:
