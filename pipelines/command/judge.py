@@ -84,21 +84,28 @@ def reproduce(
     objects: Annotated[str, typer.Option(help="Other recognised objects than the table's; none: without.")] = "",
     splits: Annotated[str, typer.Option(help="Other splits than the table's.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the Markdown into this file too.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a line a row, split and seed into this file.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write a page with lines drawn, and print its URL.")] = False,
 ) -> Shown:
     """Fit and judge what is missing of a table of results, and print it beside what is published.
 
-    JSON: table, markdown, and out, the file written.
+    JSON: table, markdown, and out, the file written; with --html `page`, a URL.
     """
-    from pipelines.judge import reproduce
+    from pipelines.judge import reproduce, table_page, table_texts
 
     asked = {"dataset": dataset, "feature": feature, "protocol": protocol, "encoder": encoder, "splits": splits}
     by_hand = {name: value for name, value in asked.items() if value}
     if objects:
         by_hand["objects"] = "" if objects == "none" else objects
-    markdown = reproduce.reproduce(table, root, only, say, by_hand)
+    grids = reproduce.reproduce(table, root, only, say, by_hand)
+    markdown = table_texts.markdown(grids)
     if out:
         out.write_text(markdown)
-    return Shown({"table": table, "markdown": markdown, "out": str(out) if out else None}, [markdown])
+    if csv:
+        csv.write_text(table_texts.as_csv(grids))
+    page = {"page": table_page.write(table, grids, root)} if html else {}
+    shown = [markdown, *(f"Look at {url}" for url in page.values())]
+    return Shown({"table": table, "markdown": markdown, "out": str(out) if out else None} | page, shown)
 
 
 def _numbers(measured: dict[str, tuple[float, float]]) -> dict[str, float]:

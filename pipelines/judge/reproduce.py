@@ -19,7 +19,6 @@ from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.judge.evaluate import evaluate
-from pipelines.judge.paired import paired
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.judge.table_files import Row, Table, tables
 from pipelines.learn.finetune import finetune
@@ -32,15 +31,18 @@ from stores.root import Root
 from stores.runs import Runs
 
 Told = Callable[[str], None]
-_MEASURES = {
-    "zsl": {"top1": "top-1", "top5": "top-5", "mean_class_top1": "mean of classes"},
-    "gzsl": {"seen_top1": "S", "unseen_top1": "U", "harmonic_mean": "H"},
-}
 
 
 @dataclasses.dataclass(frozen=True)
-class _Judged:
-    """A row with what its runs were judged to be: result rows by setting, each with the seed of its run."""
+class Judged:
+    """A row with what its runs were judged to be.
+
+    Attributes
+    ----------
+    row : of the table
+    runs : their names
+    found : result rows by setting, each with the seed of its run
+    """
 
     row: Row
     runs: tuple[str, ...]
@@ -52,14 +54,22 @@ class _Judged:
         return len({row["seed"] for row in self.found["zsl"]})
 
 
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """A table with all its rows judged."""
+
+    table: Table
+    rows: tuple[Judged, ...]
+
+
 def reproduce(
     name: str, root: Root, only: str = "", told: Told = lambda line: None, set_by_hand: Mapping[str, Any] | None = None
-) -> str:
-    """Fit and judge what is missing of a table and write it as Markdown.
+) -> list[Grid]:
+    """Fit and judge what is missing of some tables.
 
     Parameters
     ----------
-    name : of a table, or a path
+    name : of a file of tables, or a path
     root : Root
     only : tables whose title holds this text; nothing: all
     told : called with a line before each row
@@ -70,7 +80,7 @@ def reproduce(
     UsageError, StoreError, ExtractorError
         As `fit`, `evaluate` and `finetune`.
     """
-    blocks = []
+    found = []
     for table in tables(name, set_by_hand):
         if only.lower() not in table.title.lower():
             continue
@@ -78,18 +88,17 @@ def reproduce(
         rows = []
         for row in table.rows:
             rows.append(_run(row, root))
-            measure = _main(table)
-            values = [r[measure] for r in rows[-1].found[_settings(table)[0]]]
-            told(f"  {row.name}: {_spread(values)} ({rows[-1].runs[0]})")
-        blocks.append(_markdown(table, rows))
-    if not blocks:
+            values = [r[table.measure] for r in rows[-1].found[table.settings[0]]]
+            told(f"  {row.name}: {spread(values)} ({rows[-1].runs[0]})")
+        found.append(Grid(table, tuple(rows)))
+    if not found:
         raise UsageError(f"{name} has no table whose title holds {only!r}.")
-    return "\n\n".join(blocks) + "\n"
+    return found
 
 
-def _run(row: Row, root: Root) -> _Judged:
+def _run(row: Row, root: Root) -> Judged:
     """Fit and judge what is missing of a row."""
-    runs, found = [], {setting: list[dict[str, Any]]() for setting in _MEASURES}
+    runs, found = [], {setting: list[dict[str, Any]]() for setting in ("zsl", "gzsl")}
     for config in [each for whole in row.configs for each in _parts(row, whole)]:
         config = dataclasses.replace(config, feature=_feature(row, config, root))
         run = fit(config, root).run
@@ -98,7 +107,7 @@ def _run(row: Row, root: Root) -> _Judged:
         for setting, own in _judged(run, config, root).items():
             found[setting] += [r | {"seed": config.seed} for r in own]
         runs.append(run)
-    return _Judged(row, tuple(runs), found)
+    return Judged(row, tuple(runs), found)
 
 
 def _parts(row: Row, config: FitConfig) -> list[FitConfig]:
@@ -136,14 +145,6 @@ def _trained(backbone: FinetuneConfig, before: FinetuneConfig | None, config: Fi
     return weights
 
 
-def _settings(table: Table) -> list[str]:
-    return table.setting.split("+")
-
-
-def _main(table: Table) -> str:
-    return "harmonic_mean" if table.setting == "gzsl" else "top1"
-
-
 def _judged(run: str, config: FitConfig, root: Root) -> dict[str, list[dict[str, Any]]]:
     """Result rows by setting, those of the splits asked for, in their order."""
     results = Runs(root).read(run, "results")
@@ -161,40 +162,6 @@ def _is_judged(run: str, config: FitConfig, root: Root) -> bool:
     return len(_judged(run, config, root)["zsl"]) == count
 
 
-def _markdown(table: Table, rows: list[_Judged]) -> str:
-    settings = _settings(table)
-    shown = [(setting, name, title) for setting in settings for name, title in _MEASURES[setting].items()]
-    reference = next((each.found[settings[0]] for each in rows if each.row.name == table.reference), None)
-    head = ["", *(title for _, _, title in shown), "hubness"]
-    head += [f"against {table.reference}"] if reference else []
-    head += ["seeds x splits" if any(each.seeds > 1 for each in rows) else "splits"]
-    differs = any(each.row.differs for each in rows)
-    head += ["n (missing)", "published", *(["measured here with"] if differs else []), "run"]
-    lines = [f"### {table.title}", "", *([table.about.strip(), ""] if table.about else [])]
-    lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for each in rows:
-        row, own = each.row, each.found[settings[0]]
-        cells = [row.name + (f" ({row.note})" if row.note else "")]
-        cells += [_spread([r[name] for r in each.found[setting]]) for setting, name, _ in shown]
-        cells.append(f"{np.mean([r['hubness'] for r in own]):.2f}")
-        if reference:
-            cells.append("" if row.name == table.reference else paired(own, reference, _main(table)))
-        cells += [str(len(own)) if each.seeds == 1 else f"{each.seeds} x {len(own) // each.seeds}"]
-        once = [r for r in own if r["seed"] == own[0]["seed"]]  # every seed judges the same videos
-        cells += [f"{sum(r['n'] for r in once)} ({sum(r['missing'] for r in once)})", row.published]
-        cells += ["; ".join(row.differs) or "what is published"] if differs else []
-        cells.append(each.runs[0] + (f" and {len(each.runs) - 1} more" if len(each.runs) > 1 else ""))
-        lines.append("| " + " | ".join(cells) + " |")
-    sources = sorted({_source(r) for each in rows for setting in settings for r in each.found[setting]})
-    return "\n".join([*lines, "", *(f"{source}  " for source in sources)])
-
-
-def _source(row: dict[str, Any]) -> str:
-    met = f", {len(row['overlap'])} of the test classes among them" if row["overlap"] else ""
-    before = row["pretraining"] or "nothing"
-    objects = f"; objects: {row['objects']}, snapshot {row['objects_snapshot']}" if row.get("objects") else ""
-    return f"Features: {row['feature']}, snapshot {row['snapshot']}{objects}; trained before on: {before}{met}."
-
-
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Mean and deviation in percent."""
     return f"{100 * np.mean(values):.1f} ± {100 * np.std(values):.1f}"

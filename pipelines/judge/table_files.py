@@ -6,10 +6,12 @@ tables/NAME.toml ─tables─▶ Table: title, Row: FitConfig a seed, and the ba
 [all.backbone]       fields of `FinetuneConfig`: each protocol trains its own, on its seen classes, and a row whose
                      `feature` is of that network reads the features of those weights; with `protocol = "none"` one is
                      trained for all splits, on another data set (`dataset`, `judge`). A row's `backbone` adds to it
-[[table]]            title, about, reference (a row's name), setting, all (as above)
+[[table]]            title, about, reference (a row's name), setting, all (as above); x, what rows are drawn over as
+                     lines: "classes", "clusters" or "share" of `part`
 each = [{...}, ...]  the table once for each of these settings; `title` may name them: "{protocol}"
 row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by default, and those after it); any
                      field of `FitConfig`, in whose texts {seed} is the seed; a `feature` with options is extracted;
+                     over, values of the table's x: a row for each of them
                      of_dataset, options as published for the row's data set: not taken over to another
                      before, fields of `FinetuneConfig` of a training whose weights the backbone begins with
                      weights, of the feature: "random:0"
@@ -20,7 +22,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,10 @@ from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 
 _FOLDER = Path(__file__).parent / "tables"
-_ROW_FIELDS = ("name", "published", "note", "seeds", "of_dataset", "backbone", "before", "weights")
+_ROW_FIELDS = ("name", "published", "note", "seeds", "of_dataset", "backbone", "before", "weights", "over")
 _COUNTED = re.compile(r"(warmup|cosine)_steps=[1-9]")  # published counts, which mean nothing on other data
 SETTINGS = ("zsl", "gzsl", "zsl+gzsl")
+AXES = ("classes", "clusters", "share")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Row:
     differs : what was set by hand in place of the file's
     before : a training whose weights the backbone begins with
     weights : of the feature, where it is made for the row; empty: as the extractor has them
+    line, at : the line that it is a point of, and its place on the table's `x`; None where it is none
     """
 
     name: str
@@ -56,6 +60,8 @@ class Row:
     differs: tuple[str, ...] = ()
     before: FinetuneConfig | None = None
     weights: str = ""
+    line: str = ""
+    at: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Table:
     rows : in the order shown
     reference : name of the row that others are told from; empty: none
     setting : one of `SETTINGS`
+    x : what of `part` the rows differ by, where they are drawn as lines; empty: they are not
     """
 
     title: str
@@ -75,6 +82,17 @@ class Table:
     rows: tuple[Row, ...]
     reference: str
     setting: str
+    x: str = ""
+
+    @property
+    def settings(self) -> list[str]:
+        """`zsl`, `gzsl` or both."""
+        return self.setting.split("+")
+
+    @property
+    def measure(self) -> str:
+        """What its rows are compared by."""
+        return "harmonic_mean" if self.setting == "gzsl" else "top1"
 
 
 def tables(name: str, set_by_hand: Mapping[str, Any] | None = None) -> list[Table]:
@@ -102,10 +120,11 @@ def tables(name: str, set_by_hand: Mapping[str, Any] | None = None) -> list[Tabl
     for table in document.get("table", []):
         for each in table.get("each", [{}]):
             shared = document.get("all", {}) | table.get("all", {}) | each
-            rows = tuple(_row(path, shared, row, set_by_hand or {}) for row in table.get("row", []))
+            x, by_hand = table.get("x", ""), set_by_hand or {}
+            rows = tuple(made for row in table.get("row", []) for made in _rows(path, shared, row, by_hand, x))
             title = table.get("title", path.stem).format_map(_Named(shared))
             reference, setting = table.get("reference", ""), table.get("setting", "zsl")
-            found.append(Table(title, table.get("about", ""), rows, reference, setting))
+            found.append(Table(title, table.get("about", ""), rows, reference, setting, x))
             _check(path, found[-1])
     if not found:
         raise UsageError(f"{path} has no tables. One begins with [[table]].")
@@ -133,6 +152,25 @@ def _check(path: Path, table: Table) -> None:
     lacking = [row.name for row in table.rows if not row.configs[0].gzsl]
     if "gzsl" in table.setting and lacking:
         raise UsageError(f"{where} is of gzsl, which is not judged for {', '.join(lacking)}: set gzsl = true.")
+
+
+def _rows(
+    path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_hand: Mapping[str, Any], x: str
+) -> Iterator[Row]:
+    """The rows that a row of the file says: one, or one for each value that it is `over`."""
+    if "over" not in row:
+        yield _row(path, shared, row, set_by_hand)
+        return
+    if x not in AXES or not isinstance(row["over"], list):
+        raise UsageError(
+            f"{path}: row {row.get('name', '?')!r} is over {row['over']!r}: a list of values, of a table whose x is "
+            f"{', '.join(AXES[:-1])} or {AXES[-1]}."
+        )
+    name = row.get("name", "")
+    for value in row["over"]:
+        part = [*shared.get("part", []), *row.get("part", []), f"{x}={value}"]
+        own = _row(path, shared, {**row, "name": f"{name}, {x} {value}", "part": part}, set_by_hand)
+        yield dataclasses.replace(own, line=name, at=float(value))
 
 
 def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_hand: Mapping[str, Any]) -> Row:
@@ -176,8 +214,8 @@ def _backbone(
     given = {name: value for part in parts for name, value in (part if isinstance(part, dict) else {}).items()}
     if "model" not in given:
         raise UsageError(f'{where}: backbone should say its model, {{ model = "stgcn_small" }}, got {parts[-1]!r}.')
-    taken = ("dataset", "protocol", "splits", "set", "gzsl", "device")
-    own = {name: getattr(config, name) for name in (taken if given.get("protocol") != NO_PROTOCOL else ("device",))}
+    taken = ("part", "device", "dataset", "protocol", "splits", "set", "gzsl")
+    own = {name: getattr(config, name) for name in (taken[:2] if given.get("protocol") == NO_PROTOCOL else taken)}
     if own.get("set") == config.dataset:
         own["set"] = ""
     found: FinetuneConfig = _config(f"{where}: backbone", FinetuneConfig, own | given)

@@ -17,6 +17,7 @@ from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.protocols import Protocol, chosen, protocol
 from pipelines.learn.protocols.removal import removed_classes
 from pipelines.learn.protocols.splits import Split
+from pipelines.learn.protocols.subsets import subset
 from pipelines.learn.samples.items import Items
 from pipelines.learn.settings import FinetuneConfig
 from pipelines.learn.trainables.base import Trainable
@@ -89,8 +90,10 @@ def parts(config: FinetuneConfig, items: Items, names: Named) -> Iterator[Part]:
             f"{len(both)} {items.called}s are both trained and tested on, {items.ids[both[0]]} for one. "
             "Give --train and --test that exclude each other."
         )
-    labels = np.array(items.labels, object)
+    labels, part = np.array(items.labels, object), subset(config.part, config.seed)
+    chosen_for_training &= part.of_items(len(items.ids))
     for number, seen, unseen in _splits(config, items, names):
+        seen = part.of_classes(seen, number)
         of_seen = np.isin(labels, seen)
         train_rows = np.flatnonzero(chosen_for_training & of_seen)
         classes = tuple(sorted(set(labels[train_rows])))

@@ -39,6 +39,7 @@ class FitConfig:
     judge : data set to judge on; learned from are all classes of `dataset` but those near to one of its. The protocol
         has no seen class then: `cross-0/50`, `cross-0/100`
     tau : cosine distance of word vectors below which two classes are one; 0: names alone are compared
+    part : only a part of what is seen: `classes=50`, `share=0.1` of the videos, `clusters=3` of which one is drawn from
     """
 
     head: Annotated[str, ARGUMENT]
@@ -63,6 +64,7 @@ class FitConfig:
     output: str = dataclasses.field(default="features", metadata={"later": True})
     judge: str = dataclasses.field(default="", metadata={"later": True})
     tau: float = dataclasses.field(default=TAU, metadata={"later": True})
+    part: tuple[str, ...] = dataclasses.field(default=(), metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name, least in (("k", 0), ("folds", 1), ("segments", 0), ("workers", 0), ("seed", 0)):
@@ -104,6 +106,7 @@ class FinetuneConfig:
     options : `NAME=VALUE` for what is trained or its training, beyond the settings above, such as `momentum=0.8`
     judge : data sets to judge on later; trained on are all classes but those near to one of theirs; without a protocol
     tau : cosine distance of word vectors below which two classes are one; 0: names alone are compared
+    part : only a part of what is seen: `classes=50`, `share=0.1` of the items, `clusters=3` of which one is drawn from
     """
 
     model: Annotated[str, ARGUMENT]
@@ -132,6 +135,7 @@ class FinetuneConfig:
     options: Annotated[tuple[str, ...], Called("--option")] = dataclasses.field(default=(), metadata={"later": True})
     judge: tuple[str, ...] = dataclasses.field(default=(), metadata={"later": True})
     tau: float = dataclasses.field(default=TAU, metadata={"later": True})
+    part: tuple[str, ...] = dataclasses.field(default=(), metadata={"later": True})
 
     def __post_init__(self) -> None:
         least = {"frames": 4, "people": 1, "epochs": 1, "batch": 2, "lr": 0, "weight_decay": 0, "seed": 0, "threads": 0}

@@ -22,6 +22,7 @@ from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.protocols import Protocol, protocol
 from pipelines.learn.protocols.removal import removed_classes
 from pipelines.learn.protocols.splits import Split
+from pipelines.learn.protocols.subsets import subset
 from pipelines.learn.samples import features as videos
 from pipelines.learn.samples import texts as head_texts
 from pipelines.learn.samples.features import VideoFeatures
@@ -71,6 +72,7 @@ class Study:
             self.head = heads.find(config.head)
         except LookupError as error:
             raise UsageError(str(error)) from error
+        self._part = subset(config.part, config.seed)
         self.set = config.set or config.dataset
         self.protocol: Protocol = protocol(config.protocol)
         read = (config.dataset, config.feature, self.set, root, config.segments, config.output)
@@ -163,6 +165,7 @@ class Study:
                     "cross-0/50 or cross-0/100, or leave --judge out."
                 )
             split = dataclasses.replace(split, seen=tuple(sorted(self.kept)))
+        split = dataclasses.replace(split, seen=self._part.of_classes(split.seen, number))
         videos.refuse_trained_on(self.videos, split.unseen, str(split))
         if empty := [name for name in split.classes if not there[self.classes.index(name)]]:
             raise UsageError(
@@ -178,7 +181,8 @@ class Study:
     def trained_on(self, seen: np.ndarray) -> np.ndarray:
         """Rows of the videos of seen classes that training may see: all, or four of five groups under GZSL."""
         rows = self.videos.of(seen)
-        return rows[~self.kept_back[rows]] if self.config.gzsl else rows
+        left = self._part.of_items(len(self.videos.ids))
+        return np.asarray(rows[left[rows] & ~self.kept_back[rows]] if self.config.gzsl else rows[left[rows]])
 
     @property
     def kept_back(self) -> np.ndarray:

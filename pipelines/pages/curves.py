@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from pipelines.pages.figures import BLUE, INK, ORANGE, Svg, nice_ticks
 
-_LINES = ((BLUE, ""), (ORANGE, "7 4"), ("#009e73", "2 3"), (INK, "9 3 2 3"))
+#: colour and dashes by which lines are told apart
+LINES = ((BLUE, ""), (ORANGE, "7 4"), ("#009e73", "2 3"), (INK, "9 3 2 3"))
 _WIDE = 30.0
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 520.0, 250.0, 62.0, 96.0, 14.0, 34.0
 _APART = 13.0  # pixels between the names at the ends of lines
@@ -50,7 +51,7 @@ def curves(lines: Mapping[str, Sequence[float]], label: str, share: bool = False
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     svg.text(middle, _HEIGHT - 3, f"epoch{', logarithmic scale' if is_log else ''}", 11, text_anchor="middle")
     ends = []
-    for (name, line), (colour, dashes) in zip(lines.items(), _LINES, strict=False):
+    for (name, line), (colour, dashes) in zip(lines.items(), LINES, strict=False):
         points = [(across(k), up(value)) for k, value in enumerate(line, 1) if np.isfinite(value)]
         if not points:
             continue
@@ -61,7 +62,7 @@ def curves(lines: Mapping[str, Sequence[float]], label: str, share: bool = False
         if len(points) == 1:
             svg.add("circle", title, cx=points[0][0], cy=points[0][1], r=3, fill=colour)
         ends.append((points[-1][1], name))
-    for y, name in _spread(sorted(ends)):
+    for y, name in spread(sorted(ends), _HEIGHT - _BOTTOM):
         svg.text(_WIDTH - _RIGHT + 6, y + 4, name, 11, 14)
     return svg.markup()
 
@@ -71,10 +72,10 @@ def _decades(low: float, high: float) -> list[float]:
     return [float(10.0**k) for k in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)]
 
 
-def _spread(ends: list[tuple[float, str]]) -> list[tuple[float, str]]:
-    """The same from top to bottom, so far apart that names do not lie on one another."""
+def spread(ends: list[tuple[float, str]], floor: float) -> list[tuple[float, str]]:
+    """Names and how high they stand, from top to bottom, so far apart that none lies on another, none below `floor`."""
     placed: list[tuple[float, str]] = []
     for y, name in ends:
         placed.append((max(y, placed[-1][0] + _APART) if placed else y, name))
-    over = max(placed[-1][0] - (_HEIGHT - _BOTTOM), 0.0) if placed else 0.0
+    over = max(placed[-1][0] - floor, 0.0) if placed else 0.0
     return [(y - over, name) for y, name in placed]

@@ -1,12 +1,15 @@
 """Reproduce: a table of runs, each fitted and judged once, with paired differences."""
 
+import csv
 import dataclasses
+import io
 import json
 import math
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from extractors.random_vectors import RandomVectors
@@ -15,8 +18,9 @@ from extractors.stgcn import STGCNSmall
 from heads import HEADS
 from pipelines.errors import UsageError
 from pipelines.judge import reproduce as reproducing
-from pipelines.judge.reproduce import reproduce
+from pipelines.judge import table_page
 from pipelines.judge.table_files import tables
+from pipelines.judge.table_texts import MEASURES, as_csv, markdown
 from pipelines.learn import finetune as finetuning
 from pipelines.learn import fit as fitting
 from pipelines.learn.fit import fit
@@ -30,6 +34,10 @@ from stores.runs import Runs
 from tests.pipelines import skeletons, studies
 
 pytestmark = pytest.mark.usefixtures("fake")
+
+
+def reproduce(*given, **more) -> str:
+    return markdown(reproducing.reproduce(*given, **more))
 
 
 @pytest.fixture
@@ -232,7 +240,7 @@ def test_both_settings_stand_in_one_table_of_the_same_runs(data, tmp_path):
     lines: list[str] = []
     cells = row_of(reproduce(path, data, told=lines.append), "ER")
     at = 1
-    for setting, measures in reproducing._MEASURES.items():
+    for setting, measures in MEASURES.items():
         found = by_seed_and_split(data, path, "ER", setting)
         assert sorted(found) == [(0, 0), (0, 2), (1, 0), (1, 2)]
         for measure in measures:
@@ -581,3 +589,80 @@ def test_tables_that_are_not_there_are_one_line(tmp_path, root):
         reproduce(str(tmp_path / "none.toml"), root)
     with pytest.raises(UsageError, match=r"has no table whose title holds 'zzz'\.$"):
         reproduce(table(tmp_path), root, "zzz")
+
+
+# -- lines over how much is learned from ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(data, tmp_path) -> str:
+    path = tmp_path / "lines.toml"
+    options = ", ".join(f'"{option}"' for option in studies.ER)
+    path.write_text(
+        f"""
+[all]
+dataset = "d"
+feature = "fake_text"
+protocol = "{studies.protocol(tmp_path)}"
+k = 0
+workers = 1
+device = "cpu"
+
+[[table]]
+title = "Classes <b>"
+x = "classes"
+row = [
+  {{ name = "names", head = "nearest", options = ["texts=class"] }},
+  {{ name = "ER", head = "er", over = [2, 4], options = [{options}] }},
+]
+"""
+    )
+    return str(path)
+
+
+def test_a_row_over_values_is_a_row_for_each_and_a_line_in_the_page(data, lines):
+    (grid,) = reproducing.reproduce(lines, data)
+    assert [(own.row.name, own.row.line, own.row.at) for own in grid.rows] == [
+        ("names", "", None),
+        ("ER, classes 2", "ER", 2.0),
+        ("ER, classes 4", "ER", 4.0),
+    ]
+    assert [{r["sides"][0] for r in own.found["zsl"]} for own in grid.rows[1:]] == [{2}, {4}]
+    page = Path(table_page.write(lines, [grid], data).removeprefix("file://")).read_text()
+    assert "Classes &lt;b&gt;" in page
+    means = [np.mean([r["top1"] for r in own.found["zsl"]]) for own in grid.rows]
+    for own, mean in zip(grid.rows[1:], means[1:], strict=True):
+        assert f"<title>ER, {own.row.at:g}: {100 * mean:.1f} ± " in page
+    assert f"<title>names: {100 * means[0]:.1f} %</title>" in page
+
+
+def test_csv_has_every_number_as_it_was_judged(data, lines):
+    grids = reproducing.reproduce(lines, data)
+    rows = list(csv.DictReader(io.StringIO(as_csv(grids))))
+    assert len(rows) == 3 * 3  # rows and splits
+    of_two = [row for row in rows if row["at"] == "2.0"]
+    assert [float(row["top1"]) for row in of_two] == [r["top1"] for r in grids[0].rows[1].found["zsl"]]
+    assert {row["seen"] for row in of_two} == {"2"}
+    assert rows[0]["table"] == "Classes <b>"
+    assert {row["head"] for row in rows} == {"nearest", "er"}
+
+
+@pytest.mark.parametrize(
+    ("was", "now"), [('x = "classes"', 'x = "letters"'), ('x = "classes"', ""), ("over = [2, 4]", "over = 2")]
+)
+def test_a_row_over_nothing_that_rows_differ_by_is_one_line(data, lines, was, now):
+    path = Path(lines)
+    path.write_text(path.read_text().replace(was, now))
+    with pytest.raises(UsageError, match=r"row 'ER' is over .*of a table whose x is classes, clusters or share\.$"):
+        tables(lines)
+
+
+@pytest.mark.parametrize("name", ["e2e-subsets", "practice-subsets"])
+def test_tables_of_subsets_train_each_point_on_its_part(name):
+    for table in tables(name):
+        points = [row for row in table.rows if row.line]
+        assert len(points) == len(table.rows)
+        for row in points:
+            for config in row.configs:
+                assert f"{table.x}={row.at:g}" in [part.replace("=1.0", "=1") for part in config.part]
+                assert row.backbone is None or row.backbone.part == config.part

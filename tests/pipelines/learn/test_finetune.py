@@ -141,6 +141,18 @@ def test_classes_of_the_data_set_to_judge_on_are_not_trained_on(root, tmp_path, 
     assert len(weights(report)["fcn.bias"]) == 3
 
 
+def test_of_a_part_no_other_class_and_no_other_sequence_is_trained_on(root, tmp_path):
+    dataset(root, tmp_path, each=9)
+    whole = finetune(config(epochs=1), root)
+    report = finetune(config(epochs=1, part=("classes=2", "share=0.5")), root)
+    assert report.run != whole.run
+    told, all_of = (Run(root, run, "finetune").told(0) for run in (report.run, whole.run))
+    assert len(told["classes"]) == 2
+    assert set(told["classes"]) < set(all_of["classes"])
+    assert 2 < told["trained_on"] < 16
+    assert len(weights(report)["fcn.bias"]) == 2
+
+
 def test_the_views_of_one_performance_are_kept_back_together(root, tmp_path):
     dataset(root, tmp_path, each=9)
 

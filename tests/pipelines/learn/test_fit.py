@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipelines.learn.doubts import doubts
 from pipelines.learn.engine import History, train
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.splits import hold_out
+from pipelines.learn.runs import Run
 from pipelines.learn.samples import features as videos
 from pipelines.learn.settings import FitConfig
 from pipelines.learn.study import Study
@@ -123,6 +125,24 @@ def test_what_gzsl_keeps_back_is_not_trained_on(tmp_path, monkeypatch):
     assert studies.same(studies.weights(clean, run, 0), studies.weights(poisoned, run, 0))
     with pytest.raises(Stopped, match="no longer finite"):
         fit(dataclasses.replace(config, gzsl=False), poisoned)
+
+
+def test_of_a_part_no_other_class_and_no_other_video_is_learned_from(data, tmp_path, monkeypatch):
+    asked = studies.config(tmp_path, splits="0")
+    whole = fit(asked, data).run
+    few = dataclasses.replace(asked, part=("classes=3", "share=0.5"))
+    run = fit(few, data).run
+    assert run != whole
+    told = Run(data, run).told(0)
+    assert (len(told["seen"]), told["unseen"]) == (3, Run(data, whole).told(0)["unseen"])
+    weights = studies.weights(data, run, 0)
+    study = Study(few, data)
+    rows = study.trained_on(study.numbers(told["seen"]))
+    assert 5 < len(rows) < 25  # half of 30, drawn one by one
+    shutil.rmtree(Run(data, run).folder(0))
+    studies.poison(monkeypatch, lambda found: ~np.isin(np.arange(len(found.ids)), rows))
+    assert fit(few, data).run == run
+    assert studies.same(studies.weights(data, run, 0), weights)
 
 
 def test_classes_held_out_are_seen_ones(data, tmp_path):
