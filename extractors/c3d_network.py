@@ -8,11 +8,14 @@ is that of the clips. The last pool pads its pixels by one on each side.
 Paper: Tran et al., Learning Spatiotemporal Features with 3D Convolutional Networks, ICCV 2015.
 """
 
+import functools
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool3d
+
+from extractors.recompute import recomputed
 
 PUBLISHED_WIDTH = 64
 # name, width as a multiple of w, and the kernel of the pool behind it
@@ -37,6 +40,8 @@ class C3D(nn.Module):
         w, of the first convolution.
     frames, size : int
         T, and H = W, of the clips.
+    recompute : bool
+        Compute each convolution again on the way back, and keep nothing of it but what it is given.
 
     Raises
     ------
@@ -44,8 +49,11 @@ class C3D(nn.Module):
         Clips that the pools leave nothing of.
     """
 
-    def __init__(self, width: int = PUBLISHED_WIDTH, frames: int = 16, size: int = 112) -> None:
+    def __init__(
+        self, width: int = PUBLISHED_WIDTH, frames: int = 16, size: int = 112, recompute: bool = False
+    ) -> None:
         super().__init__()
+        self._recompute = recompute
         if frames < 16 or size < 32:
             raise ValueError(
                 f"C3D halves time four times and space five times: give it 16 frames of 32 x 32 at least, "
@@ -67,10 +75,13 @@ class C3D(nn.Module):
         """(B, 3, T, H, W) -> (B, 1, 64 w): a row a clip."""
         x = clips
         for name, _, pool in _CONVOLUTIONS:
-            x = torch.relu(self.get_submodule(name)(x))
-            if pool is not None:
-                x = max_pool3d(x, pool, pool, (0, 1, 1) if name == "conv5b" else 0)
+            part = functools.partial(self._convolved, name, pool)
+            x = recomputed(part, x, self) if self._recompute else part(x)
         return torch.relu(self.fc6(x.flatten(1)))[:, None]
+
+    def _convolved(self, name: str, pool: tuple[int, int, int] | None, x: Tensor) -> Tensor:
+        x = torch.relu(self.get_submodule(name)(x))
+        return x if pool is None else max_pool3d(x, pool, pool, (0, 1, 1) if name == "conv5b" else 0)
 
 
 def last_places(frames: int, size: int) -> tuple[int, int, int]:

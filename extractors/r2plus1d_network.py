@@ -11,6 +11,8 @@ Paper: Tran et al., A Closer Look at Spatiotemporal Convolutions for Action Reco
 import torch
 from torch import Tensor, nn
 
+from extractors.recompute import recomputed
+
 PUBLISHED_WIDTH = 64
 _STEM_PLANES = 45 / 64  # between space and time in the stem, of its width
 
@@ -22,10 +24,13 @@ class R2Plus1D(nn.Module):
     ----------
     width : int
         w, of the stem and the first layer; each further layer is twice as wide.
+    recompute : bool
+        Compute the stem and each block again on the way back, and keep nothing of them but what they are given.
     """
 
-    def __init__(self, width: int = PUBLISHED_WIDTH) -> None:
+    def __init__(self, width: int = PUBLISHED_WIDTH, recompute: bool = False) -> None:
         super().__init__()
+        self._recompute = recompute
         between = max(1, round(width * _STEM_PLANES))
         self.stem = nn.Sequential(
             nn.Conv3d(3, between, (1, 7, 7), (1, 2, 2), (0, 3, 3), bias=False),
@@ -46,8 +51,10 @@ class R2Plus1D(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, 1, 8 w): a row a clip."""
-        found: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
-        return found.mean((2, 3, 4))[:, None]
+        x = clips
+        for part in (self.stem, *self.layer1, *self.layer2, *self.layer3, *self.layer4):
+            x = recomputed(part, x, part) if self._recompute else part(x)
+        return x.mean((2, 3, 4))[:, None]
 
 
 def planes_between(width_in: int, width: int) -> int:

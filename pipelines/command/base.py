@@ -70,7 +70,7 @@ ConfigOption = Annotated[
 
 
 def command(
-    name: str, kind: type | None = None, group: typer.Typer = app, root: str = ROOT
+    name: str, kind: type | None = None, group: typer.Typer = app, root: str = ROOT, shared: bool = False
 ) -> Callable[[Callable[..., Shown]], Callable[..., Shown]]:
     """Make a command of a function of (settings, root, *, options of its own), or of (root, *, ...) without settings.
 
@@ -84,6 +84,8 @@ def command(
         Of which it is a command.
     root : str
         Where the cache is, if neither `--root` nor `$ZSAR_ROOT` says it.
+    shared : bool
+        Whether several processes can do it as one (`torchrun`); the first of them shows what came of it.
     """
 
     def register(function: Callable[..., Shown]) -> Callable[..., Shown]:
@@ -96,10 +98,14 @@ def command(
             rest = {p.name: typed[p.name] for p in own}
 
             def work() -> Shown:
+                if not shared:
+                    _refuse_several(name)
                 settings = [made(kind, typed)] if kind else []
                 return function(*settings, open_root(typed["root"]), **rest)
 
             shown = in_one_line(work, as_json)
+            if _rank():
+                return
             show(shown, as_json)
             if shown.status:
                 raise typer.Exit(shown.status)
@@ -114,6 +120,20 @@ def command(
         return function
 
     return register
+
+
+def _rank() -> int:
+    from pipelines.machine import processes
+
+    return processes().rank
+
+
+def _refuse_several(name: str) -> None:
+    from pipelines.errors import UsageError
+    from pipelines.machine import processes
+
+    if (started := processes().world) > 1:
+        raise UsageError(f"{started} processes were started, and `{name}` is done by one: run it without torchrun.")
 
 
 def _parameter(setting: Setting) -> inspect.Parameter:

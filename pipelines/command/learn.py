@@ -33,7 +33,7 @@ def fit(settings: FitConfig, root: "Root") -> Shown:
     )
 
 
-@command("finetune", FinetuneConfig)
+@command("finetune", FinetuneConfig, shared=True)
 def finetune(settings: FinetuneConfig, root: "Root") -> Shown:
     """Train a network on the videos or poses of the seen classes of each split of a protocol, or of all classes.
 

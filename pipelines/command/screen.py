@@ -93,9 +93,12 @@ class Bar:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from pipelines.machine import processes
+
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        unseen = not console.is_terminal or processes().rank > 0
+        self._progress = Progress(*columns, console=console, disable=unseen)
         self._task = self._progress.add_task(title, total=None)
 
     def __enter__(self) -> Callable[[int, int], None]:

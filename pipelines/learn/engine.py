@@ -6,30 +6,34 @@ Gives  the trained weights as safetensors, the history of the epochs, TensorBoar
 A run that was killed is continued by running it again, and then ends in the same bits as one that was not: every epoch
 draws its random numbers from (seed, epoch) alone, and a checkpoint is the whole state at the end of an epoch, or of a
 step in it where epochs are long. Fabric brings device and precision.
+
+Of several processes (`ranks`) each takes its part of every batch, and gradients are summed before a step, each sample
+weighing the same: so all hold the same weights, and two make of halves of a batch what one makes of them one after the
+other (`accumulate`). BatchNorm measures the part that it is shown. Gradients are summed here and not in DDP's backward,
+which hangs where the samples of one process all broke, and which wants one module to go through.
 """
 
-import contextlib
 import dataclasses
-import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from heads.base import Videos
-from pipelines.errors import Stopped
+from pipelines.errors import Stopped, UsageError
+from pipelines.learn import checkpoints, ranks
+from pipelines.learn.averages import Average
 from pipelines.learn.tasks import Task
 from pipelines.learn.training import PRECISIONS, Training
-from stores.root import whole
+from pipelines.machine import processes
 
 _SAVE_EPOCH_S, _SAVE_STEP_S = 10, 300  # a kill costs at most the first and an epoch, or the second
-_CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,26 +68,17 @@ def train(task: Task, settings: Training, folder: Path, device: str = "cpu", tol
     Raises
     ------
     Stopped
-        A loss that is not finite.
+        A loss that is not finite; another process has stopped.
+    WriteFailed
+        The disk is full, not writable, or gone; the last state that was written stays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if (folder / _HISTORY).exists():
-        load(task.model, folder)
-        stored = json.loads((folder / _HISTORY).read_text())
+    checkpoints.begin(folder)
+    if stored := ranks.agreed(checkpoints.history(folder)):
+        checkpoints.load(task.model, folder)
         return History(tuple(stored["epochs"]), stored["best"])
+    if settings.batch < processes().world:
+        raise UsageError(f"{processes().world} processes share a batch of {settings.batch}: give --batch as many.")
     return _Loop(task, settings, folder, device, told).run()
-
-
-def save(model: nn.Module, folder: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write the weights of a model, those of one that nothing was to be learned for too; `metadata` is their header."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / _WEIGHTS) as path:
-        save_file(_plain(model), path, metadata)
-
-
-def load(model: nn.Module, folder: Path) -> None:
-    """Load the weights of a finished training."""
-    model.load_state_dict(load_file(folder / _WEIGHTS))
 
 
 class _Loop:
@@ -97,13 +92,14 @@ class _Loop:
             precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
         )
         self._task, self._settings, self._folder = task, settings, folder
-        self._told = told or (lambda done, total, entry: None)
+        self._told = told if told and not processes().rank else (lambda done, total, entry: None)
         torch.manual_seed(settings.seed)
-        parameters = [p for p in task.model.parameters() if p.requires_grad]
-        self._learns = bool(parameters)
-        self._optimiser = settings.optimiser_of(parameters) if self._learns else None
+        self._parameters = [p for p in task.model.parameters() if p.requires_grad]
+        self._learns = bool(self._parameters)
+        self._optimiser = settings.optimiser_of(self._parameters) if self._learns else None
         if self._optimiser:
             _, self._optimiser = self._fabric.setup(task.model, self._optimiser)
+        self._average = Average(task.model, settings.ema)
         self._step = 0
         self._steps_an_epoch = -(-settings.samples_an_epoch(len(task.samples)) // settings.batch)
         self._epochs: list[dict[str, float]] = []
@@ -116,7 +112,7 @@ class _Loop:
         settings = self._settings
         self._resume()
         epochs = settings.epochs if self._learns else 0
-        with _scalars(self._folder) as write:
+        with checkpoints.scalars(self._folder) as write:
             while len(self._epochs) < epochs and not self._stopped():
                 entry = self._epoch(len(self._epochs))
                 self._epochs.append(entry)
@@ -124,13 +120,12 @@ class _Loop:
                 self._told(len(self._epochs), epochs, entry)
                 if time.monotonic() - self._saved > _SAVE_EPOCH_S:
                     self._save()
+        self._average.take()
         if settings.keep == "best" and self._best[2]:
             self._task.model.load_state_dict(self._best[2])
-        save(self._task.model, self._folder)
+        checkpoints.save(self._task.model, self._folder)
         history = History(tuple(self._epochs), self._best[1])
-        with whole(self._folder / _HISTORY) as path:
-            path.write_text(json.dumps(dataclasses.asdict(history)))
-        (self._folder / _CHECKPOINT).unlink(missing_ok=True)
+        checkpoints.finish(self._folder, dataclasses.asdict(history))
         return history
 
     def _epoch(self, number: int) -> dict[str, float]:
@@ -143,59 +138,81 @@ class _Loop:
         sums, seen, first = self._left_off()
         assert self._optimiser is not None
         lr = 0.0
-        for count, batch in enumerate(task.samples.batches(order[first:], draw), start=first + 1):
-            seen += len(batch)
+        _own_draws(draw, first)
+        own = [ranks.share(rows) for rows in order[first:]]
+        for count, batch in enumerate(task.samples.batches(own, draw), start=first + 1):
             lr = self._set_lr()
             is_whole = count % settings.accumulate == 0 or count == len(order)
-            parts = self._step_of(batch, number, lr, is_whole)
-            for name, part in parts.items():
-                sums[name] = sums.get(name, 0.0) + float(part) * len(batch)
+            for samples, parts in self._step_of(batch, number, lr, is_whole):
+                seen += samples
+                for name, part in parts.items():
+                    sums[name] = sums.get(name, 0.0) + part * samples
             if task.is_long and is_whole and count < len(order) and time.monotonic() - self._saved > _SAVE_STEP_S:
-                self._save(sums=sums, seen=seen, first=count, drawn=_generators())
+                self._save(sums=sums, seen=seen, first=count, drawn=checkpoints.generators())
+            _own_draws(draw, count)
         if not seen:
             raise Stopped(f"No sample of epoch {number + 1} can be used; `zsar list failures` says why.")
         entry = {name: value / seen for name, value in sums.items()} | {"lr": lr}
         task.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._average.taken():
             top1 = task.validate()
-        if top1 is not None:
-            entry["validation"] = top1
-            self._judge(top1, number + 1)
+            if top1 is not None:
+                entry["validation"] = top1
+                self._judge(top1, number + 1)
         return entry
 
-    def _step_of(self, batch: Videos, number: int, lr: float, is_whole: bool) -> dict[str, Tensor]:
-        """One batch forward and back, and a step of the optimiser where gradients are `is_whole`; the losses."""
+    def _step_of(self, batch: Videos, number: int, lr: float, is_whole: bool) -> list[tuple[int, dict[str, float]]]:
+        """One batch forward and back, and a step of the optimiser where gradients are `is_whole`.
+
+        Returns
+        -------
+        list of (int, dict)
+            A process: its samples, and their losses by part; none where all of its samples broke.
+        """
         task, settings = self._task, self._settings
         assert self._optimiser is not None
-        if len(batch):  # else all of its samples broke
+        parts: dict[str, Tensor] = {}
+        if len(batch):
             with self._fabric.autocast():
                 parts = task.loss(batch)
-                total = torch.stack(list(parts.values())).sum()
-            if not bool(torch.isfinite(total)):
-                told = ", ".join(f"{name} {float(part.detach()):.3g}" for name, part in parts.items())
-                raise Stopped(f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {told}. Lower lr.")
-            self._fabric.backward(total / settings.accumulate)
-        if is_whole and any(parameter.grad is not None for parameter in task.model.parameters()):
-            if settings.clip:
-                self._fabric.clip_gradients(task.model, self._optimiser, max_norm=settings.clip)
-            self._optimiser.step()
-            self._optimiser.zero_grad()
+                parts = parts | {"loss": torch.stack(list(parts.values())).sum()}
+        told = ranks.gathered((len(batch), {name: float(part.detach()) for name, part in parts.items()}))
+        for _, values in told:
+            if not math.isfinite(values.get("loss", 0.0)):
+                what = ", ".join(f"{name} {value:.3g}" for name, value in values.items() if name != "loss")
+                raise Stopped(f"The loss is no longer finite in epoch {number + 1} at lr {lr:g}: {what}. Lower lr.")
+        if parts:
+            share = len(batch) / sum(samples for samples, _ in told)
+            self._fabric.backward(parts["loss"] * share / settings.accumulate)
+        if is_whole:
+            ranks.joined_gradients(self._parameters, task.model.buffers())
+            if any(parameter.grad is not None for parameter in self._parameters):
+                self._stride()
         self._step += 1
-        return {name: part.detach() for name, part in {**parts, "loss": total}.items()} if len(batch) else {}
+        return told
+
+    def _stride(self) -> None:
+        """A step of the optimiser, along the gradients."""
+        assert self._optimiser is not None
+        if self._settings.clip:
+            self._fabric.clip_gradients(self._task.model, self._optimiser, max_norm=self._settings.clip)
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+        self._average.step()
 
     def _left_off(self) -> tuple[dict[str, float], int, int]:
         """Sums of the losses, samples and batches of the epoch that are done already."""
         within, self._within = self._within, {}
         if not within:
             return {}, 0, 0
-        _restore(within["drawn"])
+        checkpoints.restore(within["drawn"])
         return dict(within["sums"]), within["seen"], within["first"]
 
     def _judge(self, top1: float, epoch: int) -> None:
         """Validation has spoken: remember the best, and lower lr where nothing improves."""
         settings = self._settings
         if top1 > self._best[0]:
-            kept = _plain(self._task.model) if settings.keep == "best" else {}
+            kept = checkpoints.plain(self._task.model) if settings.keep == "best" else {}
             self._best = (top1, epoch, {name: value.clone() for name, value in kept.items()})
             self._waited = 0
             return
@@ -229,51 +246,29 @@ class _Loop:
             "factor": self._factor,
             "waited": self._waited,
             "within": within,
+            "average": self._average.state_dict(),
+            "precision": self._fabric.strategy.precision.state_dict(),
         }
-        with whole(self._folder / _CHECKPOINT) as path:
-            torch.save(state, path)
+        checkpoints.keep(self._folder, state)
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
-        path = self._folder / _CHECKPOINT
-        if not path.exists():
+        state = checkpoints.kept(self._folder, self._fabric.device)
+        if state is None:
             return
         assert self._optimiser is not None
-        state = torch.load(path, map_location=self._fabric.device, weights_only=True)
         self._task.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._epochs, self._step, self._best = state["epochs"], state["step"], tuple(state["best"])
         self._factor, self._waited = state["factor"], state["waited"]
         self._within = state.get("within", {})
+        self._average.load_state_dict(state.get("average", {}))
+        self._fabric.strategy.precision.load_state_dict(state.get("precision", {}))
 
 
-def _generators() -> dict[str, Tensor]:
-    """The state of torch's generators."""
-    on_gpu = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
-    return {"cpu": torch.get_rng_state()} | on_gpu
-
-
-def _restore(drawn: dict[str, Tensor]) -> None:
-    torch.set_rng_state(drawn["cpu"].cpu())
-    if "cuda" in drawn:
-        torch.cuda.set_rng_state(drawn["cuda"].cpu())
-
-
-def _plain(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-
-
-@contextlib.contextmanager
-def _scalars(folder: Path) -> Iterator[Callable[[dict[str, float], int], None]]:
-    """TensorBoard scalars below a folder, made when there is something to write."""
-    logger = TensorBoardLogger(folder, name="", version="tensorboard")
-    written = False
-
-    def write(entry: dict[str, float], epoch: int) -> None:
-        nonlocal written
-        written = True
-        logger.log_metrics(entry, epoch)
-
-    yield write
-    if written:
-        logger.finalize("success")
+def _own_draws(draw: int, batch: int) -> None:
+    """Of several processes each draws from (seed, epoch, batch, rank): the state of one then stands for all."""
+    here = processes()
+    if here.world > 1:
+        (seed,) = np.random.SeedSequence([draw, batch, here.rank]).generate_state(1)
+        torch.manual_seed(int(seed))

@@ -22,16 +22,17 @@ import torch
 from extractors.errors import InputFault
 from extractors.weights import at_path
 from pipelines.errors import UsageError
-from pipelines.learn import options, trainables
+from pipelines.learn import options, ranks, trainables
 from pipelines.learn.begun import refuse_seen
-from pipelines.learn.engine import save, train
+from pipelines.learn.checkpoints import save
+from pipelines.learn.engine import train
 from pipelines.learn.parts import Named, Part, kept_back, named, parts
 from pipelines.learn.runs import Run, identity, name_of
 from pipelines.learn.settings import FinetuneConfig, command_line
 from pipelines.learn.tasks import Task
 from pipelines.learn.trainables.base import Trainable
 from pipelines.learn.training import Training
-from pipelines.machine import cores_here, device_of
+from pipelines.machine import cores_here, device_of, processes
 from pipelines.progress import Progress
 from stores.failures import Failure, Failures
 from stores.keys import rows_digest, stream_key
@@ -85,21 +86,26 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
         A loss that is not finite.
     """
     started = time.monotonic()
-    asked_for, config = config, settled(config)
-    trained = trainable(config, root)
-    items = trained.items
-    _note(items.faults, config, root)
-    names = named(config, trained, root)
-    asked = list(parts(config, items, names))
-    for part in asked:
-        training(config, trained, len(part.train)).refuse_warmup(len(part.train))
+    asked_for = config
+    with ranks.first():  # what lacks of the vectors of class names is computed, and stored, by one
+        config = settled(config)
+        trained = trainable(config, root)
+        items, leads = trained.items, not processes().rank
+        if leads:
+            _note(items.faults, config, root)
+        names = named(config, trained, root)
+        asked = list(parts(config, items, names))
+        for part in asked:
+            training(config, trained, len(part.train)).refuse_warmup(len(part.train))
     run = Run(root, run_name(config, trained, names), "finetune")
     removed = {"removed": list(names.removed)} if config.judge else {}
-    run.begin(_about(config, trained, asked, run) | {"command": command_line("finetune", asked_for)} | removed)
+    if leads:
+        run.begin(_about(config, trained, asked, run) | {"command": command_line("finetune", asked_for)} | removed)
     numbers = {part.number: part for part in asked}
-    todo = run.lacking(numbers)
+    todo = ranks.agreed(run.lacking(numbers))
     for before, number in enumerate(todo):
         _train(config, trained, numbers[number], run, _told(progress, before, len(todo)))
+    ranks.agreed(None)  # the first has written what is read now
     found = [run.told(number) or {} for number in numbers]
     tested = [each["top1"] for each in found if each["top1"] is not None]
     notes = [f"{items.unlabelled} {items.called}s have no label"] if items.unlabelled else []
@@ -177,6 +183,9 @@ def run_name(config: FinetuneConfig, trained: Trainable, names: Named) -> str:
     if config.weights:  # what is in the file counts, not where it lies
         with at_path(config.weights).open("rb") as file:
             config = dataclasses.replace(config, weights=stream_key(file).hex())
+    idle = {field.name for field in dataclasses.fields(trained.Options) if field.metadata.get("idle")}
+    told = tuple(each for each in config.options if each.partition("=")[0] not in idle)
+    config = dataclasses.replace(config, options=told)
     depends: list[Any] = [identity(config, _NOT_IDENTITY), *trained.about.values(), items.digest()]
     if sorted(names.classes) != list(items.classes):  # drawn by the spelling of a set, which may change
         depends.append(sorted(names.classes))
@@ -233,6 +242,8 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
         tested = task.top1(to_test, texts) if len(part.test) else None
     finally:
         torch.set_num_threads(before)
+    if processes().rank:
+        return
     run.done(
         part.number,
         {
@@ -250,7 +261,7 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
 
 
 def _note(faults: Iterable[tuple[bytes, str, InputFault]], config: FinetuneConfig, root: Root) -> None:
-    """Put items that cannot be used into the failures."""
+    """Put items that cannot be used into the failures: a file of its own, so each process notes what it has met."""
     stage, model = "finetune", config.model
     Failures(root).append(
         [

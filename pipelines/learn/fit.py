@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 from pipelines.errors import UsageError
+from pipelines.learn.checkpoints import save
 from pipelines.learn.choosing import Choice, choose, refuse_warmups
 from pipelines.learn.doubts import doubts
-from pipelines.learn.engine import save, train
+from pipelines.learn.engine import train
 from pipelines.learn.protocols.met_before import seen_before, trained_on
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from heads.base import ClassTexts, Head, Videos
+from pipelines.learn import ranks
 from pipelines.learn.samples.samples import Samples
+from pipelines.machine import processes
 
 
 class Task:
@@ -71,14 +73,18 @@ class Task:
         return None if self._held is None else self.top1(*self._held)
 
     def top1(self, samples: Samples, classes: ClassTexts) -> float:
-        """The part of some samples whose class scores best."""
+        """The part of some samples whose class scores best; several processes take a batch each in turn."""
         right = total = 0
+        here = processes()
+        order = torch.split(torch.arange(len(samples)), samples.at_once)[here.rank :: here.world]
         with torch.no_grad():
             told = self._told(classes)
-            for batch in samples.batches(torch.split(torch.arange(len(samples)), samples.at_once), draw=None):
+            for batch in samples.batches(order, draw=None):
                 assert batch.labels is not None
                 right += int((self.head.scores(self._shown(batch), told).argmax(1) == batch.labels).sum())
                 total += len(batch)
+        counts = ranks.gathered((right, total))
+        right, total = sum(each for each, _ in counts), sum(each for _, each in counts)
         return right / total if total else 0.0
 
     def _shown(self, batch: Videos) -> Videos:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heads.base import Head
-from pipelines.learn.engine import load
+from pipelines.learn.checkpoints import load
 from pipelines.learn.runs import Run, identity, name_of
 from pipelines.learn.settings import FitConfig, command_line
 from pipelines.learn.study import Study

@@ -37,6 +37,7 @@ class Training:
     an_epoch : samples an epoch, drawn anew in each; 0: all
     warmup : share of the training's own steps; counts, as papers have them, belong to their data sets
     balanced : draw as many samples of each class, in the mean
+    ema : decay of a moving average of the weights, a step at a time: it is what is validated and kept; 0: none
     """
 
     optimiser: str = "adam"
@@ -62,6 +63,7 @@ class Training:
     an_epoch: int = dataclasses.field(default=0, metadata={"later": True})
     balanced: bool = dataclasses.field(default=False, metadata={"later": True})
     warmup: float = dataclasses.field(default=0.0, metadata={"later": True})
+    ema: float = dataclasses.field(default=0.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         known = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "keep": ("last", "best"), "precision": (*PRECISIONS,)}
@@ -80,6 +82,8 @@ class Training:
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"warmup is a share from 0 to below 1, got {self.warmup}.")
+        if not 0 <= self.ema < 1:
+            raise UsageError(f"ema is a decay from 0 to below 1, such as 0.999, got {self.ema}.")
 
     @property
     def validates(self) -> bool:

@@ -23,6 +23,7 @@ from extractors.errors import ExtractorError, InputFault
 from heads.base import ClassTexts, Texts, Videos
 from heads.e2e import E2E, E2eOptions
 from pipelines.errors import UsageError
+from pipelines.learn.runs import identity
 from pipelines.learn.samples import pixels
 from pipelines.learn.samples import texts as head_texts
 from pipelines.learn.samples.items import Items
@@ -53,6 +54,7 @@ class ClipOptions:
     flip : mirror every other clip
     unflipped : classes whose clips are never mirrored, because left and right tell them apart
     loaders : processes that decode; -1: with a GPU one a core, else none beside the training
+    recompute : activations are computed again on the way back instead of kept: less memory, a third more work
     """
 
     set: str = ""
@@ -65,7 +67,8 @@ class ClipOptions:
     dropout: float = 0.05
     flip: bool = True
     unflipped: tuple[str, ...] = ()
-    loaders: int = -1
+    loaders: int = dataclasses.field(default=-1, metadata={"idle": True})  # idle: no weight depends on it
+    recompute: bool = dataclasses.field(default=False, metadata={"later": True, "idle": True})
 
 
 class Clips(Trainable):
@@ -103,7 +106,7 @@ class Clips(Trainable):
     @property
     def about(self) -> Mapping[str, Any]:
         """As `Trainable.about`: the options, and the vectors of the classes."""
-        return {"options": dataclasses.asdict(self._identity()), "texts": self._texts.digest}
+        return {"options": identity(self._identity()), "texts": self._texts.digest}
 
     def training(self, epochs: int, steps: int) -> Mapping[str, Any]:
         """As `Trainable.training`."""
@@ -127,11 +130,11 @@ class Clips(Trainable):
         if self.name == "e2e_r2plus1d":
             from extractors.r2plus1d_network import R2Plus1D
 
-            return R2Plus1D(self.options.width)
+            return R2Plus1D(self.options.width, self.options.recompute)
         from extractors.c3d_network import C3D
 
         try:
-            return C3D(self.options.width, self.options.frames, self.options.crop)
+            return C3D(self.options.width, self.options.frames, self.options.crop, self.options.recompute)
         except ValueError as error:
             raise UsageError(str(error)) from error
 
@@ -183,7 +186,7 @@ class Clips(Trainable):
 
     def _identity(self) -> ClipOptions:
         """The options that weights depend on."""
-        return dataclasses.replace(self.options, loaders=-1)
+        return dataclasses.replace(self.options, loaders=-1, recompute=False)
 
     @staticmethod
     def _vectors(told: ClassTexts) -> np.ndarray:

@@ -19,7 +19,8 @@ from pipelines.index.settings import IndexConfig
 from pipelines.judge import evaluate as judging
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.settings import EvaluateConfig
-from pipelines.learn.engine import load, train
+from pipelines.learn.checkpoints import load
+from pipelines.learn.engine import train
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.splits import hold_out

@@ -1,0 +1,189 @@
+"""The files of a training: its weights, its history, and while it is under way the state to go on from.
+
+    weights.safetensors   history.json   checkpoint.pt   tensorboard/
+
+Each is written beside its place and put there when it is whole: a full disk or a kill leaves what was there before. Of
+several processes the first alone writes.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
+from torch import Tensor, nn
+
+from pipelines.errors import UsageError
+from pipelines.machine import processes
+from stores.errors import WriteFailed
+from stores.root import whole
+
+_CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
+
+
+def save(model: nn.Module, folder: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the weights of a model, those of one that nothing was to be learned for too; `metadata` is their header.
+
+    Raises
+    ------
+    WriteFailed
+        The disk is full, not writable, or gone.
+    """
+    with _written(folder / _WEIGHTS) as path:
+        if path:
+            save_file(plain(model), path, metadata)
+
+
+def load(model: nn.Module, folder: Path) -> None:
+    """Load the weights of a finished training."""
+    model.load_state_dict(load_file(folder / _WEIGHTS))
+
+
+def plain(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a model by name, on the CPU."""
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+
+def history(folder: Path) -> dict[str, Any] | None:
+    """The history of a finished training; None of one that is not."""
+    path = folder / _HISTORY
+    return dict(json.loads(path.read_text())) if path.exists() else None
+
+
+def finish(folder: Path, told: dict[str, Any]) -> None:
+    """Write the history, which says that a training is finished, and let its state go.
+
+    Raises
+    ------
+    WriteFailed
+        As `save`.
+    """
+    with _written(folder / _HISTORY) as path:
+        if path:
+            path.write_text(json.dumps(told))
+    if not processes().rank:
+        (folder / _CHECKPOINT).unlink(missing_ok=True)
+
+
+def begin(folder: Path) -> None:
+    """Make the folder of a training, and remove what a process that was killed while it wrote has left there."""
+    with _said(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not processes().rank:
+            for left in folder.glob("*.partial"):
+                left.unlink(missing_ok=True)
+
+
+def keep(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state of a training that is under way.
+
+    Raises
+    ------
+    WriteFailed
+        As `save`; the state that was written before stays.
+    """
+    with _written(folder / _CHECKPOINT) as path:
+        if path:
+            with path.open("wb") as file:  # given a path, torch says of a full disk that a position is unexpected
+                torch.save(state, file)
+
+
+def kept(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state of a training that was killed; None where there is none.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    """
+    path = folder / _CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        return dict(torch.load(path, map_location=device, weights_only=True))
+    except Exception as error:  # what torch raises of bytes that are no checkpoint is of many kinds
+        raise UsageError(f"{path} cannot be read to go on from; remove it to train from the beginning.") from error
+
+
+def generators() -> dict[str, Tensor]:
+    """The state of torch's generators."""
+    on_gpu = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"cpu": torch.get_rng_state()} | on_gpu
+
+
+def restore(drawn: dict[str, Tensor]) -> None:
+    """Put torch's generators into a state."""
+    torch.set_rng_state(drawn["cpu"].cpu())
+    if "cuda" in drawn:
+        torch.cuda.set_rng_state(drawn["cuda"].cpu())
+
+
+@contextlib.contextmanager
+def scalars(folder: Path) -> Iterator[Callable[[dict[str, float], int], None]]:
+    """TensorBoard scalars below a folder, made when there is something to write.
+
+    They are written at once: a writer that has a thread for it dies with a full disk, and is waited for ever after.
+    """
+    own = folder / "tensorboard"
+    with contextlib.ExitStack() as opened:
+        writer: EventsWriter | None = None
+
+        def write(entry: dict[str, float], epoch: int) -> None:
+            nonlocal writer
+            if processes().rank:
+                return
+            with _said(own):
+                if writer is None:
+                    own.mkdir(exist_ok=True)
+                    writer = EventsWriter(str(own / "events"))
+                    opened.callback(_closed, writer)
+                for name, value in entry.items():
+                    writer.write_event(Event(wall_time=time.time(), step=epoch, summary=scalar(name, value)))
+                writer.flush()
+
+        yield write
+
+
+def _closed(writer: EventsWriter) -> None:
+    with contextlib.suppress(OSError):  # what could not be written was said when it was
+        writer.close()
+
+
+@contextlib.contextmanager
+def _written(target: Path) -> Iterator[Path | None]:
+    """A path to write to, which takes the place of a file; None where another process writes it."""
+    if processes().rank:
+        yield None
+        return
+    with _said(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with whole(target) as path:
+            yield path
+
+
+@contextlib.contextmanager
+def _said(target: Path) -> Iterator[None]:
+    """Say in one line that something could not be written."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise WriteFailed(
+            f"Writing {target} failed: {_reason(error)}. What was there before is untouched; free space or mend "
+            "permissions and run the same command again: it goes on from there."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the disk says, below what torch makes of it."""
+    below: BaseException | None = error
+    while below is not None and not isinstance(below, OSError):
+        below = below.__cause__ or below.__context__
+    return (isinstance(below, OSError) and below.strerror) or str(error).partition("\n")[0]
