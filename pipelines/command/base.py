@@ -187,7 +187,7 @@ def in_one_line(work: Callable[[], Shown], as_json: bool) -> Shown:
 def _fail(line: str, as_json: bool, error: str | None = None) -> None:
     """One line on stderr, and with `--json` an object on stdout."""
     say(line)
-    if as_json:
+    if as_json and not _rank():
         print(json.dumps({"error": error or line}))
 
 

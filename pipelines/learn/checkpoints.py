@@ -8,6 +8,8 @@ several processes the first alone writes.
 
 import contextlib
 import json
+import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +18,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar
 from torch import Tensor, nn
 
@@ -126,35 +128,32 @@ def restore(drawn: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state(drawn["cuda"].cpu())
 
 
-@contextlib.contextmanager
-def scalars(folder: Path) -> Iterator[Callable[[dict[str, float], int], None]]:
-    """TensorBoard scalars below a folder, made when there is something to write.
+def scalars(folder: Path) -> Callable[[dict[str, float], int], None]:
+    """What writes an entry of the history for TensorBoard: a file a training, made with its first entry.
 
-    They are written at once: a writer that has a thread for it dies with a full disk, and is waited for ever after.
+    An entry is there when it is written: a writer with a thread of its own ends with a full disk, and is waited for.
     """
-    own = folder / "tensorboard"
-    with contextlib.ExitStack() as opened:
-        writer: EventsWriter | None = None
+    begun_s = time.time()
+    path = folder / "tensorboard" / f"events.out.tfevents.{begun_s:.0f}.{socket.gethostname()}"
 
-        def write(entry: dict[str, float], epoch: int) -> None:
-            nonlocal writer
-            if processes().rank:
-                return
-            with _said(own):
-                if writer is None:
-                    own.mkdir(exist_ok=True)
-                    writer = EventsWriter(str(own / "events"))
-                    opened.callback(_closed, writer)
-                for name, value in entry.items():
-                    writer.write_event(Event(wall_time=time.time(), step=epoch, summary=scalar(name, value)))
-                writer.flush()
+    def write(entry: dict[str, float], epoch: int) -> None:
+        if processes().rank:
+            return
+        events = [] if path.exists() else [Event(wall_time=begun_s, file_version="brain.Event:2")]
+        events += [Event(wall_time=time.time(), step=epoch, summary=scalar(*told)) for told in entry.items()]
+        with _said(path):
+            path.parent.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                file.write(b"".join(map(_record, events)))
 
-        yield write
+    return write
 
 
-def _closed(writer: EventsWriter) -> None:
-    with contextlib.suppress(OSError):  # what could not be written was said when it was
-        writer.close()
+def _record(event: Event) -> bytes:
+    """As TFRecord has it: the length, its checksum, the event, its checksum."""
+    data = event.SerializeToString()
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data))))
 
 
 @contextlib.contextmanager

@@ -112,14 +112,14 @@ class _Loop:
         settings = self._settings
         self._resume()
         epochs = settings.epochs if self._learns else 0
-        with checkpoints.scalars(self._folder) as write:
-            while len(self._epochs) < epochs and not self._stopped():
-                entry = self._epoch(len(self._epochs))
-                self._epochs.append(entry)
-                write(entry, len(self._epochs))
-                self._told(len(self._epochs), epochs, entry)
-                if time.monotonic() - self._saved > _SAVE_EPOCH_S:
-                    self._save()
+        write = checkpoints.scalars(self._folder)
+        while len(self._epochs) < epochs and not self._stopped():
+            entry = self._epoch(len(self._epochs))
+            self._epochs.append(entry)
+            write(entry, len(self._epochs))
+            self._told(len(self._epochs), epochs, entry)
+            if time.monotonic() - self._saved > _SAVE_EPOCH_S:
+                self._save()
         self._average.take()
         if settings.keep == "best" and self._best[2]:
             self._task.model.load_state_dict(self._best[2])

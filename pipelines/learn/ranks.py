@@ -73,6 +73,7 @@ def agreed(value: T) -> T:
 @contextlib.contextmanager
 def first() -> Iterator[None]:
     """The first process goes ahead, and the others find done what it did."""
+    gathered(None)  # they have met: who waits for one that ends before it has met the others is not told
     if processes().rank:
         gathered(None)
     yield

@@ -3,6 +3,10 @@
 import dataclasses
 import json
 import os
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -140,6 +144,60 @@ def test_killed_in_the_middle_of_an_epoch_and_run_again_ends_in_the_same_bits(fi
             finetune(elsewhere, films)
     assert Path(finetune(elsewhere, films).weights[0]).read_bytes() == whole
     assert len(steps) == 3 * 3 + 3  # nothing was done twice
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from pipelines.learn import engine
+from pipelines.learn.finetune import finetune
+from stores.root import Root
+from tests.pipelines.learn.trainables.test_e2e import config
+engine._SAVE_STEP_S = engine._SAVE_EPOCH_S = 0
+step = engine._Loop._step_of
+def told(self, *given):
+    print(self._step, flush=True)
+    return step(self, *given)
+engine._Loop._step_of = told
+finetune(config(Path(sys.argv[2]), "ema=0.9", epochs=30, batch=2), Root(sys.argv[1]))
+"""
+
+
+@pytest.mark.heavy
+def test_killed_five_times_at_random_moments_it_ends_in_the_same_bits(films, tmp_path):
+    asked = config(tmp_path, "ema=0.9", epochs=30, batch=2)
+    path = Path(finetune(asked, films).weights[0])
+    whole = path.read_bytes()
+    path.parent.parent.rename(tmp_path / "before")
+    drawn, begun = random.Random(), []
+    for _ in range(5):
+        with subprocess.Popen(
+            [sys.executable, "-c", KILLED, films.url, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ
+        ) as process:
+            assert process.stdout is not None
+            begun.append(int(process.stdout.readline()))
+            for _ in range(drawn.randrange(1, 12)):
+                process.stdout.readline()
+            time.sleep(drawn.uniform(0, 0.1))  # in the middle of a step, or of what is written after it
+            process.kill()
+    assert begun == sorted(begun)
+    assert begun[-1] > 0
+    assert not path.exists()
+    assert Path(finetune(asked, films).weights[0]) == path
+    assert path.read_bytes() == whole
+    assert list(path.parent.glob("*.partial")) == []
+
+
+@pytest.mark.parametrize(("model", "crop", "frames"), [("e2e_r2plus1d", 24, 8), ("e2e_c3d", 32, 16)])
+def test_activations_computed_again_change_neither_name_nor_bits(films, tmp_path, model, crop, frames):
+    paths = []
+    for option in ("recompute=false", "recompute=true", "loaders=1"):
+        asked = config(tmp_path, option, f"crop={crop}", model=model, frames=frames, epochs=1)
+        path = weights_of(films, tmp_path, option, f"crop={crop}", model=model, frames=frames, epochs=1)
+        paths.append((path, path.read_bytes()))
+        assert own_options(asked).recompute == (option == "recompute=true")
+        path.parent.parent.rename(tmp_path / f"{option}")
+    assert paths[0] == paths[1] == paths[2]
 
 
 def test_a_film_that_breaks_while_it_is_trained_on_is_a_failure_and_the_training_goes_on(films, tmp_path):
