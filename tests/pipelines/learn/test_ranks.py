@@ -1,5 +1,6 @@
 """Two processes that train as one, through `torchrun`: the weights of one, one writer, and none waits for ever."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,9 +17,11 @@ from pipelines import machine
 from pipelines.errors import Stopped
 from pipelines.learn import ranks
 from pipelines.learn.finetune import finetune
+from pipelines.learn.settings import FinetuneConfig
 from stores.failures import Failures
 from stores.root import Root
 from tests.pipelines.learn.trainables.test_e2e import SMALL, config, films  # noqa: F401
+from tests.pipelines.skeletons import dataset
 
 #: the command, with checkpoints at each step and, where it is told so, a process that dies at a step
 COMMAND = """
@@ -39,28 +42,23 @@ main()
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def two(root: Root, folder: Path, *more: str, dies: str = "-1,-1") -> subprocess.CompletedProcess[str]:
-    """`finetune` in two processes, as a user starts them."""
+def two(root: Root, folder: Path, *asked: str, dies: str = "-1,-1") -> subprocess.CompletedProcess[str]:
+    """A command in two processes, as a user starts them."""
     (folder / "command.py").write_text(COMMAND)
-    asked = [
-        "e2e_r2plus1d",
-        "--dataset",
-        "d",
-        "--root",
-        root.url,
-        "--json",
-        "--device=cpu",
-        "--frames=8",
-        "--threads=1",
-    ]
-    given = [f"--option={option}" for option in (*SMALL, "optimiser=sgd")]
     return subprocess.run(
-        [*TORCHRUN, str(folder / "command.py"), "finetune", *asked, *given, *more],
+        [*TORCHRUN, str(folder / "command.py"), *asked, "--root", root.url, "--json"],
         env=os.environ | {"DIES": dies, "PYTHONPATH": os.getcwd()},
         capture_output=True,
         text=True,
         timeout=240,
     )
+
+
+def pixels(root: Root, folder: Path, *more: str, dies: str = "-1,-1") -> subprocess.CompletedProcess[str]:
+    """`finetune` on films, in two processes."""
+    given = [f"--option={option}" for option in (*SMALL, "optimiser=sgd")]
+    asked = ("finetune", "e2e_r2plus1d", "--dataset", "d", "--device=cpu", "--frames=8", "--threads=1")
+    return two(root, folder, *asked, *given, *more, dies=dies)
 
 
 def told(done: subprocess.CompletedProcess[str]) -> dict:
@@ -72,7 +70,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict:
 @pytest.mark.heavy
 def test_two_processes_give_the_weights_of_one_that_takes_their_halves_in_turn(films, tmp_path):  # noqa: F811
     asked = ("--epochs=3", "--batch=4", "--dropout=0", "--lr=0.01")
-    found = told(two(films, tmp_path, *asked))
+    found = told(pixels(films, tmp_path, *asked))
     one = config(tmp_path, "optimiser=sgd", "accumulate=2", protocol="none", epochs=3, batch=2, dropout=0.0, lr=0.01)
     alone = Path(finetune(one, films).weights[0])
     mine, theirs = load_file(found["weights"]), load_file(alone)
@@ -90,16 +88,16 @@ def test_two_processes_give_the_weights_of_one_that_takes_their_halves_in_turn(f
 @pytest.mark.heavy
 def test_a_process_that_is_killed_ends_the_other_and_they_go_on_in_the_same_bits(films, tmp_path):  # noqa: F811
     asked = ("--epochs=2", "--batch=4", "--option=ema=0.5")
-    whole = Path(told(two(films, tmp_path, *asked))["weights"])
+    whole = Path(told(pixels(films, tmp_path, *asked))["weights"])
     kept = whole.read_bytes()
     whole.parent.parent.rename(tmp_path / "before")
     for rank, step in ((1, 2), (0, 3)):
-        done = two(films, tmp_path, *asked, dies=f"{rank},{step}")
+        done = pixels(films, tmp_path, *asked, dies=f"{rank},{step}")
         assert done.returncode
         assert not whole.exists()
-    assert Path(told(two(films, tmp_path, *asked))["weights"]) == whole
+    assert Path(told(pixels(films, tmp_path, *asked))["weights"]) == whole
     assert whole.read_bytes() == kept
-    other = told(two(films, tmp_path, "--epochs=2", "--batch=4", "--option=ema=0.5", "--seed=1"))
+    other = told(pixels(films, tmp_path, "--epochs=2", "--batch=4", "--option=ema=0.5", "--seed=1"))
     assert Path(other["weights"]).read_bytes() != kept
 
 
@@ -110,26 +108,36 @@ def test_a_process_whose_films_all_broke_takes_part_with_nothing(films, tmp_path
         stat = path.stat()
         path.write_bytes(b"no film".ljust(stat.st_size))
         os.utime(path, ns=(stat.st_mtime_ns, stat.st_mtime_ns))
-    found = told(two(films, tmp_path, "--epochs=1", "--batch=2"))  # a film a process
+    found = told(pixels(films, tmp_path, "--epochs=1", "--batch=2"))  # a film a process
     assert {Path(row["uri"]).stem for row in Failures(films).latest().to_pylist()} == {"v03", "v07"}
     assert Path(found["weights"]).exists()
 
 
 @pytest.mark.heavy
 def test_what_is_wrong_is_said_in_a_line_and_other_commands_are_refused(films, tmp_path):  # noqa: F811
-    done = two(films, tmp_path, "--set=none")
+    done = pixels(films, tmp_path, "--set=none")
     lines = [line for line in done.stderr.splitlines() if line.startswith("zsar: ")]
     assert done.returncode
     assert len(lines) == 2
     assert any("'none'" in line for line in lines)
     assert any("stopped, because another one did: its own line says why." in line for line in lines)
-    refused = subprocess.run(
-        [*TORCHRUN, str(tmp_path / "command.py"), "list", "datasets", "--root", films.url],
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-        capture_output=True,
-        text=True,
-    )
+    refused = two(films, tmp_path, "list", "features")
+    assert refused.returncode
     assert "zsar: 2 processes were started, and `list` is done by one: run it without torchrun." in refused.stderr
+
+
+@pytest.mark.heavy
+def test_poses_are_learned_and_tested_by_two_with_one_number_and_a_last_batch_of_one(root, tmp_path):
+    dataset(root, tmp_path, each=9)
+    asked = ("finetune", "stgcn_small", "--dataset", "p", "--train", "subject=1,2", "--test", "subject=3")
+    size = ("--frames=8", "--epochs=16", "--batch=7", "--lr=0.05", "--option=an_epoch=22")  # 7, 7, 7, and 1
+    found = told(two(root, tmp_path, *asked, *size, "--device=cpu", "--threads=1"))
+    assert 0.5 < found["top1"] <= 1
+    Path(found["weights"]).with_name("split.json").unlink()
+    alone = FinetuneConfig("stgcn_small", "p", train=("subject=1,2",), test=("subject=3",), options=("an_epoch=22",))
+    alone = dataclasses.replace(alone, frames=8, epochs=16, batch=7, lr=0.05, device="cpu", threads=1)
+    report = finetune(alone, root)
+    assert (report.weights[0], report.top1) == (found["weights"], found["top1"])
 
 
 @pytest.fixture
