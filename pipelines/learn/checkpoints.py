@@ -77,11 +77,12 @@ def finish(folder: Path, told: dict[str, Any]) -> None:
 
 def begin(folder: Path) -> None:
     """Make the folder of a training, and remove what a process that was killed while it wrote has left there."""
+    if processes().rank:
+        return
     with _said(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if not processes().rank:
-            for left in folder.glob("*.partial"):
-                left.unlink(missing_ok=True)
+        for left in folder.glob("*.partial"):
+            left.unlink(missing_ok=True)
 
 
 def keep(folder: Path, state: dict[str, Any]) -> None:

@@ -21,7 +21,8 @@ class Training:
     ----------
     optimiser : `adam`, `adamw`, `sgd`, or `nesterov`, which is SGD with Nesterov's momentum
     lr, weight_decay, momentum : of it
-    batch : samples a step; accumulate : steps whose gradients are summed before one of the optimiser
+    batch : samples a step, of all processes together
+    accumulate : steps whose gradients are summed before one of the optimiser
     epochs : at most so many
     schedule : `constant`; `cosine` to nought after the warm-up; `plateau`: times `factor` when validation has not
         improved for `patience` epochs; `steps`: times `factor` after each of `milestones`; `listed`: one of `lrs` an

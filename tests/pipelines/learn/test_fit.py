@@ -627,6 +627,14 @@ def test_a_published_training_leaves_its_warm_up_on_any_data(data, tmp_path, hea
     assert rates[-1] < 0.1 * training.lr
 
 
+@pytest.mark.parametrize("head", ["er", "jigsaw", "coco", "pseudo", "devise", "dem", "gcn", "relation", "e2e"])
+def test_a_head_can_be_the_average_of_its_weights_on_the_way(data, tmp_path, head):
+    own = ("epochs=2", *(("heads=3",) if head == "jigsaw" else ()))
+    run = fit(studies.config(tmp_path, head, (*own, "ema=0.9"), splits="0"), data).run
+    assert run != fit(studies.config(tmp_path, head, own, splits="0"), data).run
+    assert Runs(data).folder(run, "split-000", "weights.safetensors").exists()
+
+
 def test_another_schedule_keeps_nothing_of_the_published_one(data, tmp_path):
     training = Study(studies.config(tmp_path, "devise", ("schedule=constant", "lr=0.01")), data).training
     assert (training.warmup, training.warmup_steps, training.clip) == (0.0, 0, 0.0)
