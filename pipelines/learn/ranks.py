@@ -1,6 +1,6 @@
 """Several processes that train as one, as `torchrun` starts them: what they tell each other.
 
-    torchrun --no-python --nproc-per-node 2 zsar finetune ...        gloo between CPUs, NCCL between GPUs
+    objects: gloo          tensors: gloo between CPUs, NCCL between GPUs, one a process
 
 All of them call these functions in the same order; where there is one process, each gives back what it is given. A
 process that ends ends the others: what waits for it says so in one line.
@@ -43,12 +43,12 @@ def _together(function: Callable[P, T]) -> Callable[P, T]:
     return called
 
 
-@functools.cache
 def _joined() -> None:
     """Meet the others, once."""
-    if processes().world > 1:
-        if torch.cuda.is_available() and processes().local < torch.cuda.device_count():
-            torch.cuda.set_device(processes().local)
+    here = processes()
+    if here.world > 1 and not dist.is_initialized():
+        if torch.cuda.is_available() and torch.cuda.device_count() >= here.beside:
+            torch.cuda.set_device(here.local)
             dist.init_process_group("cpu:gloo,cuda:nccl")
         else:
             dist.init_process_group("gloo")
