@@ -35,6 +35,7 @@ EXTRACTORS = {
     "random_vectors": "extractors.random_vectors:RandomVectors",
     "raw_joints": "extractors.raw_joints:RawJoints",
     "mediapipe": "extractors.mediapipe_pose:MediaPipePose",
+    "proxy": "extractors.proxy:FrameProxy",
     "stgcn": "extractors.stgcn:STGCN",
     "stgcn_small": "extractors.stgcn:STGCNSmall",
 }

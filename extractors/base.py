@@ -223,25 +223,28 @@ class VideoExtractor(Extractor):
 
 
 class Tracker(WithOptions):
-    """An extractor that goes through a whole video frame by frame and remembers the one before; a row a frame."""
+    """An extractor that goes through a whole video frame by frame and may remember the one before."""
 
     kind = "video"
+    #: whether each row is of one frame, and has its time
+    row_a_frame: ClassVar[bool] = True
 
     @abc.abstractmethod
     def wanted(self, times: np.ndarray) -> np.ndarray:
         """(T,) int64, rising: which of the frames that are shown at `times` (n,) seconds it looks at."""
 
     @abc.abstractmethod
-    def __call__(self, units: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray) -> dict[str, np.ndarray]:
         """The rows of one video, in the dtypes of `outputs`.
 
         Parameters
         ----------
         units : T frames (h, w, 3) uint8, RGB, upright, in the order shown
+        times : (T, 2) float64, seconds from the first frame of the item: from when to when each is shown
 
         Returns
         -------
-        dict of name to (T, ...)
+        dict of name to (T, ...), or to (r, ...) where not `row_a_frame`
 
         Raises
         ------

@@ -148,7 +148,7 @@ def stream(
 
     Returns
     -------
-    times : (T, 2) float32, seconds from the first frame of the item; each frame stands until the next one
+    times : (T, 2) float64, seconds from the first frame of the item; each frame stands until the next one
     frames : T times (h, w, 3) uint8, RGB, upright; only one is in memory
 
     Raises
@@ -162,7 +162,7 @@ def stream(
     chosen = choose(timeline.times[first:last])
     end = shown[-1] + (shown[-1] / (len(shown) - 1) if len(shown) > 1 else 1 / 25)
     starts = shown[chosen]
-    return np.stack([starts, [*starts[1:], end]], 1).astype(np.float32), _all_of(uri, timeline, chosen + first)
+    return np.stack([starts, [*starts[1:], end]], 1), _all_of(uri, timeline, chosen + first)
 
 
 def _all_of(uri: str, timeline: Timeline, wanted: np.ndarray) -> Iterator[np.ndarray]:

@@ -184,6 +184,18 @@ def _frame_at(shown: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.clip(np.searchsorted(shown, wanted + _INSTANT_S, side="right") - 1, 0, len(shown) - 1)
 
 
+def scaled(height: int, width: int, side: int) -> tuple[int, int]:
+    """(height, width) of a frame whose shorter side is made `side`.
+
+    Examples
+    --------
+    >>> scaled(240, 320, 128)
+    (128, 170)
+    """
+    scale = side / min(height, width)
+    return (side, int(width * scale)) if height <= width else (int(height * scale), side)
+
+
 @dataclasses.dataclass(frozen=True)
 class Geometry:
     """What becomes of one RGB frame: bilinear resize without antialiasing, then a centre crop.
@@ -208,8 +220,7 @@ class Geometry:
         """One frame (h, w, 3) uint8 to (H, W, 3) uint8."""
         height, width = rgb.shape[:2]
         if isinstance(self.resize, int):
-            scale = self.resize / min(height, width)
-            target = (self.resize, int(width * scale)) if height <= width else (int(height * scale), self.resize)
+            target = scaled(height, width, self.resize)
         else:
             target = (self.resize[0], self.resize[1])
         if target != (height, width):

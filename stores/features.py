@@ -39,6 +39,7 @@ from stores.root import Root
 _FOLDER = "features"
 _CHUNK_ROWS = 4096
 _CHUNK_ITEMS = 16384
+_BLOCK_CHUNKS = 16  # written at a time: what memory holds of an item of any length
 _SHARED = ("offsets", "keys", "times", "digest")
 _COLUMNS = "columns"
 _BRANCH = "main"
@@ -66,7 +67,7 @@ class ItemRows:
     @property
     def digest(self) -> bytes:
         """Digest of the row bytes, output by output in the order of their names."""
-        return rows_digest(*(np.ascontiguousarray(self.values[name]).tobytes() for name in sorted(self.values)))
+        return rows_digest(*(_bytes_of(self.values[name]) for name in sorted(self.values)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -495,7 +496,7 @@ class FeatureSet:
                 mine = [v[own.start - block.start : own.stop - block.start] for v in values]
         except (icechunk.IcechunkError, OSError, ValueError) as error:
             return f"unreadable: {_first_line(error)}"
-        if rows_digest(*(np.ascontiguousarray(v).tobytes() for v in mine)) != digest:
+        if rows_digest(*map(_bytes_of, mine)) != digest:
             return "changed: its rows do not fit their digest"
         for name, v in zip(sorted(self.outputs), mine, strict=True):
             if v.dtype.kind == "f" and not (np.isfinite(v) | (name in self._gaps and np.isnan(v))).all():
@@ -510,7 +511,7 @@ class FeatureSet:
     def _append_rows(self, group: zarr.Group, items: list[ItemRows]) -> None:
         counts = [len(next(iter(item.values.values()))) for item in items]
         for name in self.outputs:
-            _array(group, name).append(np.concatenate([item.values[name] for item in items]))
+            _append(_array(group, name), [item.values[name] for item in items])
         times = [
             np.full((count, 2), np.nan, np.float32) if item.times is None else item.times
             for item, count in zip(items, counts, strict=True)
@@ -583,6 +584,33 @@ def _array(group: zarr.Group, name: str) -> Any:
 
 def _read(array: Any, rows: slice = slice(None)) -> np.ndarray:
     return np.asarray(array[rows])
+
+
+def _append(array: Any, parts: Sequence[np.ndarray]) -> None:
+    """Rows of many items behind those that are there, some whole chunks at a time: parts may be mapped from files."""
+    at, block, total = array.shape[0], _BLOCK_CHUNKS * array.chunks[0], sum(map(len, parts))
+    array.resize((at + total, *array.shape[1:]))
+    held: list[np.ndarray] = []
+    for part in parts:
+        while len(part):
+            room = block - at % block - sum(map(len, held))
+            held.append(part[:room])
+            part = part[room:]
+            if len(held[-1]) == room:
+                at, held = _put(array, at, held), []
+    if held:
+        _put(array, at, held)
+
+
+def _put(array: Any, at: int, parts: list[np.ndarray]) -> int:
+    rows = np.concatenate(parts)
+    array[at : at + len(rows)] = rows
+    return at + len(rows)
+
+
+def _bytes_of(rows: np.ndarray) -> memoryview:
+    """The bytes of an array, not copied: rows may be mapped from a file that is larger than memory."""
+    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
 
 
 def _overwrite(array: Any, spans: list[tuple[int, np.ndarray]]) -> None:

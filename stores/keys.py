@@ -85,7 +85,7 @@ def pose_key(layout: str, numbers: bytes, kind: str = "") -> bytes:
     return digest.digest()
 
 
-def rows_digest(*rows: bytes) -> bytes:
+def rows_digest(*rows: bytes | memoryview) -> bytes:
     """Digest of an item's row bytes, output by output in the order of their names: 16 bytes."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for part in rows:

@@ -1,4 +1,4 @@
-"""Compute: items through loaded extractors; what comes of them is handed over at least every 30 s.
+"""Compute: items through loaded extractors; what comes of them is handed over at least every 30 s, or 256 MiB.
 
 Takes  items to extract, the features that lack them
 Gives  for each feature, in portions, the rows of the items that could be computed and the failures of the others
@@ -27,6 +27,9 @@ from stores.features import ItemRows
 
 HandOver = Callable[[str, list[ItemRows], list[Failure]], None]
 Told = Callable[[bool], None]
+
+#: of rows that wait to be handed over: rows are small, but for those of proxies
+_PORTION_BYTES = 256 << 20
 
 _loaded: dict[tuple[str, str], Extractor] = {}  # by recipe key and device: one load a process, however many shards
 
@@ -69,7 +72,7 @@ def compute(
             for result in results:
                 if result is not None:
                     portion.take(result)
-                if time.monotonic() - last >= config.commit_every_s:
+                if time.monotonic() - last >= config.commit_every_s or portion.size_bytes >= _PORTION_BYTES:
                     portion.hand(hand_over)
                     last = time.monotonic()
     except WriteFailed:
@@ -82,7 +85,12 @@ def compute(
 
 
 class _Portion:
-    """What was computed since the last hand-over."""
+    """What was computed since the last hand-over.
+
+    Attributes
+    ----------
+    size_bytes : of its rows
+    """
 
     def __init__(self, features: Mapping[str, Feature], config: ExtractConfig, told: Told) -> None:
         self._features = features
@@ -90,11 +98,13 @@ class _Portion:
         self._told = told
         self._rows: dict[str, list[ItemRows]] = {name: [] for name in features}
         self._faults: dict[str, list[Failure]] = {name: [] for name in features}
+        self.size_bytes = 0
         self._suspects: list[tuple[int, Failure]] = []  # the last faults, as long as they are all alike
 
     def take(self, result: Result) -> None:
         if isinstance(result.outcome, ItemRows):
             self._rows[result.feature].append(result.outcome)
+            self.size_bytes += sum(values.nbytes for values in result.outcome.values.values())
             self._acquit(before=result.order)
         else:
             self._suspect(result, result.outcome)
@@ -108,6 +118,7 @@ class _Portion:
             if rows or faults:
                 hand_over(name, rows, faults)
                 self._rows[name], self._faults[name] = [], []
+        self.size_bytes = 0
 
     def _suspect(self, result: Result, fault: InputFault) -> None:
         kind, message, place = type(fault).__name__, str(fault), result.item.where

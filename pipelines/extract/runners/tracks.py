@@ -49,8 +49,9 @@ class Tracks:
                 with self._counting:
                     self.opened += 1
                 times, frames = clips.stream(uri, tracker.wanted, item.span_s)
-                rows = tracker(self._until_stopped(frames))
-            return checked(item.key, rows, times, {each for each, output in tracker.outputs.items() if output.gaps})
+                rows = tracker(self._until_stopped(frames), times)
+            own = times.astype(np.float32) if tracker.row_a_frame else None
+            return checked(item.key, rows, own, {each for each, output in tracker.outputs.items() if output.gaps})
 
         return at_first_place(item, read)
 
