@@ -234,13 +234,14 @@ class Tracker(WithOptions):
         """(T,) int64, rising: which of the frames that are shown at `times` (n,) seconds it looks at."""
 
     @abc.abstractmethod
-    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """The rows of one video, in the dtypes of `outputs`.
 
         Parameters
         ----------
         units : T frames (h, w, 3) uint8, RGB, upright, in the order shown
-        times : (T, 2) float64, seconds from the first frame of the item: from when to when each is shown
+        times : (T, 2) float64, seconds from the first frame of the item: from when to when each is shown; a run
+            always gives them
 
         Returns
         -------

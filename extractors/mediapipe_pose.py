@@ -87,7 +87,7 @@ class MediaPipePose(Tracker):
         """As `Tracker.wanted`."""
         return every(times, self.options["stride"], self.options["fps"])
 
-    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """As `Tracker.__call__`.
 
         Raises

@@ -80,8 +80,9 @@ class FrameProxy(Tracker):
         """As `Tracker.wanted`: all."""
         return np.arange(len(times))
 
-    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """As `Tracker.__call__`, but for the rows, which are bytes; mapped from a file where they are many."""
+        assert times is not None
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
             borders = [_NUMBER * (2 * len(times) + 2)]
             spool.seek(borders[0])

@@ -39,7 +39,7 @@ from stores.root import Root
 _FOLDER = "features"
 _CHUNK_ROWS = 4096
 _CHUNK_ITEMS = 16384
-_BLOCK_CHUNKS = 16  # written at a time: what memory holds of an item of any length
+_BLOCK_CHUNKS = 8  # written at a time: what memory holds of an item of any length
 _SHARED = ("offsets", "keys", "times", "digest")
 _COLUMNS = "columns"
 _BRANCH = "main"

@@ -3,14 +3,15 @@
 Zarr reads a whole chunk for a row of it; a chunk of 4,096 rows of 1,024 bytes is 4 MiB, of which a clip needs 80 KB.
 """
 
+import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import icechunk
 import numpy as np
-from zarr.abc.store import RangeByteRequest
-from zarr.core.buffer import default_buffer_prototype
+from zarr.abc.store import RangeByteRequest, Store
+from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import sync
 
 from stores.errors import Damaged
@@ -56,16 +57,13 @@ class Spans:
         array = self._array
         step, inner, dtype = array.chunks[0], array.shape[1:], array.dtype
         width = math.prod(inner) * dtype.itemsize
-        pieces = [
-            [(chunk, max(start - chunk * step, 0), min(stop - chunk * step, step)) for chunk in _chunks(start, stop, step)]
-            for start, stop in spans
-        ]
+        pieces = [list(_pieces(start, stop, step)) for start, stop in spans]
         asked = [
             (_name(array, chunk), RangeByteRequest(first * width, last * width))
             for each in pieces
             for chunk, first, last in each
         ]
-        found = iter(sync(array.store.get_partial_values(default_buffer_prototype(), asked)))
+        found = iter(sync(_all_of(array.store, asked)))
         read = []
         for each in pieces:
             rows = np.zeros((sum(last - first for _, first, last in each), *inner), dtype)
@@ -81,8 +79,15 @@ class Spans:
         return read
 
 
-def _chunks(start: int, stop: int, step: int) -> range:
-    return range(start // step, -(-stop // step))
+async def _all_of(store: Store, asked: Sequence[tuple[str, RangeByteRequest]]) -> list[Buffer | None]:
+    prototype = default_buffer_prototype()
+    return await asyncio.gather(*(store.get(name, prototype, within) for name, within in asked))
+
+
+def _pieces(start: int, stop: int, step: int) -> Iterator[tuple[int, int, int]]:
+    """(chunk, first, last) of its rows, of each chunk that a span lies in."""
+    for chunk in range(start // step, -(-stop // step)):
+        yield chunk, max(start - chunk * step, 0), min(stop - chunk * step, step)
 
 
 def _name(array: Any, chunk: int) -> str:

@@ -11,7 +11,26 @@ Paper: Brattoli et al., Rethinking Zero-Shot Video Classification, CVPR 2020, se
 import cv2
 import numpy as np
 
+from extractors import images
+from extractors.errors import InputFault
+from pipelines.extract.items import Item
+from pipelines.extract.runners.places import at_first_place, unchanged
+from pipelines.index.files import Stat
+
 _SIDE = (0.5, 1.0)  # of the shorter side
+
+
+def read(
+    item: Item, frames: int, size: int, drawn: np.random.Generator | None, may_flip: bool
+) -> np.ndarray | InputFault:
+    """A clip of an image where it lies, drawn or not; a fault where it cannot be read, or is another one now."""
+
+    def at(uri: str, stat: Stat | None) -> np.ndarray:
+        with unchanged(uri, stat):
+            image = images.read(uri, 2 * size)
+        return still(image, frames, size) if drawn is None else clip(image, frames, size, drawn, may_flip)
+
+    return at_first_place(item, at)
 
 
 def clip(image: np.ndarray, frames: int, size: int, drawn: np.random.Generator, may_flip: bool) -> np.ndarray:

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from extractors import clips, images
 from extractors.errors import Corrupt, InputFault, NoDecoder, NotAnImage, NotAVideo, Truncated
 from extractors.r2plus1d import MEAN, STD
 from extractors.sampling import Geometry, Sampling, View
@@ -28,11 +27,12 @@ from heads.base import Videos
 from pipelines.errors import Stopped, UsageError
 from pipelines.extract.items import Item
 from pipelines.extract.manifested import IMAGES, VIDEOS
-from pipelines.extract.runners.places import at_first_place, unchanged
-from pipelines.index.files import Stat
 from pipelines.index.poses import values_of
 from pipelines.learn.samples import ken_burns
+from pipelines.learn.samples.films import Films, Source
 from pipelines.learn.samples.items import Items
+from pipelines.learn.samples.proxies import Proxies
+from stores.errors import StoreError
 from stores.failures import Failures
 from stores.manifest import Manifest
 from stores.root import Root
@@ -77,23 +77,35 @@ class VideoSet(Items):
     form : of the clips
     items : N, each with every place it lies in
     stills : (N,) bool, those that are still images
+    proxies : to read from in place of the films
     """
 
     called = "video"
     form: Form
     items: tuple[Item, ...]
     stills: np.ndarray
+    proxies: Proxies | None = None
+
+    def source(self, rows: np.ndarray) -> Source:
+        """Where the clips of some of them come from."""
+        if self.proxies is None:
+            return Films([self.items[row] for row in rows])
+        return self.proxies.of([self.keys[row] for row in rows])
 
 
-def read(dataset: str, root: Root, form: Form) -> VideoSet:
+def read(dataset: str, root: Root, form: Form, proxy: str = "") -> VideoSet:
     """The labelled videos of a data set, and its still images; none is opened.
+
+    Parameters
+    ----------
+    proxy : name of a set of proxies to read from; nothing: from the films
 
     Raises
     ------
-    NotInStore
-        No such data set.
+    NotInStore, Ambiguous
+        No such data set or set of proxies.
     UsageError
-        No labelled video.
+        No labelled video; proxies that do not fit, or that some videos lack.
     """
     table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split"])
     rows = table.filter(pc.is_in(table["kind"], pa.array([*_KINDS]))).to_pylist()
@@ -104,6 +116,9 @@ def read(dataset: str, root: Root, form: Form) -> VideoSet:
             f"--dataset {dataset} --labels FILE`."
         )
     broken = _broken(root)
+    proxies = Proxies(root, proxy, form.resize, dataset) if proxy else None
+    if proxies:
+        broken |= proxies.refused(row["key"] for row in labelled if row["key"] not in broken)
     kept = [row for row in labelled if row["key"] not in broken]
     places: dict[bytes, Item] = {}
     for source in {row["kind"] for row in kept}:
@@ -118,6 +133,7 @@ def read(dataset: str, root: Root, form: Form) -> VideoSet:
         stills=np.array([row["kind"] == "image" for row in kept]),
         faults=tuple((row["key"], row["uri"], broken[row["key"]]) for row in labelled if row["key"] in broken),
         unlabelled=len(rows) - len(labelled),
+        proxies=proxies,
     )
 
 
@@ -163,7 +179,8 @@ class Pixels:
         self.broken: list[tuple[bytes, str, InputFault]] = []
         self._items = [videos.items[row] for row in rows]
         flips = [videos.labels[row] not in unflipped for row in rows]
-        self._clips = _Clips(self._items, videos.form, flips, videos.stills[rows])
+        stills = [item if still else None for item, still in zip(self._items, videos.stills[rows], strict=True)]
+        self._clips = _Clips(videos.source(rows), videos.form, flips, stills)
         self._device, self._loaders = device, loaders
         mean, std = (torch.tensor(values, device=device)[:, None, None, None] for values in (MEAN, STD))
         self._scale, self._shift = 1 / (255 * std), -mean / std
@@ -178,6 +195,8 @@ class Pixels:
         ------
         Stopped
             A process that decodes was killed.
+        Damaged
+            Proxies that cannot be read.
         """
         wanted = [[(int(row), draw) for row in rows] for rows in order]
         loader: DataLoader[Any] = DataLoader(
@@ -191,6 +210,8 @@ class Pixels:
         )
         try:
             for rows, pixels, faults in loader:
+                if damaged := [fault for _, fault in faults if isinstance(fault, StoreError)]:
+                    raise damaged[0]  # no fault of a video
                 self.broken += [(self._items[row].key, self._items[row].where, fault) for row, fault in faults]
                 yield Videos(self._shown(pixels), self.labels[rows].to(self._device))
         except RuntimeError as error:
@@ -210,51 +231,30 @@ class Pixels:
 class _Clips(Dataset[Any]):
     """A clip of a video, as it is drawn."""
 
-    def __init__(self, items: Sequence[Item], form: Form, flips: Sequence[bool], stills: np.ndarray) -> None:
-        self._items, self._form, self._flips, self._stills = items, form, flips, stills
+    def __init__(self, source: Source, form: Form, flips: Sequence[bool], stills: Sequence[Item | None]) -> None:
+        self._source, self._form, self._flips, self._stills = source, form, flips, stills
 
-    def __getitem__(self, wanted: tuple[int, int | None]) -> tuple[int, np.ndarray | InputFault]:
+    def __getitem__(self, wanted: tuple[int, int | None]) -> tuple[int, np.ndarray | InputFault | StoreError]:
         row, draw = wanted
-        if self._stills[row]:
-            return row, _moved(self._items[row], self._form, draw, row, self._flips[row])
+        cv2.setNumThreads(1)
+        if still := self._stills[row]:
+            drawn = None if draw is None else np.random.default_rng([draw, row])
+            return row, ken_burns.read(still, self._form.frames, self._form.crop, drawn, self._flips[row])
         view = _whole(self._form) if draw is None else _drawn(self._form, draw, row, self._flips[row])
-        return row, _read(self._items[row], view)
+        try:
+            return row, self._source.read(row, view)
+        except StoreError as error:  # raised in a process of its own it would be many lines
+            return row, error
 
 
 def _together(
-    read: Sequence[tuple[int, np.ndarray | InputFault]],
-) -> tuple[Tensor, Tensor, list[tuple[int, InputFault]]]:
-    rows = [row for row, found in read if not isinstance(found, InputFault)]
-    pixels = [found for _, found in read if not isinstance(found, InputFault)]
+    read: Sequence[tuple[int, np.ndarray | InputFault | StoreError]],
+) -> tuple[Tensor, Tensor, list[tuple[int, InputFault | StoreError]]]:
+    rows = [row for row, found in read if isinstance(found, np.ndarray)]
+    pixels = [found for _, found in read if isinstance(found, np.ndarray)]
     stacked = np.stack(pixels) if pixels else np.empty((0, 1, 1, 1, 3), np.uint8)
-    faults = [(row, found) for row, found in read if isinstance(found, InputFault)]
+    faults = [(row, found) for row, found in read if not isinstance(found, np.ndarray)]
     return torch.tensor(rows, dtype=torch.int64), torch.from_numpy(stacked), faults
-
-
-def _read(item: Item, view: View) -> np.ndarray | InputFault:
-    """(T, H, W, 3) uint8, from the first place that can be reached."""
-    cv2.setNumThreads(1)
-
-    def read(uri: str, stat: Stat | None) -> np.ndarray | InputFault:
-        with unchanged(uri, stat):  # else another film would be learned under this one's label
-            found = clips.read(uri, {"": view}, item.key, item.span_s)[""]
-        return found if isinstance(found, InputFault) else found.pixels[0]
-
-    return at_first_place(item, read)
-
-
-def _moved(item: Item, form: Form, draw: int | None, row: int, may_flip: bool) -> np.ndarray | InputFault:
-    """The same of a still image, over which the camera moves."""
-    cv2.setNumThreads(1)
-
-    def read(uri: str, stat: Stat | None) -> np.ndarray:
-        with unchanged(uri, stat):
-            image = images.read(uri, 2 * form.crop)
-        if draw is None:
-            return ken_burns.still(image, form.frames, form.crop)
-        return ken_burns.clip(image, form.frames, form.crop, np.random.default_rng([draw, row]), may_flip)
-
-    return at_first_place(item, read)
 
 
 # -- what is drawn ----------------------------------------------------------------------------------------------------

@@ -54,7 +54,8 @@ class ClipOptions:
     flip : mirror every other clip
     unflipped : classes whose clips are never mirrored, because left and right tell them apart
     loaders : processes that decode; -1: with a GPU one a core, else none beside the training
-    recompute : activations are computed again on the way back instead of kept: less memory, a third more work
+    recompute : activations are computed again on the way back instead of kept: less memory, half as much time again
+    proxy : set of small frames (`zsar extract proxy`) to read from; nothing: from the films
     """
 
     set: str = ""
@@ -69,6 +70,7 @@ class ClipOptions:
     unflipped: tuple[str, ...] = ()
     loaders: int = dataclasses.field(default=-1, metadata={"idle": True})  # idle: no weight depends on it
     recompute: bool = dataclasses.field(default=False, metadata={"later": True, "idle": True})
+    proxy: str = dataclasses.field(default="", metadata={"later": True})
 
 
 class Clips(Trainable):
@@ -87,7 +89,8 @@ class Clips(Trainable):
         self.name, self.options, self._dataset = name, options, dataset
         if options.width < 1:
             raise UsageError(f"width must be at least 1, got {options.width}.")
-        found = pixels.read(dataset, root, Form(options.frames, options.stride, options.resize, options.crop))
+        form = Form(options.frames, options.stride, options.resize, options.crop)
+        found = pixels.read(dataset, root, form, options.proxy)
         texts = options.set or dataset
         self._texts = head_texts.read(texts, options.vectors, ("class",), root)
         means = link(texts, dataset, root)
@@ -105,8 +108,9 @@ class Clips(Trainable):
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """As `Trainable.about`: the options, and the vectors of the classes."""
-        return {"options": identity(self._identity()), "texts": self._texts.digest}
+        """As `Trainable.about`: the options, the vectors of the classes, and the recipe of what is read from."""
+        proxies = {} if self._videos.proxies is None else {"proxy": self._videos.proxies.key}
+        return {"options": self._identity(), "texts": self._texts.digest, **proxies}
 
     def training(self, epochs: int, steps: int) -> Mapping[str, Any]:
         """As `Trainable.training`."""
@@ -184,9 +188,10 @@ class Clips(Trainable):
         )
         return told.metadata()
 
-    def _identity(self) -> ClipOptions:
-        """The options that weights depend on."""
-        return dataclasses.replace(self.options, loaders=-1, recompute=False)
+    def _identity(self) -> dict[str, Any]:
+        """The options that weights depend on; of what is read from the full name, whatever it was called by."""
+        proxy = "" if self._videos.proxies is None else self._videos.proxies.name
+        return identity(dataclasses.replace(self.options, loaders=-1, recompute=False, proxy=proxy))
 
     @staticmethod
     def _vectors(told: ClassTexts) -> np.ndarray:

@@ -63,7 +63,7 @@ class FakeTracker(Tracker):
     def wanted(self, times: np.ndarray) -> np.ndarray:
         return every(times, self.options["stride"])
 
-    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, units: Iterable[np.ndarray], times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         colours = []
         for frame in units:
             time.sleep(self.options["seconds"])
