@@ -4,7 +4,20 @@ import importlib
 import sys
 
 BENCHMARKS = (
-    *("decode", "pipeline", "store", "forward", "cuda", "text", "heads", "poses", "classify", "start", "training"),
+    *(
+        "decode",
+        "pipeline",
+        "store",
+        "forward",
+        "cuda",
+        "text",
+        "heads",
+        "poses",
+        "classify",
+        "start",
+        "training",
+        "proxies",
+    ),
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import arithmetic, cuda, forward
+from benchmarks import arithmetic, cuda, forward, proxies
 from benchmarks.bars import Bar
 from extractors import EXTRACTORS
 from extractors.r2plus1d import R2Plus1D18
@@ -68,6 +68,13 @@ def test_film_that_gives_no_features_is_no_figure(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"no film")
     with pytest.raises(RuntimeError, match="1 of 1 films gave no features"):
         cuda.whole(FakeExtractor(), cuda.Cpu(), [tmp_path / "v.mp4"], repeats=1)
+
+
+def test_clips_from_proxies_are_timed_beside_those_from_films(tmp_path: Path) -> None:
+    films = [make_video(tmp_path / f"v{i}.mp4", frames=20, size=(320, 240), seed=i) for i in range(2)]
+    ratio, detail = proxies._measured(films, tmp_path / "root")
+    assert 0 < ratio < 2
+    assert "320 x 240, 20 frames a film" in detail
 
 
 def test_timed_extractor_is_the_one_it_times() -> None:

@@ -426,7 +426,7 @@ def test_planning_imports_no_torch() -> None:
     code = (
         "import sys, extractors\n"
         # of these one has no architecture, the others no weights that could be random
-        "for name in set(extractors.EXTRACTORS) - {'encoder', 'mediapipe', 'random_vectors', 'raw_joints'}:\n"
+        "for name in set(extractors.EXTRACTORS) - {'encoder', 'mediapipe', 'proxy', 'random_vectors', 'raw_joints'}:\n"
         "    extractors.find(name)('random:0').recipe('digest', 'probe').key\n"
         "print('torch' in sys.modules, 'extractors.weights' in sys.modules)"
     )

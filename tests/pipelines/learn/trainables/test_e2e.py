@@ -461,3 +461,24 @@ def test_another_file_in_the_place_of_the_weights_gives_another_run(films, tmp_p
 
 def run_of(weights: str) -> str:
     return Path(weights).parents[1].name
+
+
+def test_training_from_proxies_is_a_run_of_its_own_and_is_judged_without_them(films, tmp_path):
+    extract(ExtractConfig(("proxy:side=32",), "d", device="cpu"), films)
+    own = FeatureStore(films).find("proxy")
+    from_films = finetune(config(tmp_path), films)
+    first = finetune(config(tmp_path, "proxy=proxy"), films)
+    again = finetune(config(tmp_path, "proxy=proxy"), films)
+    assert (first.trained, again.trained) == (1, 0)
+    assert first.run == again.run != from_films.run
+    about_run = json.loads((Path(films.url) / "runs" / first.run / "finetune.json").read_text())
+    assert (about_run["proxy"], about_run["options"]["proxy"]) == (own.key, own.name)
+    assert (
+        "proxy" not in json.loads((Path(films.url) / "runs" / from_films.run / "finetune.json").read_text())["options"]
+    )
+    one, other = (load_file(each.weights[0]) for each in (first, from_films))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    FeatureStore(films).drop("proxy")
+    asked = ["judge", first.run, "--sampling", "clips=3", "--device", "cpu", "--root", films.url]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
