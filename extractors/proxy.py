@@ -14,6 +14,7 @@ clip may begin on any of them. A long video is gathered in a file, not in memory
 Options: `side`, of the shorter side (128); `quality`, of the JPEGs (90).
 """
 
+import errno
 import functools
 import hashlib
 import tempfile
@@ -26,7 +27,7 @@ import numpy as np
 
 from extractors.base import Output, Tracker
 from extractors.clips import Clips
-from extractors.errors import Corrupt, ExtractorError
+from extractors.errors import Corrupt, ExtractorError, MachineFault
 from extractors.sampling import View, scaled
 
 ROW_BYTES = 1024
@@ -81,8 +82,24 @@ class FrameProxy(Tracker):
         return np.arange(len(times))
 
     def __call__(self, units: Iterable[np.ndarray], times: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """As `Tracker.__call__`, but for the rows, which are bytes; mapped from a file where they are many."""
+        """As `Tracker.__call__`, but for the rows, which are bytes; mapped from a file where they are many.
+
+        Raises
+        ------
+        MachineFault
+            No room for that file.
+        """
         assert times is not None
+        try:
+            return {OUTPUT: self._gathered(units, times[:, 0])}
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise MachineFault(
+                f"A long video is gathered in {tempfile.gettempdir()}, which is full. Free space, or set TMPDIR."
+            ) from error
+
+    def _gathered(self, units: Iterable[np.ndarray], times: np.ndarray) -> np.ndarray:
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
             borders = [_NUMBER * (2 * len(times) + 2)]
             spool.seek(borders[0])
@@ -91,9 +108,9 @@ class FrameProxy(Tracker):
                 borders.append(borders[-1] + len(jpeg))
             spool.write(bytes(-borders[-1] % ROW_BYTES))
             spool.seek(0)
-            for part in (np.array(len(times), "<i8"), times[:, 0].astype("<f8"), np.array(borders, "<i8")):
+            for part in (np.array(len(times), "<i8"), times.astype("<f8"), np.array(borders, "<i8")):
                 spool.write(part.tobytes())
-            return {OUTPUT: _contents(spool, borders[-1]).reshape(-1, ROW_BYTES)}
+            return _contents(spool, borders[-1]).reshape(-1, ROW_BYTES)
 
     def columns(self) -> dict[str, list[str]]:
         """As `Extractor.columns`: none."""

@@ -10,7 +10,7 @@ The committer reads parts, commits them and removes them. What a run that died l
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from stores.root import Root
 _FOLDER = "handover"
 _ROWS, _FAILURES = ".rows.parquet", ".failures.parquet"
 _OUTPUTS = b"outputs"
+_PORTION_BYTES = 256 << 20
 
 
 class Handover:
@@ -65,6 +66,23 @@ class Handover:
             else:
                 failures += [Failure(*row.values()) for row in table.drop_columns(["time_ns"]).to_pylist()]
         return rows, failures
+
+    def portions(self) -> Iterator[tuple[list[ItemRows], list[Failure]]]:
+        """What lies here, in portions that memory holds; when the next one is asked for, the last one is removed."""
+        parts = self.parts()
+        while parts:
+            taken, size_bytes = 0, 0
+            rows: list[ItemRows] = []
+            faults: list[Failure] = []
+            while taken < len(parts) and size_bytes < _PORTION_BYTES:
+                own_rows, own_faults = self.read(parts[taken : taken + 1])
+                rows += own_rows
+                faults += own_faults
+                size_bytes += sum(values.nbytes for item in own_rows for values in item.values.values())
+                taken += 1
+            yield rows, faults
+            self.remove(parts[:taken])
+            parts = parts[taken:]
 
     def keys(self) -> set[bytes]:
         """Content keys handed over, computed or failed; a part taken meanwhile is in the store by now."""

@@ -166,14 +166,10 @@ class Extraction:
     def collect(self) -> None:
         """Commit what workers have handed over since the last time."""
         for name in self._sets:
-            handover = Handover(self._root, name)
-            parts = handover.parts()
-            rows, faults = handover.read(parts)
-            if parts:
+            for rows, faults in Handover(self._root, name).portions():
                 self.commit(name, rows, faults)
                 for failed in [False] * len(rows) + [True] * len(faults):
                     self.told(failed)
-                handover.remove(parts)
 
     def report(self) -> ExtractReport:
         """How it went so far."""
@@ -199,13 +195,10 @@ class Extraction:
 
     def _adopt(self, name: str) -> None:
         """Commit what lies handed over since a run that ended before it could; it counts as there already."""
-        handover = Handover(self._root, name)
-        if parts := handover.parts():
-            rows, faults = handover.read(parts)
+        for rows, faults in Handover(self._root, name).portions():
             if rows:
                 self._sets[name].append(rows, {"run": self._id, "adopted": True})
             self._failures.append(faults)
-            handover.remove(parts)
 
 
 @contextlib.contextmanager

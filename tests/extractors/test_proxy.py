@@ -1,10 +1,12 @@
 """Proxies: the frames of a film made small, each to be read alone, the same ones that are taken from the film."""
 
+import errno
+
 import numpy as np
 import pytest
 
 from extractors import clips, proxy
-from extractors.errors import Corrupt, ExtractorError, TooShort
+from extractors.errors import Corrupt, ExtractorError, MachineFault, TooShort
 from extractors.options import asked
 from extractors.proxy import FrameProxy
 from extractors.sampling import PLACEMENTS, Geometry, Sampling, View
@@ -109,6 +111,16 @@ def test_a_long_video_is_gathered_in_a_file_and_is_the_same(tmp_path, monkeypatc
     mapped = rows_of(path)
     assert isinstance(mapped.base, np.memmap)
     assert np.array_equal(mapped, rows)
+
+
+def test_a_full_disk_stops_the_run_in_one_line(tmp_path, monkeypatch):
+    class Full:
+        def __init__(self, *_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(proxy.tempfile, "SpooledTemporaryFile", Full)
+    with pytest.raises(MachineFault, match=r"^A long video is gathered in .*, which is full\. Free space, or set"):
+        rows_of(make_video(tmp_path / "v.mp4"))
 
 
 def test_a_small_film_is_not_made_larger_and_a_clip_of_it_is(tmp_path):

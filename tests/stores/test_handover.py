@@ -57,3 +57,20 @@ def test_a_part_taken_while_keys_are_listed_is_left_out(root: Root, monkeypatch:
     handover.put([item(0, 1)])
     monkeypatch.setattr(handover, "parts", lambda: ["gone.rows.parquet", *Handover(root, "x@ab").parts()])
     assert handover.keys() == {item(0, 1).key}
+
+
+def test_portions_are_as_large_as_memory_allows_and_are_removed_once_they_are_taken(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handover = Handover(root, "x@1")
+    for number in range(5):
+        handover.put([item(number, 4)])
+    size = sum(values.nbytes for values in item(0, 4).values.values())
+    monkeypatch.setattr("stores.handover._PORTION_BYTES", 2 * size)
+    left, keys = [], []
+    for rows, _ in handover.portions():
+        left.append(len(handover.parts()))
+        keys += [each.key for each in rows]
+    assert left == [5, 3, 1]
+    assert handover.parts() == []
+    assert keys == [item(number, 4).key for number in range(5)]

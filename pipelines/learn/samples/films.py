@@ -1,4 +1,4 @@
-"""Clips from films, decoded when they are wanted; and what any source of clips is."""
+"""Clips from films, decoded when they are wanted; which films are known to be broken; what any source of clips is."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,11 +7,16 @@ from typing import Protocol
 import numpy as np
 
 from extractors import clips
-from extractors.errors import InputFault
+from extractors.errors import Corrupt, InputFault, NoDecoder, NotAnImage, NotAVideo, Truncated
 from extractors.sampling import View
 from pipelines.extract.items import Item
 from pipelines.extract.runners.places import at_first_place, unchanged
 from pipelines.index.files import Stat
+from stores.failures import Failures
+from stores.root import Root
+
+#: faults of a video itself, whatever is asked of it; one out of reach may be back
+_BROKEN = tuple(each.__name__ for each in (NotAVideo, NotAnImage, NoDecoder, Truncated, Corrupt))
 
 
 class Source(Protocol):
@@ -37,3 +42,13 @@ class Films:
             return found if isinstance(found, InputFault) else found.pixels[0]
 
         return at_first_place(item, read)
+
+
+def broken_before(root: Root) -> dict[bytes, InputFault]:
+    """Faults by key of the videos that could not be decoded before."""
+    rows = Failures(root).latest().select(["key", "stage", "error", "message"]).to_pylist()
+    return {
+        row["key"]: Corrupt(f"it could not be decoded before: {row['message']}")
+        for row in rows
+        if row["key"] and row["stage"] in ("decode", "finetune") and row["error"] in _BROKEN
+    }

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from extractors.errors import Corrupt, InputFault, NoDecoder, NotAnImage, NotAVideo, Truncated
+from extractors.errors import InputFault
 from extractors.r2plus1d import MEAN, STD
 from extractors.sampling import Geometry, Sampling, View
 from heads.base import Videos
@@ -29,19 +29,16 @@ from pipelines.extract.items import Item
 from pipelines.extract.manifested import IMAGES, VIDEOS
 from pipelines.index.poses import values_of
 from pipelines.learn.samples import ken_burns
-from pipelines.learn.samples.films import Films, Source
+from pipelines.learn.samples.films import Films, Source, broken_before
 from pipelines.learn.samples.items import Items
 from pipelines.learn.samples.proxies import Proxies
 from stores.errors import StoreError
-from stores.failures import Failures
 from stores.manifest import Manifest
 from stores.root import Root
 
 _AREA = (0.5, 1.0)  # of a frame that a crop has
 _ASPECT = (3 / 4, 4 / 3)  # of its width to its height
 _TRIES = 10
-#: faults of a video itself, whatever is asked of it; one out of reach may be back
-_BROKEN = tuple(each.__name__ for each in (NotAVideo, NotAnImage, NoDecoder, Truncated, Corrupt))
 _KINDS = {"video": VIDEOS, "image": IMAGES}
 
 
@@ -115,7 +112,7 @@ def read(dataset: str, root: Root, form: Form, proxy: str = "") -> VideoSet:
             f"Data set {dataset!r} has {len(rows)} videos, and none has a label to learn. Run `zsar index PATH "
             f"--dataset {dataset} --labels FILE`."
         )
-    broken = _broken(root)
+    broken = broken_before(root)
     proxies = Proxies(root, proxy, form.resize, dataset) if proxy else None
     if proxies:
         broken |= proxies.refused(row["key"] for row in labelled if row["key"] not in broken)
@@ -135,16 +132,6 @@ def read(dataset: str, root: Root, form: Form, proxy: str = "") -> VideoSet:
         unlabelled=len(rows) - len(labelled),
         proxies=proxies,
     )
-
-
-def _broken(root: Root) -> dict[bytes, InputFault]:
-    """Faults by key of the videos that could not be decoded before."""
-    rows = Failures(root).latest().select(["key", "stage", "error", "message"]).to_pylist()
-    return {
-        row["key"]: Corrupt(f"it could not be decoded before: {row['message']}")
-        for row in rows
-        if row["key"] and row["stage"] in ("decode", "finetune") and row["error"] in _BROKEN
-    }
 
 
 class Pixels:
