@@ -163,10 +163,10 @@ def _packed(rgb: np.ndarray, side: int, quality: int) -> bytes:
 
 
 def _unpacked(jpeg: bytes, number: int) -> np.ndarray:
-    rgb = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB) if jpeg else None
-    if rgb is None:
+    bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    if bgr is None:
         raise Corrupt(f"frame {number} of its proxy is no JPEG")
-    return np.asarray(rgb)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
 def _contents(spool: IO[bytes], size: int) -> np.ndarray:
