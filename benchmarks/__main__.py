@@ -10,6 +10,7 @@ BENCHMARKS = (
         "store",
         "forward",
         "cuda",
+        "cuda_training",
         "text",
         "heads",
         "poses",

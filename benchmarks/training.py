@@ -80,7 +80,9 @@ def _task(paths: list[Path], loaders: int) -> tuple[Pixels, Task, torch.optim.Op
     )
     labels = tuple(names[k % _CLASSES] for k in range(_FILMS))
     keys, nothing = tuple(item.key for item in items), ({},) * _FILMS
-    videos = VideoSet(tuple(map(str, range(_FILMS))), keys, labels, nothing, (), 0, _FORM, items)
+    videos = VideoSet(
+        tuple(map(str, range(_FILMS))), keys, labels, nothing, (), 0, _FORM, items, np.zeros(_FILMS, bool)
+    )
     samples = Pixels(videos, np.arange(_FILMS), names, "cpu", loaders=loaders)
     vectors = torch.nn.functional.normalize(torch.randn(_CLASSES, 300), dim=1)
     texts = ClassTexts(names, {"class": Texts(vectors, torch.arange(_CLASSES), torch.arange(_CLASSES))})

@@ -160,4 +160,4 @@ def test_a_kind_that_is_not_there_is_refused_with_those_that_are(sounds, tmp_pat
     asked = ["index", str(sounds), "--kind", "smells", "--dataset", "d", "--root", str(tmp_path)]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 1
-    assert "videos or captions or poses or sounds, got 'smells'" in " ".join(done.output.split())
+    assert "videos or images or captions or poses or sounds, got 'smells'" in " ".join(done.output.split())

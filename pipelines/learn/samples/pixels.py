@@ -10,6 +10,8 @@ be broken is left out from the start, and one that breaks only now gives nothing
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import cv2
@@ -192,7 +194,7 @@ class Pixels:
             num_workers=self._loaders,
             collate_fn=_together,
             pin_memory=self._device.startswith("cuda"),
-            multiprocessing_context="forkserver" if self._loaders else None,
+            multiprocessing_context=_processes() if self._loaders else None,
             generator=torch.Generator(),  # else it draws from the one that the training draws from
         )
         try:
@@ -213,6 +215,13 @@ class Pixels:
         """(B, T, H, W, 3) uint8 -> (B, 3, T, H, W) float32."""
         on_device = pixels.to(self._device, non_blocking=True).permute(0, 4, 1, 2, 3)
         return torch.addcmul(self._shift, on_device.float(), self._scale)
+
+
+def _processes() -> BaseContext:
+    """How processes that decode begin: from one that has imported what they need, since they begin every epoch."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 class _Clips(Dataset[Any]):

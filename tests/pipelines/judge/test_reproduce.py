@@ -482,7 +482,7 @@ def test_features_of_random_weights_are_made_for_their_row(data, monkeypatch):
     monkeypatch.setattr(reproducing, "extract", extract)
     (own,) = tables("e2e-practice")
     reproducing._feature(own.rows[0], own.rows[0].configs[0], data)
-    assert extracted == [(("i3d_k400",), ("i3d_k400=random:0",))]
+    assert extracted == [(("efficientnet_lite0_objects",), ("efficientnet_lite0_objects=random:0",))]
 
 
 def test_what_is_set_by_hand_stands_beside_what_is_published(data, tmp_path):
