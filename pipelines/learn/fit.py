@@ -15,13 +15,14 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipelines.errors import UsageError
+from pipelines.errors import Stopped, UsageError
 from pipelines.learn.checkpoints import save
 from pipelines.learn.choosing import Choice, choose, refuse_warmups
 from pipelines.learn.doubts import doubts
@@ -205,6 +206,11 @@ def _fitted(study: Study, run: Run, todo: Sequence[int]) -> Iterator[int]:
         try:
             for future in as_completed(waiting):
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise Stopped(
+                f"A process that fits was killed; was memory short? {workers} ran at once. Run the same command "
+                f"again, with fewer (`--workers {max(workers // 2, 1)}`): it goes on where it was."
+            ) from error
         except BaseException:
             for child in active_children():  # a split that is cut short goes on from its checkpoint
                 child.terminate()

@@ -10,11 +10,13 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 import cv2
 
+from pipelines.errors import Stopped
 from pipelines.machine import cores_here
 from pipelines.practice import films
 from pipelines.practice.takes import Take
@@ -49,6 +51,11 @@ def made(todo: Sequence[Take], folder: Path, size: int, fps: int, workers: int) 
             for future in as_completed(waiting):
                 done += future.result()
                 yield done
+        except BrokenProcessPool as error:
+            raise Stopped(
+                f"A process that films was killed; was memory short? {workers} ran at once. Run the same command "
+                f"again, with fewer (`--workers {max(workers // 2, 1)}`): it goes on where it was."
+            ) from error
         except BaseException:
             for child in active_children():  # a film that is cut short is made again
                 child.terminate()

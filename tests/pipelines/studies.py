@@ -8,7 +8,9 @@ import atexit
 import dataclasses
 import functools
 import json
+import os
 import shutil
+import signal
 import string
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -164,6 +166,11 @@ def begin(config: FitConfig, url: str, shared: videos.SharedFeatures) -> None:
     """What a worker process begins with, the small extractor known."""
     extractors.EXTRACTORS["fake_text"] = "tests.fake:FakeTextExtractor"  # type: ignore[index]
     fitting._begin(config, url, shared)
+
+
+def begin_and_be_killed(config: FitConfig, url: str, shared: videos.SharedFeatures) -> None:
+    """The same of a process that the machine kills, as it does where memory is short."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def begin_and_refuse_to_read(config: FitConfig, url: str, shared: videos.SharedFeatures) -> None:

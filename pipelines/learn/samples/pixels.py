@@ -169,8 +169,17 @@ class Pixels:
         self._items = [videos.items[row] for row in rows]
         flips = [videos.labels[row] not in unflipped for row in rows]
         stills = [item if still else None for item, still in zip(self._items, videos.stills[rows], strict=True)]
-        self._clips = _Clips(videos.source(rows), videos.form, flips, stills)
-        self._device, self._loaders = device, loaders
+        self._device, self._wanted = device, _Wanted()
+        self._loader: DataLoader[Any] = DataLoader(
+            _Clips(videos.source(rows), videos.form, flips, stills),
+            batch_sampler=self._wanted,
+            num_workers=loaders,
+            persistent_workers=loaders > 0,  # to begin anew in every epoch took longer than to decode
+            collate_fn=_together,
+            pin_memory=device.startswith("cuda"),
+            multiprocessing_context=_processes() if loaders else None,
+            generator=torch.Generator(),  # else it draws from the one that the training draws from
+        )
         mean, std = (torch.tensor(values, device=device)[:, None, None, None] for values in (MEAN, STD))
         self._scale, self._shift = 1 / (255 * std), -mean / std
 
@@ -187,18 +196,9 @@ class Pixels:
         Damaged
             Proxies that cannot be read.
         """
-        wanted = [[(int(row), draw) for row in rows] for rows in order]
-        loader: DataLoader[Any] = DataLoader(
-            self._clips,
-            batch_sampler=wanted,
-            num_workers=self._loaders,
-            collate_fn=_together,
-            pin_memory=self._device.startswith("cuda"),
-            multiprocessing_context=_processes() if self._loaders else None,
-            generator=torch.Generator(),  # else it draws from the one that the training draws from
-        )
+        self._wanted.batches = [[(int(row), draw) for row in rows] for rows in order]
         try:
-            for rows, pixels, faults in loader:
+            for rows, pixels, faults in self._loader:
                 if damaged := [fault for _, fault in faults if isinstance(fault, StoreError)]:
                     raise damaged[0]  # no fault of a video
                 self.broken += [(self._items[row].key, self._items[row].where, fault) for row, fault in faults]
@@ -217,8 +217,20 @@ class Pixels:
         return torch.addcmul(self._shift, on_device.float(), self._scale)
 
 
+class _Wanted:
+    """The samples of an epoch, batch by batch; the loader and its processes stay from one to the next."""
+
+    batches: Sequence[list[tuple[int, int | None]]] = ()
+
+    def __iter__(self) -> Iterator[list[tuple[int, int | None]]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
 def _processes() -> BaseContext:
-    """How processes that decode begin: from one that has imported what they need, since they begin every epoch."""
+    """How processes that decode begin: from one that has imported what they need."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context

@@ -356,6 +356,14 @@ def test_two_workers_give_the_same_bits_as_one(tmp_path, monkeypatch):
         assert studies.about(one, run, number) == studies.about(two, run, number)
 
 
+def test_a_worker_that_is_killed_ends_the_fit_in_one_line_and_it_goes_on(data, tmp_path, monkeypatch):
+    config = studies.config(tmp_path, workers=2, splits="0-1")
+    monkeypatch.setattr(fitting, "_begin", studies.begin_and_be_killed)
+    with pytest.raises(Stopped, match=r"memory short\? 2 ran at once\. .*--workers 1`"):
+        fit(config, data)
+    assert fit(dataclasses.replace(config, workers=1), data).fitted == 2
+
+
 def test_a_worker_maps_the_features_that_were_read_before_it_and_reads_none(data, tmp_path, monkeypatch):
     config = studies.config(tmp_path, splits="0")
     reads = []

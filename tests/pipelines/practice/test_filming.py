@@ -1,12 +1,17 @@
 """Films are made in processes that end with the one they make them for."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 import psutil
+import pytest
 
+from pipelines.errors import Stopped
+from pipelines.practice import filming
 from pipelines.practice.practice import practice
 from pipelines.practice.settings import PracticeConfig
 from stores.root import Root
@@ -45,3 +50,13 @@ def test_after_a_kill_nobody_goes_on_and_the_next_call_makes_the_same_world(tmp_
     assert len(after) == FILMS
     assert len(undisturbed) == 12
     assert undisturbed.items() <= after.items()
+
+
+def test_a_process_that_is_killed_is_one_line(tmp_path, root: Root, monkeypatch) -> None:
+    monkeypatch.setattr(filming, "_begin", die)
+    with pytest.raises(Stopped, match=r"^A process that films was killed; was memory short\? 2 ran at once\."):
+        practice(PracticeConfig(str(tmp_path / "w"), **MANY, workers=2), root)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,5 +1,6 @@
 """Clips as samples: drawn by seed, epoch and row alone; what breaks is named, and nothing takes its place."""
 
+import multiprocessing
 import os
 
 import numpy as np
@@ -72,6 +73,23 @@ def test_a_sample_is_drawn_by_seed_epoch_and_row_whatever_its_mates_and_whoever_
     assert not any(torch.equal(a, b) for a, b in zip(whole, other, strict=True))
     by_others = torch.cat(drawn(samples(root, loaders=2), [[0, 1, 2], [3, 4, 5]], 7))
     assert torch.equal(by_others, whole)
+
+
+def test_processes_stay_from_one_epoch_to_the_next_and_an_epoch_that_is_left_leaves_nothing(root, films):
+    alone, helped = samples(root), samples(root, loaders=1)
+    order = [torch.tensor([row]) for row in (0, 1, 2, 3, 4)]
+    first = helped.batches(order, 1)
+    next(first)
+    (process,) = multiprocessing.active_children()
+    first.close()
+    for draw in (2, 3):
+        for mine, theirs in zip(alone.batches(order[:3], draw), helped.batches(order[:3], draw), strict=True):
+            assert (mine.segments == theirs.segments).all()
+            assert mine.labels.tolist() == theirs.labels.tolist()
+    assert [own.pid for own in multiprocessing.active_children()] == [process.pid]
+    del helped, first
+    process.join(10)
+    assert not process.is_alive()
 
 
 def test_drawing_leaves_the_generator_of_the_training_alone(root, films):

@@ -54,7 +54,7 @@ def drawn(own: Pixels, draw: int | None) -> torch.Tensor:
 
 def test_a_clip_is_of_the_frames_that_are_taken_from_the_film(root, films, monkeypatch):
     made(root)
-    from_films, from_proxies = (samples(root, proxy)._clips._source for proxy in ("", "proxy"))
+    from_films, from_proxies = (samples(root, proxy)._loader.dataset._source for proxy in ("", "proxy"))
     whole = Geometry((64, 96), (64, 96))
     for draw in range(20):
         for row in range(6):
@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_one_line(root, films, fake):
 
 def test_what_is_handed_to_processes_holds_no_open_store(root, films):
     made(root)
-    source = samples(root)._clips._source
+    source = samples(root)._loader.dataset._source
     view = View(pixels._whole(FORM).sampling, Geometry(64, 64))
     clip = source.read(1, view)
     again = pickle.loads(pickle.dumps(source))
