@@ -7,7 +7,7 @@ Gives  `Trained`: study, head and split; and what can be read from it:
        winners       JigsawNet's best phrase of each segment (figure 4); `winners_of` several classes
        nearest_texts what stands for each unseen class, with its similarity to one video
        examples      some of the judged videos, as many right as wrong ones
-       distances     of unseen classes' texts to the nearest seen ones' (E2E, figure 7)
+       distances     of unseen classes' texts to the seen ones' (E2E, figures 3 and 7)
 
 References: ActionHub (Zhou et al. 2024), figures 11 and 12; JigsawNet (Qian et al. 2022), figure 4; E2E (Brattoli et
 al. 2020), figure 7, whose vectors are word vectors of names, and here are whatever texts the head reads.
@@ -265,11 +265,11 @@ def _part(kind: str, kinds: int) -> str:
 # -- how far unseen classes are ---------------------------------------------------------------------------------------
 
 
-def distances(of: Trained, names: Sequence[str], nearest: int = NEAREST) -> np.ndarray | None:
-    """(U,) mean cosine distance of each unseen class's text vector to its nearest seen ones; None without seen ones."""
+def distances(of: Trained, names: Sequence[str]) -> np.ndarray | None:
+    """(U, S) cosine distance of each unseen class's text vector to those of the seen ones; None without seen ones."""
     if not len(of.seen):
         return None
     texts = next(iter(of.study.texts.tensors.kinds.values()))
     vectors = functional.normalize(texts.mean(texts.features, len(of.study.classes)), dim=-1).double().numpy()
     own = vectors[[of.study.classes.index(name) for name in names]]
-    return np.asarray(np.sort(1 - own @ vectors[of.seen].T, 1)[:, :nearest].mean(1))
+    return np.asarray(1 - own @ vectors[of.seen].T)

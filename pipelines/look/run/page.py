@@ -27,6 +27,7 @@ from pipelines.look.run.learned import learned
 from pipelines.look.run.network_page import network_page
 from pipelines.pages import figures, stick_figures
 from pipelines.pages.page import frame, render
+from pipelines.texts.overlap import TAU
 from stores.captions import Captions
 from stores.errors import StoreError
 from stores.features import FeatureStore
@@ -194,11 +195,16 @@ def _inside(
 
 
 def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
-    """Accuracy against distance, its line and correlation; nothing where no class is seen."""
+    """Accuracy against distance, its line, correlation, and each one's nearest; nothing where no class is seen."""
     names = [score.name for score in scores]
-    x = inside.distances(of, names)
-    if x is None:
+    every = inside.distances(of, names)
+    if every is None:
         return {}
+    x = np.sort(every, 1)[:, : inside.NEAREST].mean(1)
+    closest = [
+        {"name": name, "to": of.study.classes[of.seen[row.argmin()]], "distance": max(float(row.min()), 0.0)}
+        for name, row in zip(names, every, strict=True)
+    ]
     y = np.array([score.accuracy for score in scores])
     fits = len(x) > 2 and float(np.ptp(x)) > 0
     told = [
@@ -216,6 +222,8 @@ def _by_distance(of: Trained, scores: list[ClassScore]) -> dict[str, Any]:
         "distance": figures.scatter(x, y, names, told, axes, fits),
         "line": line,
         "distance_of": f"{kind} by {of.study.texts.feature}",
+        "closest": sorted(closest, key=lambda each: each["distance"]),
+        "tau": TAU,
     }
 
 

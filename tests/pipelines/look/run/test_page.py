@@ -214,8 +214,13 @@ def test_distances_are_those_to_the_nearest_seen_classes(root, judged):
         return mean / np.linalg.norm(mean)
 
     names = CLASSES[3:]
-    wanted = [np.mean(sorted(1 - float(vector(u) @ vector(s)) for s in SEEN)[:2]) for u in names]
-    assert run_inside.distances(of, names, nearest=2) == pytest.approx(wanted, abs=1e-6)
+    wanted = [[1 - float(vector(u) @ vector(s)) for s in SEEN] for u in names]
+    np.testing.assert_allclose(run_inside.distances(of, names), wanted, atol=1e-6)
+    page = section(read(run_page(judged("nearest"), root)), "distance")
+    told = re.findall(r"<span>([^<]*) → ([^<]*)</span>.*?<span class=\"n\">([\d.]+)</span>", page)
+    closest = sorted((min(row), u, SEEN[int(np.argmin(row))]) for u, row in zip(names, wanted, strict=True))
+    found = [(html.unescape(u), s, float(d)) for u, s, d in told]
+    assert found == [(u, s, pytest.approx(d, abs=5e-4)) for d, u, s in closest]
 
 
 @pytest.mark.parametrize("head", RUNS)
