@@ -209,7 +209,7 @@ def finetune_task(config: FinetuneConfig, root: str) -> Any:
 
     with _slot(config.device):
         log = get_run_logger()
-        return finetune_stage(config, Root(root), lambda done, total: log.info("%d of %d epochs", done, total))
+        return finetune_stage(config, Root(root), lambda *told: log.info("%d of %d epochs: %s", *told))
 
 
 def _kind_learned_from(given: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 Progress = Callable[[int, int], None]  #: called with what is done and what there is in all
+Telling = Callable[[int, int, str], None]  #: the same, and what there is to say of it
 
 
 class RunProgress(Protocol):

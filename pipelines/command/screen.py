@@ -6,8 +6,8 @@ Rich draws them; it is imported when something is drawn, so that a command for m
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
     pass
@@ -86,8 +86,15 @@ def print_table(title: str, rows: list[dict[str, Any]], lines: bool = False) -> 
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE).print(table)
 
 
+class Advance(Protocol):
+    """What moves a bar."""
+
+    def __call__(self, done: int, total: int, said: str = "") -> None:
+        """So much is done of what there is in all, and this is to be said of it."""
+
+
 class Bar:
-    """A progress bar on stderr where that is a terminal; entering it gives a function of (done, total)."""
+    """A progress bar on stderr where that is a terminal; entering it gives what moves it."""
 
     def __init__(self, title: str) -> None:
         from rich.console import Console
@@ -96,14 +103,18 @@ class Bar:
         from pipelines.machine import processes
 
         console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        told = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (*told, TextColumn("{task.fields[said]}"))
         unseen = not console.is_terminal or processes().rank > 0
         self._progress = Progress(*columns, console=console, disable=unseen)
-        self._task = self._progress.add_task(title, total=None)
+        self._task = self._progress.add_task(title, total=None, said="")
 
-    def __enter__(self) -> Callable[[int, int], None]:
+    def __enter__(self) -> "Advance":
         self._progress.start()
-        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
+        return self._advance
+
+    def _advance(self, done: int, total: int, said: str = "") -> None:
+        self._progress.update(self._task, completed=done, total=total, said=said)
 
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
@@ -114,7 +125,7 @@ class ExtractBar:
 
     def __init__(self) -> None:
         self._bar = Bar("Extracting")
-        self._advance: Callable[[int, int], None] | None = None
+        self._advance: Advance | None = None
         self._total = 0
 
     def __enter__(self) -> Self:

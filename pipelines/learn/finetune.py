@@ -33,7 +33,7 @@ from pipelines.learn.tasks import Task
 from pipelines.learn.trainables.base import Trainable
 from pipelines.learn.training import Training
 from pipelines.machine import cores_here, device_of, processes
-from pipelines.progress import Progress
+from pipelines.progress import Telling
 from stores.failures import Failure, Failures
 from stores.keys import rows_digest, stream_key
 from stores.root import Root
@@ -66,7 +66,7 @@ class FinetuneReport:
     notes: tuple[str, ...]
 
 
-def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = None) -> FinetuneReport:
+def finetune(config: FinetuneConfig, root: Root, progress: Telling | None = None) -> FinetuneReport:
     """Train a network on the seen classes of each split asked for.
 
     Parameters
@@ -74,7 +74,7 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     config : FinetuneConfig
     root : Root
     progress : callable, optional
-        Called with (epochs done, epochs in all).
+        Called with (epochs done, epochs in all, the loss and how fast it goes).
 
     Raises
     ------
@@ -104,7 +104,9 @@ def finetune(config: FinetuneConfig, root: Root, progress: Progress | None = Non
     numbers = {part.number: part for part in asked}
     todo = ranks.agreed(run.lacking(numbers))
     for before, number in enumerate(todo):
-        _train(config, trained, numbers[number], run, _told(progress, before, len(todo)))
+        part = numbers[number]
+        samples = training(config, trained, len(part.train)).samples_an_epoch(len(part.train))
+        _train(config, trained, part, run, _told(progress, before, len(todo), number, samples))
     ranks.agreed(None)  # the first has written what is read now
     found = [run.told(number) or {} for number in numbers]
     tested = [each["top1"] for each in found if each["top1"] is not None]
@@ -271,9 +273,17 @@ def _note(faults: Iterable[tuple[bytes, str, InputFault]], config: FinetuneConfi
     )
 
 
-def _told(progress: Progress | None, before: int, splits: int) -> Callable[[int, int, dict[str, float]], None]:
+def _told(
+    progress: Telling | None, before: int, splits: int, number: int, samples: int
+) -> Callable[[int, int, dict[str, float]], None]:
+    """Tell the epochs of a split, with the loss of the last and how many samples a second it took."""
+    begun = time.monotonic()
+
     def told(done: int, total: int, entry: dict[str, float]) -> None:
+        nonlocal begun
+        rate, begun = samples / max(time.monotonic() - begun, 1e-9), time.monotonic()
         if progress:
-            progress(before * total + done, splits * total)
+            said = f"split {number}, loss {entry['loss']:.4g}, {rate:.0f} samples/s"
+            progress(before * total + done, splits * total, said)
 
     return told

@@ -361,7 +361,7 @@ def test_killed_after_an_epoch_and_run_again_ends_in_the_same_bits(root, tmp_pat
     other = Root(tmp_path / "other")
     index(other, tmp_path / "many.npz")
 
-    def killed(done: int, total: int) -> None:
+    def killed(done: int, total: int, said: str) -> None:
         assert total == 6
         if done == after:
             raise KeyboardInterrupt
@@ -369,7 +369,7 @@ def test_killed_after_an_epoch_and_run_again_ends_in_the_same_bits(root, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         finetune(asked, other, killed)
     seen: list[int] = []
-    again = finetune(asked, other, lambda done, total: seen.append(done))
+    again = finetune(asked, other, lambda done, total, said: seen.append(done))
     assert again.run == whole.run
     assert again.top1 == whole.top1
     assert len(seen) < 6 - after + 2
@@ -603,7 +603,7 @@ def test_what_was_killed_says_so_and_what_goes_on(root, tmp_path):
     dataset(root, tmp_path, each=2)
     asked = config(protocol=protocol(tmp_path, ("bow",), ("clap",), ("dive",)))
 
-    def killed(done: int, total: int) -> None:
+    def killed(done: int, total: int, said: str) -> None:
         if done == 4:  # in the second split
             raise KeyboardInterrupt
 
