@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import extractors
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
@@ -27,6 +28,8 @@ from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.protocols.protocols import chosen, protocol
 from pipelines.learn.runs import Run
 from pipelines.learn.settings import FinetuneConfig, FitConfig
+from stores.errors import Ambiguous, NotInStore
+from stores.features import FeatureStore
 from stores.root import Root
 from stores.runs import Runs
 
@@ -121,12 +124,23 @@ def _parts(row: Row, config: FitConfig) -> list[FitConfig]:
 def _feature(row: Row, config: FitConfig, root: Root) -> str:
     """Name of the feature set of a row: one that is there, or one that is made as its options and its backbone say."""
     asked = config.feature
-    if row.backbone is None and ":" not in asked and not row.weights:
+    if row.backbone is None and ":" not in asked and not row.weights and not _is_one_of_several(asked, root):
         return asked
     given: tuple[str, ...] = (f"{asked.partition(':')[0]}={row.weights}",) if row.weights else ()
     if row.backbone is not None:
         given = (f"{row.backbone.model}={_trained(row.backbone, row.before, config, root)}",)
     return extract(ExtractConfig((asked,), config.dataset, given, device=config.device), root).features[0].name
+
+
+def _is_one_of_several(asked: str, root: Root) -> bool:
+    """Whether several sets are called so: of other weights, which another row asked for; then `extract` says which."""
+    try:
+        FeatureStore(root).resolve(asked)
+    except Ambiguous:
+        return asked in extractors.EXTRACTORS
+    except NotInStore:
+        return False
+    return False
 
 
 def _trained(backbone: FinetuneConfig, before: FinetuneConfig | None, config: FitConfig, root: Root) -> str:

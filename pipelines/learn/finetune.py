@@ -90,6 +90,11 @@ def finetune(config: FinetuneConfig, root: Root, progress: Telling | None = None
     with ranks.first():  # what lacks of the vectors of class names is computed, and stored, by one
         config = settled(config)
         trained = trainable(config, root)
+        if device_of(config.device) == "cpu" and config.precision not in trained.cpu_precisions:
+            raise UsageError(
+                f"{config.model} cannot be trained in {config.precision} on a CPU, whose gradients are wrong there. "
+                f"Give --precision {trained.cpu_precisions[0]}, or a GPU (`--device cuda`)."
+            )
         items, leads = trained.items, not processes().rank
         if leads:
             _note(items.faults, config, root)

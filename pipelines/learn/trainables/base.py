@@ -37,6 +37,7 @@ class Trainable(abc.ABC):
     reads : the kind of items it learns from, by its name in `pipelines.kinds`
     trained_by : the engine's settings where nothing is asked for: epochs, batch, lr, weight_decay
     items : those that can be learned from
+    cpu_precisions : what it can be trained in on a CPU
     about : what the weights depend on beside settings and items, by name: it enters the name of the run, and its file
     """
 
@@ -44,6 +45,7 @@ class Trainable(abc.ABC):
     reads: ClassVar[str]
     trained_by: ClassVar[Mapping[str, Any]]
     items: Items
+    cpu_precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
 
     @classmethod
     def judged_by(cls, options: Any) -> dict[str, Any]:

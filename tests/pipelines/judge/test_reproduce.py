@@ -27,6 +27,7 @@ from pipelines.learn.fit import fit
 from pipelines.learn.protocols.protocols import protocol
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
+from stores.errors import Ambiguous
 from stores.features import FeatureStore
 from stores.keys import stream_key
 from stores.root import Root
@@ -483,6 +484,26 @@ def test_features_of_random_weights_are_made_for_their_row(data, monkeypatch):
     (own,) = tables("e2e-practice")
     reproducing._feature(own.rows[0], own.rows[0].configs[0], data)
     assert extracted == [(("efficientnet_lite0_objects",), ("efficientnet_lite0_objects=random:0",))]
+
+
+def test_of_several_sets_of_one_name_a_row_reads_the_one_that_extraction_makes(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(FeatureStore, "resolve", lambda self, name: several(name))
+    extracted: list = []
+
+    def several(name):
+        raise Ambiguous(f"{name!r} matches 2 feature sets.")
+
+    def extract(config, root):
+        extracted.append((config.features, config.weights))
+        feature = dataclasses.make_dataclass("Feature", ["name"])("made@0")
+        return dataclasses.make_dataclass("Report", ["features"])((feature,))
+
+    monkeypatch.setattr(reproducing, "extract", extract)
+    row = tables("e2e-practice")[0].rows[1]
+    assert reproducing._feature(row, row.configs[0], data) == "made@0"
+    assert extracted == [(("efficientnet_lite0_objects",), ())]
+    named = dataclasses.replace(row.configs[0], feature="efficientnet@12")  # by its key: nothing to make
+    assert reproducing._feature(row, named, data) == "efficientnet@12"
 
 
 def test_what_is_set_by_hand_stands_beside_what_is_published(data, tmp_path):

@@ -299,6 +299,11 @@ def test_weights_that_saw_an_unseen_class_are_refused(films, tmp_path):
         finetune(config(tmp_path, "width=3", weights=str(seen)), films)
 
 
+def test_half_precision_on_a_cpu_is_refused_whose_gradients_are_wrong_there(films, tmp_path):
+    with pytest.raises(UsageError, match=r"^e2e_r2plus1d cannot be trained in bf16 on a CPU, .* Give --precision fp32"):
+        finetune(config(tmp_path, precision="bf16"), films)
+
+
 def test_weights_of_another_network_are_refused(films, tmp_path):
     path = weights_of(films, tmp_path, epochs=1)
     with pytest.raises(
