@@ -57,6 +57,8 @@ def trained_on(feature: str, told: Mapping[str, Any]) -> tuple[str, ...]:
     >>> trained_on("stgcn_small@0123456789ab", {"dataset": "utd", "classes": ["clap", "bow"]})
     ('utd (2 classes)',)
     """
+    if told.get("random"):
+        return ("nothing, the weights are random",)
     if told:
         name, count = told["dataset"], len(told["classes"])
         own = _PUBLISHED.get(name, f"{name} (all classes)") if not count else f"{name} ({count} classes)"

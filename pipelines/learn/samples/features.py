@@ -144,7 +144,7 @@ def read(
     picked = found.offsets[:-1][there, None] + ((np.arange(m) + 0.5) * counts[:, None] / m).astype(np.int64)
     loaded = found.feature_set.load(found.wanted, output)
     values = loaded.values.reshape(len(loaded.values), -1)
-    told = (found.feature_set.recipe.get("preprocessing") or {}).get("trained_on") or {}
+    told = learned_from(found.feature_set)
     return VideoFeatures(
         dataset=dataset,
         feature=found.feature_set.name,
@@ -267,9 +267,17 @@ def _failed(
     return [(item, number[name]) for item, name in named if name is not None]
 
 
+def learned_from(feature_set: FeatureSet) -> dict[str, Any]:
+    """What a recipe tells of what its weights were trained on; of random ones that it was nothing."""
+    recipe = feature_set.recipe
+    if str(recipe.get("weights", "")).startswith("random:"):
+        return {"dataset": "", "classes": [], "random": True}
+    return (recipe.get("preprocessing") or {}).get("trained_on") or {}
+
+
 def _trained_on(told: dict[str, Any], texts: str, dataset: str, root: Root) -> tuple[str, ...]:
     """Classes of the set that weights were trained on, by what the recipe tells of them."""
-    if not told:
+    if not told or told.get("random"):
         return ()
     table = Classes(root).read(texts)
     if not told["classes"] and dataset.startswith(told["dataset"].rstrip("0123456789")):

@@ -16,7 +16,7 @@ import torch
 
 from heads.base import Videos
 from pipelines import feature_sets
-from pipelines.learn.samples.features import VideoFeatures, content_digest
+from pipelines.learn.samples.features import VideoFeatures, content_digest, learned_from
 from pipelines.texts import encoded
 from pipelines.texts.objects import gloss, object_texts, told_of
 from pipelines.texts.settings import ObjectTextsConfig
@@ -98,7 +98,7 @@ class Objects:
             digest=digest_of(feature_set.name, videos.dataset, root),
             told=told,
             texts_digest=rows_digest(own.keys[used].tobytes(), features[used].tobytes()).hex(),
-            trained_on=(feature_set.recipe.get("preprocessing") or {}).get("trained_on") or {},
+            trained_on=learned_from(feature_set),
         )
 
     def of(self, rows: np.ndarray, videos: Videos) -> Videos:

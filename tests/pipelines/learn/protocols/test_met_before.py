@@ -27,6 +27,7 @@ def near_all(monkeypatch: pytest.MonkeyPatch) -> None:
         ("r2plus1d_34_segments@0a", {}, ("IG-65M", "Kinetics-400")),
         ("r2plus1d_34_ig65m@0a", {}, ("IG-65M",)),
         ("r2plus1d_18@0a", {}, ("Kinetics-400",)),
+        ("i3d_k400@0a", {"dataset": "", "classes": [], "random": True}, ("nothing, the weights are random",)),
         ("imported@0a", {}, ("unknown",)),
     ],
 )

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,9 @@ from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
+from pipelines.learn.protocols.met_before import met_before, trained_on
 from pipelines.learn.samples import features as videos
+from pipelines.learn.samples.features import learned_from
 from stores.errors import NotInStore
 from stores.features import FeatureStore
 from stores.keys import key_array
@@ -213,3 +216,18 @@ def test_a_data_set_of_captions_alone_has_no_videos(data, videos):
         UsageError, match=r"^Data set 'd' has no videos, which fake@.* Run `zsar index PATH --dataset d`"
     ):
         reading.read("d", "fake", "d", data)
+
+
+def test_random_weights_were_trained_on_nothing_whatever_their_extractor_is_published_with():
+    random, published, own = (
+        SimpleNamespace(recipe=recipe)
+        for recipe in (
+            {"weights": "random:0", "preprocessing": {"trained_on": None}},
+            {"weights": "ab12", "preprocessing": {}},
+            {"weights": "ab12", "preprocessing": {"trained_on": {"dataset": "d", "classes": ["a"]}}},
+        )
+    )
+    told = learned_from(random)
+    assert trained_on("i3d_k400@0", told) == ("nothing, the weights are random",)
+    assert met_before(["abseiling"], trained_on("i3d_k400@0", told), told, "d") == ()
+    assert (learned_from(published), learned_from(own)["classes"]) == ({}, ["a"])
