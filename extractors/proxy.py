@@ -140,10 +140,14 @@ def read(fetch: Fetch, view: View, key: bytes) -> Clips:
     index = _NUMBER * (2 * count + 2)
     if count < 1:
         raise Corrupt("its proxy holds no frames")
-    if index > len(head):
+    if index > len(head) == _AHEAD:
         head += fetch([(len(head), index)])[0]
+    if index > len(head):
+        raise Corrupt(f"its proxy says that it holds {count} frames, and ends before their index does")
     times = np.frombuffer(head, "<f8", count, _NUMBER)
     borders = np.frombuffer(head, "<i8", count + 1, _NUMBER * (count + 1))
+    if borders[0] != index or (np.diff(borders) < 0).any() or not np.isfinite(times).all():
+        raise Corrupt("the index of its proxy makes no sense")
     indices, spans = view.sampling.frame_indices(times, key)
     pixels = np.empty((*indices.shape, *view.geometry.size, 3), np.uint8)
     numbers, places = np.unique(indices, return_inverse=True)

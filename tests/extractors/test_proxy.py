@@ -1,6 +1,7 @@
 """Proxies: the frames of a film made small, each to be read alone, the same ones that are taken from the film."""
 
 import errno
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -67,6 +68,28 @@ def test_clips_of_a_proxy_are_of_the_frames_that_are_taken_from_the_film(tmp_pat
         numbers = [[number_of(frame) for frame in clip] for clip in got.pixels]
         assert numbers == [[number_of(frame) for frame in clip] for clip in wanted.pixels]
         assert np.array_equal(got.times, wanted.times)
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (1 << 60, "ends before their index"),
+        (5000, "ends before their index"),
+        (-3, "no frames"),
+        (11, "makes no sense"),
+    ],
+)
+def test_an_index_that_is_damaged_is_a_fault_and_nothing_is_allocated_by_it(tmp_path, count, message):
+    fetch = Fetch(rows_of(make_video(tmp_path / "v.mp4", frames=12, size=(64, 48))))
+
+    def damaged(spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        first, *others = fetch(spans)
+        if spans[0][0] == 0:
+            first = np.array(count, "<i8").tobytes() + first[8:]
+        return [first, *others]
+
+    with pytest.raises(Corrupt, match=message):
+        proxy.read(damaged, View(Sampling(1, 4), Geometry(32, 32)), b"")
 
 
 def test_an_uneven_rate_keeps_its_times(tmp_path):
