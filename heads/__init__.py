@@ -14,6 +14,7 @@ HEADS = {
     "pseudo": "heads.pseudo:Pseudo",
     "conse": "heads.conse:ConSE",
     "ridge": "heads.ridge:Ridge",
+    "transfer": "heads.transfer:Transfer",
     "devise": "heads.devise:DeViSE",
     "ale": "heads.ale:ALE",
     "sje": "heads.sje:SJE",

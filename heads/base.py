@@ -154,6 +154,24 @@ class ClassTexts:
         return ClassTexts(self.names + other.names, kinds)
 
 
+@dataclasses.dataclass(frozen=True)
+class Relatedness:
+    """How J classes are composed of S seen ones.
+
+    Attributes
+    ----------
+    seen : S names
+    matrix : (J, S) float64, how near each is to each seen class
+    chosen : (J, S) bool, which seen classes compose it; at least one a row
+    kept_nearest : (J,) bool, those that nothing was left to compose of, and so have their nearest seen class alone
+    """
+
+    seen: tuple[str, ...]
+    matrix: Tensor
+    chosen: Tensor
+    kept_nearest: Tensor
+
+
 class Head(nn.Module, abc.ABC):
     """A head to be trained on videos of seen classes.
 
@@ -170,7 +188,8 @@ class Head(nn.Module, abc.ABC):
         published counts of steps belong to a data set, and stand in the tables of that
     learns : whether it takes anything from videos of seen classes; one that does not needs none
     needs_segments : whether it is made for a number of segments a video
-    uses_unseen_texts : whether its loss reads the texts of unseen classes; every table of results says so
+    uses_unseen_texts : whether it takes anything from the texts of unseen classes before it is asked about these; every
+        table of results says so
     objects_told : how `Videos.objects` tell what was recognised: `joined` names, or `glossed`, "name: gloss" of each
     """
 
@@ -259,6 +278,10 @@ class Head(nn.Module, abc.ABC):
 
     def attention(self, seen: ClassTexts, unseen: ClassTexts) -> Tensor | None:
         """(S, S): how much of each seen class (row) is told by each other by way of the unseen ones."""
+        return None
+
+    def relatedness(self, classes: ClassTexts) -> Relatedness | None:
+        """How these classes are composed of the seen ones; None for a head that composes none."""
         return None
 
 

@@ -23,6 +23,7 @@ from heads.pseudo import Pseudo, PseudoOptions
 from heads.relation import RelationNet, RelationOptions
 from heads.ridge import Ridge, RidgeOptions
 from heads.sje import SJE
+from heads.transfer import Transfer, TransferOptions
 from pipelines.learn.training import Training
 from tests.heads import made
 from tests.heads.head_contract import HeadContract
@@ -43,6 +44,10 @@ VARIANTS = {
     "conse, two nearest": (ConSE, ConseOptions(texts="class+definition", nearest=2)),
     "ridge": (Ridge, RidgeOptions()),
     "ridge, two components": (Ridge, RidgeOptions(texts="class+definition", components=2, unit_videos=True)),
+    "transfer": (Transfer, TransferOptions()),
+    "transfer, few, two kinds": (Transfer, TransferOptions("class+definition", nearest=3, theta=0.7, rho=2)),
+    "transfer without constraints, unit videos": (Transfer, TransferOptions(constraints="none", unit_videos=True)),
+    "transfer in reverse": (Transfer, TransferOptions(constraints="I+III", direction="reverse", nearest=2)),
     "er": (ER, ErOptions(joint=6, dropout=0)),
     "er, joint as the texts": (ER, ErOptions(joint=0, dropout=0)),
     "er residual": (ER, ErOptions(residual=True, dropout=0)),
