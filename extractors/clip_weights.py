@@ -30,9 +30,9 @@ class ClipAbout:
     resize, crop : int
         Shorter side of a frame, side of what the network sees of it.
     texts : str
-        Feature set of the class vectors that it was trained towards.
+        Feature set of the class vectors that it was trained towards; nothing: of none.
     text_width : int
-        Of these.
+        Of these; 0.
     dataset : str
         Whose videos.
     classes : tuple of str
@@ -41,6 +41,8 @@ class ClipAbout:
         Whether a fifth of the videos, which GZSL judges on, was kept from the training.
     before : mapping, optional
         What the weights that it began with were trained on, as `trained_on` tells it.
+    architecture : mapping, optional
+        What else its layers follow from, of a network that has more to say than a width.
     """
 
     network: str
@@ -55,12 +57,12 @@ class ClipAbout:
     classes: tuple[str, ...]
     kept_back: bool = False
     before: Mapping[str, Any] | None = None
+    architecture: Mapping[str, Any] | None = None
 
     def metadata(self) -> dict[str, str]:
         """For the header of a safetensors file."""
-        fields = {
-            k: v for k, v in dataclasses.asdict(self).items() if k != "before" or v
-        }  # else files of before differ
+        later = ("before", "architecture")  # left out where there is none: else files of before differ
+        fields = {k: v for k, v in dataclasses.asdict(self).items() if k not in later or v}
         return {_KEY: json.dumps(fields, sort_keys=True)}
 
     @property
@@ -90,7 +92,7 @@ def about(path: Path, network: str) -> ClipAbout:
     try:
         fields = json.loads(text or "")
         found = ClipAbout(**fields | {"classes": tuple(fields["classes"])})
-        sizes = (found.width, found.frames, found.stride, found.resize, found.crop, found.text_width)
+        sizes = (found.width, found.frames, found.stride, found.resize, found.crop, found.text_width or not found.texts)
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ValueError(f"sizes of {sizes}")
     except (ValueError, TypeError, LookupError) as error:

@@ -51,10 +51,14 @@ class R2Plus1D(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """(B, 3, T, H, W) -> (B, 1, 8 w): a row a clip."""
+        return self.places(clips).mean((2, 3, 4))[:, None]
+
+    def places(self, clips: Tensor) -> Tensor:
+        """(B, 3, T, H, W) -> (B, 8 w, T/8, H/16, W/16): before the mean."""
         x = clips
         for part in (self.stem, *self.layer1, *self.layer2, *self.layer3, *self.layer4):
             x = recomputed(part, x, part) if self._recompute else part(x)
-        return x.mean((2, 3, 4))[:, None]
+        return x
 
 
 def planes_between(width_in: int, width: int) -> int:

@@ -23,6 +23,7 @@ HEADS = {
     "gcn": "heads.gcn:GCN",
     "relation": "heads.relation:RelationNet",
     "e2e": "heads.e2e:E2E",
+    "rest": "heads.rest:ResT",
 }
 
 

@@ -12,7 +12,7 @@ All that is particular to a head it says itself: nobody asks which head it is.
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -190,6 +190,7 @@ class Head(nn.Module, abc.ABC):
     needs_segments : whether it is made for a number of segments a video
     uses_unseen_texts : whether it takes anything from the texts of unseen classes before it is asked about these; every
         table of results says so
+    late : options of its that count when it judges and not while it learns, so that a choice among them trains once
     objects_told : how `Videos.objects` tell what was recognised: `joined` names, or `glossed`, "name: gloss" of each
     """
 
@@ -198,6 +199,7 @@ class Head(nn.Module, abc.ABC):
     needs_segments: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     uses_unseen_texts: bool = False
+    late: ClassVar[tuple[str, ...]] = ()
     objects_told: ClassVar[str] = "joined"
 
     # -- what it reads ------------------------------------------------------------------------------------------------
@@ -248,6 +250,10 @@ class Head(nn.Module, abc.ABC):
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """Training begins, on all these videos and texts: what a head takes from them once, it takes here."""
+        return
+
+    def finish(self, videos: Iterable[Videos], seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
+        """Training is over: what a head takes from its videos, given in batches, with the weights it has now."""
         return
 
     def epoch(self) -> None:

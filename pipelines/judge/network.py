@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import heads
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
@@ -132,21 +133,29 @@ def features(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int
     """Full name of the feature set of a split's weights, which is computed where it lacks."""
     weights = f"{trained.model}={run.folder(number) / 'weights.safetensors'}"
     spec = f"{trained.model}:{config.sampling}" if config.sampling else trained.model
-    asked = ExtractConfig((spec,), config.dataset or trained.dataset, (weights,), device=config.device)
-    return extract(asked, run.root).features[0].name
+    datasets = [config.dataset or trained.dataset]
+    if _learns_elsewhere(config, trained):
+        datasets.append(trained.dataset)
+    asked = [ExtractConfig((spec,), dataset, (weights,), device=config.device) for dataset in datasets]
+    name, *_ = (extract(each, run.root).features[0].name for each in asked)
+    return name
 
 
 def judged(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int, feature: str) -> EvaluateReport:
     """A head on a split's features, fitted and judged on its unseen classes."""
+    elsewhere: dict[str, Any] = {}
+    if _learns_elsewhere(config, trained):
+        own = getattr(own_options(trained), "set", "") or trained.set
+        elsewhere = {"judge": config.dataset, "tau": trained.tau, "set": own}
     asked = FitConfig(
-        dataset=config.dataset or trained.dataset,
+        dataset=trained.dataset if elsewhere else config.dataset or trained.dataset,
         feature=feature,
         protocol=config.protocol or trained.protocol,
         splits=config.splits if config.protocol else str(number),
         gzsl=trained.gzsl,
         seed=trained.seed,
         device=config.device,
-        **_head(config, trained),
+        **_head(config, trained) | elsewhere,
     )
     return evaluate(EvaluateConfig(fit(asked, run.root).run), run.root)
 
@@ -160,6 +169,11 @@ def _head(config: JudgeConfig, trained: FinetuneConfig) -> dict[str, Any]:
         own = {"set": own["set"]}
     given = {name: getattr(config, name) for name in ("head", "output", "encoder", "set", "options")}
     return own | {name: value for name, value in given.items() if value}
+
+
+def _learns_elsewhere(config: JudgeConfig, trained: FinetuneConfig) -> bool:
+    """Whether the head learns from what the network was trained on, and is judged on another data set."""
+    return config.dataset not in ("", trained.dataset) and heads.find(_head(config, trained)["head"]).learns
 
 
 def over(reports: list[dict[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:

@@ -54,9 +54,10 @@ def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
             ", ".join(f"{k}={given[k]}" for k in sorted(given) if any(g.get(k) != given[k] for g in grid)) or "as is"
         )
         found = []
+        trained_as = ", ".join(f"{k}={v}" for k, v in sorted(given.items()) if k not in study.head.late)
         for fold, trial in enumerate(trials):
             task = task_of(study, trial, options, device)
-            history = train(task, training, folder / f"{_slug(label)}-{fold}", device)
+            history = train(task, training, folder / f"{_slug(trained_as)}-{fold}", device)
             found.append((trial, task, history))
         top1 = float(np.mean([_top1(study, training, *trained) for trained in found]))
         held_out[label] = top1
@@ -94,7 +95,7 @@ def _trials(study: Study, split: Split) -> Iterator[Trial]:
     if split.validation:
         pairs = [(split.seen, split.validation)]
     elif len(study.grid()) > 1:
-        count = max(config.folds, round(1 / config.hold_out))
+        count = min(max(config.folds, round(1 / config.hold_out)), max(len(split.seen), 2))
         pairs = list(folds(split.seen, count, config.seed + split.number))[: config.folds]
     else:
         pairs = [hold_out(split.seen, config.hold_out, config.seed + split.number)]

@@ -123,6 +123,8 @@ class _Loop:
         self._average.take()
         if settings.keep == "best" and self._best[2]:
             self._task.model.load_state_dict(self._best[2])
+        self._task.model.eval()
+        self._task.finish()
         checkpoints.save(self._task.model, self._folder)
         history = History(tuple(self._epochs), self._best[1])
         checkpoints.finish(self._folder, dataclasses.asdict(history))

@@ -13,7 +13,7 @@ which saw all classes of their data set, are refused there.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -238,9 +238,15 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
             seen = trained.begin(network, path, part.unseen)
             refuse_seen(seen, path, part.unseen, config.dataset, config.gzsl)
         samples = trained.samples(part.train, part.classes, device)
-        task = Task(samples, head, texts, visual=network)
+        task, settings = Task(samples, head, texts, visual=network), training(config, trained, len(samples))
+        stages = trained.stages(network, part.classes)
+        epochs = [stage.training.get("epochs", settings.epochs) for stage in stages]
         try:
-            history = train(task, training(config, trained, len(samples)), folder, device, told)
+            for number, stage in enumerate(stages):
+                first = Task(samples, stage.head, texts, visual=stage.visual.to(device))
+                asked = dataclasses.replace(settings, **stage.training)
+                train(first, asked, folder / stage.name, device, _part_of(told, epochs, number, settings.epochs))
+            history = train(task, settings, folder, device, _part_of(told, epochs, len(stages), settings.epochs))
         finally:
             _note(trained.broken(samples), config, run.root)
         save(task.model, folder, trained.header(part.classes, config.gzsl, seen))
@@ -265,6 +271,12 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
             "seconds": round(time.monotonic() - started, 1) if whole else None,  # not known of one that was killed
         },
     )
+
+
+def _part_of(told: Callable[..., None], before: Sequence[int], number: int, last: int) -> Callable[..., None]:
+    """Tell the epochs of one of several trainings as some of all of theirs."""
+    done_before, total = sum(before[:number]), sum(before) + last
+    return lambda done, _, entry: told(done_before + done, total, entry)
 
 
 def _note(faults: Iterable[tuple[bytes, str, InputFault]], config: FinetuneConfig, root: Root) -> None:

@@ -70,7 +70,19 @@ class Task:
 
     def validate(self) -> float | None:
         """Zero-shot top-1 among the classes held out; None where none are."""
-        return None if self._held is None else self.top1(*self._held)
+        if self._held is None:
+            return None
+        self.finish()
+        return self.top1(*self._held)
+
+    def finish(self) -> None:
+        """The head takes from its samples what it judges by; below a network that is an extraction's to do."""
+        if self._visual is not None:
+            return
+        unseen = None if self._unseen is None else self._told(self._unseen)
+        order = torch.split(torch.arange(len(self.samples)), self.samples.at_once)
+        with torch.no_grad():
+            self.head.finish(self.samples.batches(order, draw=None), self._told(self._seen), unseen)
 
     def top1(self, samples: Samples, classes: ClassTexts) -> float:
         """The part of some samples whose class scores best; several processes take a batch each in turn."""

@@ -157,8 +157,11 @@ class HeadContract:
 
 
 def _begun(head: Head, videos: Videos, unseen_seed: int = 20) -> Head:
-    head.begin(videos, made.seen(), made.unseen(unseen_seed) if head.uses_unseen_texts else None)
+    told = made.seen(), made.unseen(unseen_seed) if head.uses_unseen_texts else None
+    head.begin(videos, *told)
     head.epoch()
+    with torch.no_grad():
+        head.eval().finish([videos], *told)
     return head
 
 

@@ -21,6 +21,7 @@ from heads.jigsaw import CONSISTENCIES, EXCITATIONS, TARGETS, JigsawNet, JigsawO
 from heads.nearest import Nearest, NearestOptions
 from heads.pseudo import Pseudo, PseudoOptions
 from heads.relation import RelationNet, RelationOptions
+from heads.rest import ResT, RestOptions
 from heads.ridge import Ridge, RidgeOptions
 from heads.sje import SJE
 from heads.transfer import Transfer, TransferOptions
@@ -48,6 +49,18 @@ VARIANTS = {
     "transfer, few, two kinds": (Transfer, TransferOptions("class+definition", nearest=3, theta=0.7, rho=2)),
     "transfer without constraints, unit videos": (Transfer, TransferOptions(constraints="none", unit_videos=True)),
     "transfer in reverse": (Transfer, TransferOptions(constraints="I+III", direction="reverse", nearest=2)),
+    "rest": (ResT, RestOptions(hidden_size=6, depth=2, heads=2, dropout=0)),
+    "rest, classes alone": (
+        ResT,
+        RestOptions(hidden_size=6, depth=1, heads=3, dropout=0, losses="cls", attention="full"),
+    ),
+    "rest, words alone": (ResT, RestOptions(hidden_size=6, depth=1, heads=3, dropout=0, losses="mlm")),
+    "rest, all see all": (ResT, RestOptions(hidden_size=6, depth=1, heads=1, dropout=0, attention="full")),
+    "rest, two streams of rnn": (ResT, RestOptions(hidden_size=6, dropout=0, sequence="rnn")),
+    "rest, two streams of lstm, no transfer": (
+        ResT,
+        RestOptions(hidden_size=6, sequence="lstm", direction="reverse", constraints="III", rho=1),
+    ),
     "er": (ER, ErOptions(joint=6, dropout=0)),
     "er, joint as the texts": (ER, ErOptions(joint=0, dropout=0)),
     "er residual": (ER, ErOptions(residual=True, dropout=0)),

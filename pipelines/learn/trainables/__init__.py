@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 TRAINABLES = {
     "stgcn": "pipelines.learn.trainables.stgcn:Skeletons",
     "stgcn_small": "pipelines.learn.trainables.stgcn:Skeletons",
-    "e2e_r2plus1d": "pipelines.learn.trainables.e2e:Clips",
-    "e2e_c3d": "pipelines.learn.trainables.e2e:Clips",
+    "e2e_r2plus1d": "pipelines.learn.trainables.e2e:E2ENetwork",
+    "e2e_c3d": "pipelines.learn.trainables.e2e:E2ENetwork",
+    "rest": "pipelines.learn.trainables.rest:ResTNetwork",
 }
 
 

@@ -7,6 +7,7 @@ is one file here and one line in `trainables/__init__.py`.
 """
 
 import abc
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,23 @@ from heads.base import ClassTexts, Head
 from pipelines.learn.samples.items import Items
 from pipelines.learn.samples.samples import Samples
 from stores.root import Root
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A training of some of a network before all of it is trained.
+
+    Attributes
+    ----------
+    name : of its folder
+    visual, head : what is trained
+    training : settings of the engine that differ from those of the training it comes before
+    """
+
+    name: str
+    visual: nn.Module
+    head: Head
+    training: Mapping[str, Any]
 
 
 class Trainable(abc.ABC):
@@ -76,6 +94,10 @@ class Trainable(abc.ABC):
     @abc.abstractmethod
     def head(self, texts: ClassTexts) -> Head:
         """What says how far the network's outputs are from what they are to be, for classes that have these texts."""
+
+    def stages(self, network: nn.Module, classes: Sequence[str]) -> Sequence[Stage]:
+        """Trainings that come first, in their order: none."""
+        return ()
 
     def texts(self, classes: Sequence[str]) -> ClassTexts:
         """The texts that the head reads: none."""

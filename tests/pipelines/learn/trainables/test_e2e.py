@@ -32,7 +32,7 @@ from pipelines.index.videos import index
 from pipelines.learn import engine
 from pipelines.learn.finetune import finetune, own_options, settled
 from pipelines.learn.settings import FinetuneConfig
-from pipelines.learn.trainables.e2e import Clips
+from pipelines.learn.trainables.e2e import E2ENetwork
 from pipelines.look.run.network_page import network_page
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
@@ -41,25 +41,9 @@ from stores.features import FeatureStore
 from stores.root import Root
 from stores.runs import Runs
 from tests.conftest import make_video
+from tests.pipelines.learn.trainables.conftest import CLASSES
 
-CLASSES = ("bow down", "clap hands", "jump high", "wave arms")
 SMALL = ("vectors=random_vectors", "width=2", "resize=32", "crop=24", "flip=false")
-
-
-@pytest.fixture
-def films(root: Root, tmp_path: Path) -> Root:
-    """Three films each of four classes, with class names that have vectors, and a split."""
-    rows = []
-    for k in range(12):
-        (tmp_path / "films").mkdir(exist_ok=True)
-        make_video(tmp_path / "films" / f"v{k:02d}.mp4", frames=14, seed=k)
-        rows.append(f"v{k:02d},{CLASSES[k % 4]}")
-    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows]))
-    index(IndexConfig((str(tmp_path / "films"),), "d", labels=(str(tmp_path / "labels.csv"),)), root)
-    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
-    add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "d"), root)
-    (tmp_path / "own.json").write_text(json.dumps([{"seen": CLASSES[:2], "unseen": CLASSES[2:]}]))
-    return root
 
 
 def config(folder: Path, *options: str, model: str = "e2e_r2plus1d", **more: object) -> FinetuneConfig:
@@ -76,7 +60,7 @@ def test_what_is_not_given_is_as_published(tmp_path):
     assert (own.epochs, own.batch, own.lr, own.weight_decay, own.frames, own.dropout) == (150, 22, 1e-3, 0.0, 16, 0.05)
     assert (own.people, own.smoothing) == (None, None)
     assert own_options(own).width == 64
-    training = Clips.training(None, 150, 1000)  # type: ignore[arg-type]
+    training = E2ENetwork.training(None, 150, 1000)  # type: ignore[arg-type]
     assert training == {"optimiser": "adam", "schedule": "steps", "factor": 0.1, "milestones": (60, 120)}
     with pytest.raises(UsageError, match=r"^e2e_r2plus1d has no people, layout; leave people and layout out\.$"):
         settled(FinetuneConfig("e2e_r2plus1d", "d", people=2, layout="ntu-25"))
