@@ -129,7 +129,10 @@ def _feature(row: Row, config: FitConfig, root: Root) -> str:
     given: tuple[str, ...] = (f"{asked.partition(':')[0]}={row.weights}",) if row.weights else ()
     if row.backbone is not None:
         given = (f"{row.backbone.model}={_trained(row.backbone, row.before, config, root)}",)
-    return extract(ExtractConfig((asked,), config.dataset, given, device=config.device), root).features[0].name
+    datasets = [config.dataset, *([config.judge] if config.judge else [])]  # learned from, and judged
+    asked_for = [ExtractConfig((asked,), dataset, given, device=config.device) for dataset in datasets]
+    name, *_ = (extract(each, root).features[0].name for each in asked_for)
+    return name
 
 
 def _is_one_of_several(asked: str, root: Root) -> bool:

@@ -28,9 +28,16 @@ class Learned:
     drawings: tuple[tuple[str, Markup], ...]
 
 
-def learned(run: str, number: int, root: Root) -> Learned | None:
-    """The curves of a split; None where it is not trained to the end, or had nothing to learn."""
-    history = Runs(root).told(run, f"split-{number:03d}", "history.json")
+def stages(run: str, number: int, root: Root) -> list[tuple[str, Learned]]:
+    """The trainings that came before a split's own, by the names of their folders."""
+    found = sorted(Runs(root).folder(run).glob(f"split-{number:03d}/*/history.json"))
+    told = [(path.parent.name, learned(run, number, root, path.parent.name)) for path in found]
+    return [(name, own) for name, own in told if own]
+
+
+def learned(run: str, number: int, root: Root, *stage: str) -> Learned | None:
+    """The curves of a split, or of a stage of it; None where it is not trained to the end, or had nothing to learn."""
+    history = Runs(root).told(run, f"split-{number:03d}", *stage, "history.json")
     if not history or not history["epochs"]:
         return None
     entries = history["epochs"]

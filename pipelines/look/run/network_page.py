@@ -10,7 +10,7 @@ from typing import Any
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
 from pipelines.learn.runs import DONE, network
-from pipelines.look.run.learned import learned
+from pipelines.look.run.learned import learned, stages
 from pipelines.pages.page import render
 from stores.features import FeatureStore
 from stores.keys import stream_key
@@ -52,6 +52,7 @@ def network_page(run: str, root: Root, split: int | None = None) -> str:
         done=len(there),
         number=number,
         own=there[number],
+        stages=stages(run, number, root),
         learned=learned(run, number, root),
         judged=_judged(run, root),
     )
