@@ -30,6 +30,7 @@ class Videos:
     objects : (N, A) float, text feature of what was recognised in each video, joined; NaN where nothing was; or None
     concepts : (N, t) int64, rows of `concept_features` recognised in each video, best first, -1 for none; or None
     concept_features : (J, A) float, text feature of each recognised object; or None
+    regions : (N, r, C) float, what objects look like and where they are; NaN of a video without any; or None
     """
 
     segments: Tensor
@@ -37,6 +38,7 @@ class Videos:
     objects: Tensor | None = None
     concepts: Tensor | None = None
     concept_features: Tensor | None = None
+    regions: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -58,6 +60,7 @@ class Videos:
             None if self.objects is None else self.objects[rows],
             None if self.concepts is None else self.concepts[rows],
             self.concept_features,
+            None if self.regions is None else self.regions[rows],
         )
 
 
@@ -191,7 +194,8 @@ class Head(nn.Module, abc.ABC):
     uses_unseen_texts : whether it takes anything from the texts of unseen classes before it is asked about these; every
         table of results says so
     late : options of its that count when it judges and not while it learns, so that a choice among them trains once
-    objects_told : how `Videos.objects` tell what was recognised: `joined` names, or `glossed`, "name: gloss" of each
+    objects_told : how `Videos.objects` tell what was recognised: `joined` names, or `glossed`, "name: gloss" of each;
+        `seen`: not told but shown, by `Videos.regions`
     """
 
     Options: ClassVar[type[Any]]

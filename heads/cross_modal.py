@@ -62,7 +62,7 @@ class CrossModal(nn.Module):
         )
         self.norm = nn.LayerNorm(hidden_size)
 
-    def forward(self, segments: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, segments: Tensor, words: Tensor, more: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Both modalities.
 
         Parameters
@@ -70,29 +70,36 @@ class CrossModal(nn.Module):
         segments : (B, T, p)
         words : (B, W, D)
             As they are embedded, at their positions.
+        more : (B, r, D), optional
+            Further visual tokens, which say themselves where they are; NaN where there are none.
 
         Returns
         -------
         x (B, D), and the last layer's state of each word (B, W, D)
         """
-        visual = self._visual(segments)
+        visual = self._visual(segments, more)
         out = self._through(torch.cat([visual, words], 1), self._mask(visual.shape[1], words.shape[1], words.device))
         return self.norm(out[:, 0]), out[:, visual.shape[1] :]
 
-    def seen(self, segments: Tensor) -> Tensor:
+    def seen(self, segments: Tensor, more: Tensor | None = None) -> Tensor:
         """(B, T, p) -> x (B, D), of videos alone."""
-        normed: Tensor = self.norm(self._through(self._visual(segments), None)[:, 0])
+        normed: Tensor = self.norm(self._through(self._visual(segments, more), None)[:, 0])
         return normed
 
-    def _visual(self, segments: Tensor) -> Tensor:
-        """(B, 1 + T, D): [CLS] and the visual tokens, at their positions."""
+    def _visual(self, segments: Tensor, more: Tensor | None) -> Tensor:
+        """(B, 1 + T + r, D): [CLS] and the visual tokens, at their positions."""
         tokens = self.project(segments)
         first = self.cls.expand(len(tokens), 1, -1)
-        return torch.cat([first, tokens], 1) + self.positions[: 1 + tokens.shape[1]]
+        placed = torch.cat([first, tokens], 1) + self.positions[: 1 + tokens.shape[1]]
+        return placed if more is None else torch.cat([placed, more], 1)
 
     def _through(self, z: Tensor, mask: Tensor | None) -> Tensor:
+        lacking = z.isnan().any(2)
+        absent = torch.zeros_like(lacking, dtype=z.dtype).masked_fill(lacking, -torch.inf) if lacking.any() else None
+        bias = None if mask is None else torch.zeros_like(mask, dtype=z.dtype).masked_fill(mask, -torch.inf)
+        z = z.masked_fill(lacking[:, :, None], 0)  # nobody looks there
         for layer in self.layers:
-            z = layer(z, src_mask=mask)
+            z = layer(z, src_mask=bias, src_key_padding_mask=absent)
         return z
 
     def _mask(self, visual: int, words: int, device: torch.device) -> Tensor | None:

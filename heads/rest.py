@@ -8,6 +8,9 @@ was not trained on is told by the seen ones: x is compared with prototypes of th
 their names have in common (`transfer`). Where nothing was put together yet, while a network is trained from pixels, the
 classifier says which of the trained classes it is.
 
+Objects that were seen in the frames are further tokens, projected on their own, which say by seven values where they
+are (table 9; `Videos.regions`).
+
 The last step alone depends on the constraints of the transfer, so a choice among them (`tune`) trains once.
 
 Paper: Lin et al., Cross-modal Representation Learning for Zero-shot Action Recognition, CVPR 2022, sections 3.2 and
@@ -105,6 +108,7 @@ class ResT(Head):
         "schedule": "cosine",
     }
     needs_segments = True
+    objects_told = "seen"
     late = tuple(field.name for field in dataclasses.fields(TransferOptions))
 
     def __init__(self, width: int, text_width: int, options: RestOptions, segments: int = 1) -> None:
@@ -115,6 +119,7 @@ class ResT(Head):
         self._sizes: tuple[int, ...] = ()
         self.classifier: nn.Module
         self.words: _Words
+        self.regions: nn.Linear | None
         self.network: CrossModal | TwoStreams
         if options.sequence == "transformer":
             sizes = (options.hidden_size, options.depth, options.heads, options.dropout)
@@ -129,8 +134,11 @@ class ResT(Head):
 
     def begin(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> None:
         """As `Head.begin`: the labels as words, and as many outputs as there are classes and words."""
+        if videos.regions is not None and self.options.sequence != "transformer":
+            raise ValueError("objects have no order that a recurrent network could read: take sequence=transformer")
         self._labels, vocabulary = tokens_of(seen.names)
-        self._sized(len(seen), vocabulary, self._labels.shape[1])
+        regions = 0 if videos.regions is None else videos.regions.shape[2]
+        self._sized(len(seen), vocabulary, self._labels.shape[1], regions)
         self.to(videos.segments)
 
     def loss(self, videos: Videos, seen: ClassTexts, unseen: ClassTexts | None = None) -> dict[str, Tensor]:
@@ -138,7 +146,7 @@ class ResT(Head):
         assert videos.labels is not None
         labels = self._labels.to(videos.labels.device)[videos.labels]
         told, chosen = hidden(labels, self.options.hide)
-        x, states = self.network(videos.segments, self.words(told))
+        x, states = self.network(videos.segments, self.words(told), self._more(videos))
         found = {}
         if "cls" in self.parts:
             found["classes"] = functional.cross_entropy(self.classifier(x), videos.labels)
@@ -155,7 +163,15 @@ class ResT(Head):
 
     def x(self, videos: Videos) -> Tensor:
         """(N, D): what stands for each video."""
-        return self.network.seen(videos.segments)
+        return self.network.seen(videos.segments, self._more(videos))
+
+    def _more(self, videos: Videos) -> Tensor | None:
+        """(N, r, D): objects as tokens, NaN where there are none."""
+        if self.regions is None or videos.regions is None:
+            return None
+        lacking = videos.regions.isnan().any(2, keepdim=True)
+        tokens: Tensor = self.regions(videos.regions.nan_to_num())
+        return tokens.masked_fill(lacking, torch.nan)
 
     def scores(self, videos: Videos, classes: ClassTexts) -> Tensor:
         """As `Head.scores`: cosines with prototypes; before there are any the classifier's, of classes trained on."""
@@ -178,17 +194,19 @@ class ResT(Head):
         return self.transfer.relatedness(classes)
 
     def _sized(self, *sizes: int) -> None:
-        """The layers whose size follows from the labels, (classes, vocabulary, words); those there are stay."""
+        """The layers whose size follows from (classes, vocabulary, words, C); those there are stay."""
         if sizes != self._sizes:
             self._sizes = sizes
             self.classifier = _mlp(self.options.hidden_size, sizes[0])
-            self.words = _Words(self.options.hidden_size, *sizes[1:])
+            self.words = _Words(self.options.hidden_size, *sizes[1:3])
+            self.regions = nn.Linear(sizes[3], self.options.hidden_size) if sizes[3] else None
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *others: Any) -> None:
         """As `Module._load_from_state_dict`, for however many classes and words there were."""
         classes = len(state_dict[f"{prefix}classifier.2.bias"])
         vocabulary, words = (len(state_dict[f"{prefix}words.{name}"]) for name in ("embedding.weight", "positions"))
-        self._sized(classes, vocabulary, words)
+        regions = state_dict.get(f"{prefix}regions.weight")
+        self._sized(classes, vocabulary, words, 0 if regions is None else regions.shape[1])
         self.to(state_dict[f"{prefix}classifier.2.bias"].dtype)
         super()._load_from_state_dict(state_dict, prefix, *others)
 

@@ -34,14 +34,14 @@ class TwoStreams(nn.Module):
         self.joined = nn.Linear(2 * hidden_size, hidden_size)
         self.norm = nn.LayerNorm(hidden_size)
 
-    def forward(self, segments: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, segments: Tensor, words: Tensor, more: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """As `CrossModal.forward`."""
-        x = self.seen(segments)
+        x = self.seen(segments, more)
         states = self.words(words)[0]
         beside = x[:, None].expand(-1, states.shape[1], -1)
         return x, functional.gelu(self.joined(torch.cat([beside, states], 2)))
 
-    def seen(self, segments: Tensor) -> Tensor:
-        """As `CrossModal.seen`."""
+    def seen(self, segments: Tensor, more: Tensor | None = None) -> Tensor:
+        """As `CrossModal.seen`, without further tokens, which have no place in a sequence."""
         normed: Tensor = self.norm(self.visual(self.project(segments))[0][:, -1])
         return normed

@@ -27,7 +27,7 @@ from pipelines.learn.samples import features as videos
 from pipelines.learn.samples import texts as head_texts
 from pipelines.learn.samples.features import VideoFeatures
 from pipelines.learn.samples.joined import joined_texts, joined_videos
-from pipelines.learn.samples.objects import Objects
+from pipelines.learn.samples.objects import recognised
 from pipelines.learn.samples.texts import HeadTexts
 from pipelines.learn.settings import FitConfig
 from pipelines.learn.training import Training
@@ -94,7 +94,8 @@ class Study:
             given.setdefault("residual", "true")
             self.options, self.training = self.settings(given)
         self._name_vectors = name_vectors(self.protocol, self.set, self.encoder, root)
-        self.objects = Objects.read(config.objects, self.videos, self.set, self.encoder, root, self.head.objects_told)
+        told = self.head.objects_told
+        self.objects = recognised(config.objects, self.videos, self.set, self.encoder, root, told)
         self.classes = self.videos.classes
         if config.gzsl and self.videos.trained_on and not self.videos.kept_back:
             raise UsageError(

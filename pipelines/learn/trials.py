@@ -44,7 +44,7 @@ def task_of(study: Study, trial: Trial, options: Any, device: str) -> Task:
     Raises
     ------
     UsageError
-        A class that would both train and test.
+        A class that would both train and test; videos or texts that the head cannot learn from.
     """
     both = np.concatenate([trial.train, trial.validation])
     if np.intersect1d(trial.train, trial.validation).size or np.intersect1d(both, trial.unseen).size:
@@ -58,7 +58,10 @@ def task_of(study: Study, trial: Trial, options: Any, device: str) -> Task:
     if len(trial.validation):
         looked_at = study.batch(study.trained_on(trial.validation), trial.validation)
         held = Features(looked_at, device), study.told(trial.validation).to(device)
-    head.begin(samples.videos, seen, unseen)
+    try:
+        head.begin(samples.videos, seen, unseen)
+    except ValueError as error:
+        raise UsageError(f"{study.config.head} on {study.videos.feature}: {error}.") from error
     return Task(samples, head, seen, unseen, held=held)
 
 

@@ -1,5 +1,6 @@
 """ResT as the paper writes it, in plain loops; what may reach what through the mask; what is hidden, what is kept."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -204,6 +205,65 @@ def test_at_least_one_word_of_each_label_is_hidden_and_no_filling():
     assert share[0, 0] == 1
     # of four words: .15 each, and where none was drawn (.85^4) one of them
     assert share[1].tolist() == pytest.approx([0.15 + 0.85**4 / 4] * 4, abs=0.03)
+
+
+# -- objects ----------------------------------------------------------------------------------------------------------
+
+
+def _with_objects(lacking=()):
+    videos = made.videos("none")
+    regions = torch.randn(made.N, 2, 9, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    regions[list(lacking)] = torch.nan
+    return dataclasses.replace(videos, regions=regions)
+
+
+def _begun_with(videos):
+    torch.manual_seed(0)
+    head = ResT(made.D, made.A, _OPTIONS, made.M)
+    head.double().begin(videos, made.seen())
+    return made.shaken(head).eval()
+
+
+def test_objects_are_visual_tokens_without_an_order():
+    videos = _with_objects()
+    head = _begun_with(videos)
+    x = head.x(videos)
+    turned = dataclasses.replace(videos, regions=videos.regions.flip(1))
+    assert torch.allclose(head.x(turned), x, atol=1e-12)
+    moved = videos.regions.clone()
+    moved[:, 0, -1] += 1  # when it was seen
+    assert not torch.isclose(head.x(dataclasses.replace(videos, regions=moved)), x).all(-1).any()
+    network, tokens = _arrays(head.network), _arrays(head.regions)
+    z = [[c + p for c, p in zip(network["cls"], network["positions"][0], strict=True)]]
+    for t, segment in enumerate(videos.segments[0].tolist(), start=1):
+        row = _linear(segment, network["project.weight"], network["project.bias"])
+        z.append([v + p for v, p in zip(row, network["positions"][t], strict=True)])
+    z += [_linear(row, tokens["weight"], tokens["bias"]) for row in videos.regions[0].tolist()]
+    for layer in head.network.layers:
+        z = _layer(z, _arrays(layer), _OPTIONS.heads, len(z))
+    assert x[0].tolist() == pytest.approx(_norm(z[0], network["norm.weight"], network["norm.bias"]), abs=1e-10)
+
+
+def test_a_video_without_objects_is_as_if_nobody_had_asked_for_them():
+    videos = _with_objects(lacking=(1, 3))
+    head = _begun_with(videos)
+    alone = head.x(dataclasses.replace(videos, regions=None))
+    x = head.x(videos)
+    assert torch.allclose(x[[1, 3]], alone[[1, 3]], atol=1e-12)
+    assert not torch.isclose(x[[0, 2, 4]], alone[[0, 2, 4]]).all(-1).any()
+    sum(head.loss(videos, made.seen()).values()).backward()
+    assert all(bool(p.grad.isfinite().all()) for p in head.parameters() if p.grad is not None)
+    assert bool((head.regions.weight.grad != 0).any())
+    again = ResT(made.D, made.A, _OPTIONS, made.M).double().eval()
+    again.load_state_dict(head.state_dict())
+    assert torch.equal(again.x(videos), x)
+
+
+def test_a_recurrent_network_refuses_objects():
+    videos = _with_objects()
+    head = ResT(made.D, made.A, RestOptions(hidden_size=6, sequence="rnn"), made.M).double()
+    with pytest.raises(ValueError, match="take sequence=transformer"):
+        head.begin(videos, made.seen())
 
 
 # -- prototypes, and judging ------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from extractors.class_names import KINETICS_400, class_names
 from extractors.errors import ExtractorError, InputFault, UnknownExtractor
 from extractors.names import readable
 from pipelines.learn.samples.features import VideoFeatures
-from pipelines.learn.samples.objects import Objects
+from pipelines.learn.samples.objects import Recognised
 from pipelines.texts.overlap import TAU, Overlap, overlap
 
 #: data sets of actions whose classes are known by name
@@ -34,7 +34,7 @@ _PUBLISHED = {"kinetics400": "Kinetics-400"}
 _VECTORS = "glove_50d"
 
 
-def seen_before(videos: VideoFeatures, objects: Objects | None = None) -> tuple[str, ...]:
+def seen_before(videos: VideoFeatures, objects: Recognised | None = None) -> tuple[str, ...]:
     """The labelled data that what stands for some videos, and for their objects, was trained on, as far as is known."""
     own = ("captioners, unknown",) if videos.of_captions else trained_on(videos.feature, videos.told)
     more = trained_on(objects.feature, objects.trained_on) if objects else ()

@@ -141,7 +141,7 @@ def read(
         )
     counts = np.diff(found.offsets)[there]
     m = segments or int(np.bincount(counts).argmax())
-    picked = found.offsets[:-1][there, None] + ((np.arange(m) + 0.5) * counts[:, None] / m).astype(np.int64)
+    picked = found.offsets[:-1][there, None] + evenly(counts, m)
     loaded = found.feature_set.load(found.wanted, output)
     values = loaded.values.reshape(len(loaded.values), -1)
     told = learned_from(found.feature_set)
@@ -168,6 +168,11 @@ def read(
         recordings=tuple(found.recordings[there]),
         missing_recordings=(*found.recordings[~there], *(None for _ in found.failed)),
     )
+
+
+def evenly(counts: np.ndarray, m: int) -> np.ndarray:
+    """(N, m) int64: which m of so many rows each are taken, at even distances."""
+    return np.asarray(((np.arange(m) + 0.5) * counts[:, None] / m).astype(np.int64))
 
 
 def digest_of(dataset: str, feature: str, texts: str, root: Root) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from extractors import imagenet21k
 from extractors.class_names import IMAGENET_1K, class_names
+from pipelines.errors import UsageError
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.results import results
 from pipelines.judge.settings import EvaluateConfig
@@ -106,3 +107,54 @@ def test_a_run_and_its_results_say_which_objects_and_what_saw_them(data, tmp_pat
     recognised(data, "ab" * 32, shift=1)
     (row,) = [row for row in results(data) if row["run"]]
     assert row["state"].startswith("stale: features changed"), row["state"]
+
+
+# -- objects by what they look like -----------------------------------------------------------------------------------
+
+
+def looked_at(root: Root) -> str:
+    """Two frames of each video of `d` but the last, as a network of objects sees them."""
+    keys = key_array(Manifest(root).read("d", ["key"])["key"].unique())
+    outputs = {"ids": ((20,), "int32"), "features": ((6,), "float32")}
+    made = FeatureStore(root).create("objects_seen@1", {"extractor": "efficientnet_lite0_objects"}, "cd" * 32, outputs)
+    drawn = np.random.default_rng(0)
+    for row in keys[:-1]:
+        shown = {"ids": np.zeros((2, 20), np.int32), "features": drawn.normal(size=(2, 6)).astype(np.float32)}
+        made.append([ItemRows(row.tobytes(), shown)])
+    return "objects_seen@1"
+
+
+SMALL = ("hidden_size=8", "depth=1", "heads=2", "texts=class", "epochs=1")
+
+
+def test_what_objects_look_like_stands_beside_where_and_when_they_were_seen(data, tmp_path):
+    name = looked_at(data)
+    study = Study(studies.config(tmp_path, "rest", SMALL, objects=name), data)
+    regions = study.objects.regions
+    assert regions.shape == (len(study.videos.ids), 2, 6 + 7)
+    stored = FeatureStore(data).find(name)
+    at = {key.tobytes(): k for k, key in enumerate(stored.keys())}
+    for row, key in zip(regions, study.videos.keys, strict=True):
+        if key.tobytes() not in at:
+            assert np.isnan(row).all()
+            continue
+        assert np.array_equal(row[:, :6], stored.load(key[None], "features").values)
+        assert np.array_equal(row[:, 6:], [[0, 0, 1, 1, 1, 1, 0.25], [0, 0, 1, 1, 1, 1, 0.75]])
+    assert study.objects.without == 1
+
+
+def test_a_network_of_objects_is_part_of_a_run_of_rest(data, tmp_path):
+    name = looked_at(data)
+    with_objects, without = (studies.config(tmp_path, "rest", SMALL, objects=each) for each in (name, ""))
+    run = fit(with_objects, data).run
+    assert run != fit(without, data).run
+    about = Run(data, run).about()["objects"]
+    assert (about["feature"], about["told"], about["videos_without"]) == (name, "seen", 1)
+    assert about["pretraining"] == ["unknown"]
+    assert 0 <= evaluate(EvaluateConfig(run), data).zsl["top1"][0] <= 1
+
+
+def test_objects_that_a_recurrent_network_cannot_read_are_one_line(data, tmp_path):
+    asked = studies.config(tmp_path, "rest", ("sequence=rnn", *SMALL), objects=looked_at(data))
+    with pytest.raises(UsageError, match=r"^rest on .*: objects have no order .* take sequence=transformer\.$"):
+        fit(asked, data)
