@@ -2,7 +2,8 @@
 
 `loader-share-of-a-step` is the time a training waits for its next batch over the time of the whole step, with a process
 that decodes beside the training. `step-over-bare-module` is the CPU time of a step of the engine's task (loss,
-backward, optimiser) over that of forward and backward of the bare network on the same tensors.
+backward, optimiser) over that of forward and backward of the bare network on the same tensors, and
+`rest-step-over-bare-modules` the same of ResT: the network of frames, and the transformer with the label's words.
 """
 
 import contextlib
@@ -16,9 +17,12 @@ import torch
 
 from benchmarks.bars import Bar, run
 from benchmarks.films import film
+from extractors.frame_encoders import FrameEncoder
 from extractors.r2plus1d_network import R2Plus1D
 from heads.base import ClassTexts, Texts, Videos
 from heads.e2e import E2E, E2eOptions
+from heads.rest import ResT, RestOptions
+from heads.words import tokens_of
 from pipelines.extract.items import Item
 from pipelines.learn.samples.pixels import Form, Pixels, VideoSet
 from pipelines.learn.tasks import Task
@@ -34,6 +38,7 @@ def bars() -> Iterator[Bar]:
         paths = [film(Path(folder) / f"v{k}.mp4", seed=k) for k in range(8)]
         yield _loader(paths)
         yield _step(paths)
+        yield _rest_step(paths)
 
 
 def _loader(paths: list[Path]) -> Bar:
@@ -73,7 +78,31 @@ def _step(paths: list[Path]) -> Bar:
     return Bar.at_most("step-over-bare-module", taken / least, 1.1, detail)
 
 
-def _task(paths: list[Path], loaders: int) -> tuple[Pixels, Task, torch.optim.Optimizer]:
+def _rest_step(paths: list[Path]) -> Bar:
+    samples, texts = _samples(paths, loaders=0)
+    network = FrameEncoder("r2plus1d", _WIDTH)
+    head = ResT(network.features, 300, RestOptions(hidden_size=128, depth=4, heads=4), network.tokens(_FORM.frames))
+    head.begin(Videos(torch.empty(0)), texts)
+    task = Task(samples, head, texts, visual=network)
+    task.model.train()
+    optimiser = torch.optim.AdamW(task.model.parameters(), 1e-4)
+    (batch,) = samples.batches([torch.arange(_BATCH)], draw=1)
+    words = tokens_of(texts.names)[0][batch.labels]
+
+    def bare() -> None:
+        task.model.zero_grad(set_to_none=True)
+        x, states = head.network(network(batch.segments), head.words(words))
+        (x.sum() + states.sum()).backward()
+
+    bare()
+    _whole_step(task, optimiser, batch)
+    pairs = [(_seconds(bare), _seconds(lambda: _whole_step(task, optimiser, batch))) for _ in range(5)]
+    least, taken = (min(values) for values in zip(*pairs, strict=True))
+    detail = f"{taken:.3f} s a step of {_BATCH} clips, forward and backward alone {least:.3f} s; best of 5"
+    return Bar.at_most("rest-step-over-bare-modules", taken / least, 1.15, detail)
+
+
+def _samples(paths: list[Path], loaders: int) -> tuple[Pixels, ClassTexts]:
     names = tuple(f"class {k}" for k in range(_CLASSES))
     items = tuple(
         Item(k.to_bytes(32, "big"), ((str(paths[k % len(paths)]), None),), None, str(k), ()) for k in range(_FILMS)
@@ -85,7 +114,11 @@ def _task(paths: list[Path], loaders: int) -> tuple[Pixels, Task, torch.optim.Op
     )
     samples = Pixels(videos, np.arange(_FILMS), names, "cpu", loaders=loaders)
     vectors = torch.nn.functional.normalize(torch.randn(_CLASSES, 300), dim=1)
-    texts = ClassTexts(names, {"class": Texts(vectors, torch.arange(_CLASSES), torch.arange(_CLASSES))})
+    return samples, ClassTexts(names, {"class": Texts(vectors, torch.arange(_CLASSES), torch.arange(_CLASSES))})
+
+
+def _task(paths: list[Path], loaders: int) -> tuple[Pixels, Task, torch.optim.Optimizer]:
+    samples, texts = _samples(paths, loaders)
     network = R2Plus1D(_WIDTH)
     head = E2E(network.features, 300, E2eOptions(one_clip=False))
     head.begin(Videos(torch.empty(0)), texts)
