@@ -30,6 +30,7 @@ EXTRACTORS = {
     "bert_base_uncased": "extractors.encoders:BertBaseUncased",
     "encoder": "extractors.encoders:AnyEncoder",
     "bert_tokens": "extractors.encoders:BertTokens",
+    "minilm_tokens": "extractors.encoders:MiniLMTokens",
     "glove_50d": "extractors.word_vectors:GloVe50d",
     "word_vectors": "extractors.word_vectors:WordVectors",
     "sent2vec": "extractors.sent2vec:Sent2Vec",

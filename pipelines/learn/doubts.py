@@ -49,8 +49,8 @@ def _line(own: float, beside: str) -> str:
 
 
 def _training_free(study: Study) -> Head:
-    width = study.videos.segments.shape[2]
-    return Nearest(width, width, NearestOptions("+".join(study.texts.tensors.kinds)))
+    free: Head = Nearest(study.width, study.width, NearestOptions("+".join(study.texts.tensors.kinds)))
+    return study.above(free)
 
 
 def _top1(study: Study, head: Head, rows: np.ndarray, seen: np.ndarray) -> float:

@@ -96,7 +96,7 @@ class _Loop:
         torch.manual_seed(settings.seed)
         self._parameters = [p for p in task.model.parameters() if p.requires_grad]
         self._learns = bool(self._parameters)
-        self._optimiser = settings.optimiser_of(self._parameters) if self._learns else None
+        self._optimiser = settings.optimiser_of(*task.parameters()) if self._learns else None
         if self._optimiser:
             _, self._optimiser = self._fabric.setup(task.model, self._optimiser)
         self._average = Average(task.model, settings.ema)
@@ -231,7 +231,7 @@ class _Loop:
         lr = self._settings.rate(self._step, len(self._epochs), self._steps_an_epoch, self._factor)
         assert self._optimiser is not None
         for group in self._optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("share", 1.0)
         return lr
 
     # -- state --------------------------------------------------------------------------------------------------------

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 import heads
 from heads.base import ClassTexts, Head, Videos
+from heads.towered import Towered
 from pipelines.errors import UsageError
 from pipelines.learn import options
 from pipelines.learn.protocols.by_vectors import name_vectors
@@ -67,6 +69,7 @@ class Study:
         fitted: Mapping[str, Any] | None = None,
     ) -> None:
         self.config = config
+        self._root = root
         self._fitted = fitted
         try:
             self.head = heads.find(config.head)
@@ -215,10 +218,9 @@ class Study:
     def model(self, chosen: Any = None) -> Head:
         """A fresh head; its weights are drawn from the seed."""
         torch.manual_seed(self.config.seed)
-        width, text_width = self.videos.segments.shape[2], self._text_width()
         try:
             more = (self.videos.segments.shape[1],) if self.head.needs_segments else ()
-            return self.head(width, text_width, chosen or self.options, *more)
+            return self.above(self.head(self.width, self._text_width(), chosen or self.options, *more))
         except ValueError as error:
             raise UsageError(f"{self.config.head} on {self.videos.feature}: {error}") from error
 
@@ -300,8 +302,36 @@ class Study:
             return True
         return False
 
+    def above(self, head: Head) -> Head:
+        """A head above the layers that are trained with it, where texts are told by token states."""
+        layers = self._above()
+        return head if layers is None else Towered(head, layers, self.in_one_space)
+
+    @property
+    def width(self) -> int:
+        """D, of a segment as the head sees it."""
+        return int(self.videos.segments.shape[-1])
+
+    def pooled(self) -> ClassTexts:
+        """The texts of all classes, a vector each: token states as the layers above make it before they are trained."""
+        layers = self._above()
+        if layers is None:
+            return self.texts.tensors
+        with torch.no_grad():
+            return self.texts.tensors.through(layers)
+
+    def _above(self) -> nn.Module | None:
+        """The layers above the token states of the texts, with their weights; None where texts have vectors."""
+        told = next(iter(self.texts.tensors.kinds.values())).features
+        if self.videos.segments.ndim > 3 and not self.in_one_space:
+            raise UsageError(
+                f"{self.videos.feature} tells captions by token states, and {self.encoder} is another encoder: give "
+                f"--encoder {self.videos.feature.partition('@')[0]}, or features that are a vector a caption."
+            )
+        return head_texts.above(self.texts.feature, self._root) if told.ndim > 2 else None
+
     def _text_width(self) -> int:
-        return int(next(iter(self.texts.tensors.kinds.values())).features.shape[1])
+        return int(next(iter(self.texts.tensors.kinds.values())).features.shape[-1])
 
 
 def _encoder_of(found: VideoFeatures) -> str:

@@ -64,6 +64,12 @@ class Task:
         unseen = None if self._unseen is None else self._told(self._unseen)
         return self.head.loss(self._shown(batch), self._told(self._seen), unseen)
 
+    def parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """What learns: at the rate of the training, and at a share of it."""
+        lower = {id(parameter) for parameter in self.head.lower()}
+        learning = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return [p for p in learning if id(p) not in lower], [p for p in learning if id(p) in lower]
+
     def epoch(self) -> None:
         """An epoch begins."""
         self.head.epoch()

@@ -1,7 +1,7 @@
 """How a model is trained: the engine's settings, and what follows from them, the optimiser and the rate of a step."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ class Training:
     an_epoch : samples an epoch, drawn anew in each; 0: all
     warmup : share of the training's own steps; counts, as papers have them, belong to their data sets
     balanced : draw as many samples of each class, in the mean
+    below : lr of the layers below a head, where such are trained with it, as a share of lr
     ema : decay of a moving average of the weights, a step at a time: it is what is validated and kept; 0: none
     """
 
@@ -65,6 +66,7 @@ class Training:
     balanced: bool = dataclasses.field(default=False, metadata={"later": True})
     warmup: float = dataclasses.field(default=0.0, metadata={"later": True})
     ema: float = dataclasses.field(default=0.0, metadata={"later": True})
+    below: float = dataclasses.field(default=1.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         known = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "keep": ("last", "best"), "precision": (*PRECISIONS,)}
@@ -83,6 +85,8 @@ class Training:
                 raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"warmup is a share from 0 to below 1, got {self.warmup}.")
+        if not self.below >= 0:
+            raise UsageError(f"below is a share of lr, at least 0, got {self.below}.")
         if not 0 <= self.ema < 1:
             raise UsageError(f"ema is a decay from 0 to below 1, such as 0.999, got {self.ema}.")
 
@@ -91,8 +95,10 @@ class Training:
         """Whether validation decides anything: then classes are held out for it."""
         return self.schedule == "plateau" or self.keep == "best" or self.stop_after > 0
 
-    def optimiser_of(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """A fresh optimiser of some parameters."""
+    def optimiser_of(self, own: Sequence[nn.Parameter], lower: Sequence[nn.Parameter] = ()) -> torch.optim.Optimizer:
+        """A fresh optimiser of some parameters, and of others that learn by a share (`below`) of the rate."""
+        parameters = [{"params": [*own], "share": 1.0}]
+        parameters += [{"params": [*lower], "share": self.below}] if lower else []
         if self.optimiser in ("sgd", "nesterov"):
             ahead, kept = self.optimiser == "nesterov", self.momentum
             return torch.optim.SGD(parameters, self.lr, kept, weight_decay=self.weight_decay, nesterov=ahead)

@@ -20,6 +20,7 @@ from stores.classes import Classes
 from stores.failures import Failures
 from stores.features import FeatureStore, positions
 from stores.keys import key_array, rows_digest
+from stores.padded import STATES, has_states, padded
 from stores.root import Root
 from stores.texts import Texts
 
@@ -33,7 +34,7 @@ class ClassTexts:
     classes : K names, in the order of the class table
     feature : full name of the feature set
     keys : (T, 32) uint8, different texts that have a feature
-    features : (T, A), a row a text
+    features : (T, A), a row a text; of an encoder's token states (T, L, D), NaN where a text has ended
     missing : texts that have none: those that failed, such as one without a word in the vocabulary
     rows : table of key, text, kind, class, part; a row a text that stands for a class
     """
@@ -119,9 +120,9 @@ def read(name: str, spec: str, root: Root, kinds: tuple[str, ...], weights: tupl
     stored = feature_set.keys()
     keys = key_array(rows["key"].unique())
     there = keys[positions(stored, keys) >= 0]
-    features = feature_set.load(there)
+    values = padded(feature_set, there, STATES) if has_states(feature_set) else feature_set.load(there).values
     classes = tuple(Classes(root).read(name)["name"].to_pylist())
-    return ClassTexts(classes, feature_set.name, there, features.values, len(keys) - len(there), rows)
+    return ClassTexts(classes, feature_set.name, there, values, len(keys) - len(there), rows)
 
 
 def _there(spec: str, name: str, kinds: tuple[str, ...], root: Root) -> str:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipelines.errors import UsageError
 from pipelines.learn.protocols.protocols import Protocol
 from pipelines.learn.samples.texts import read
 from stores.root import Root
@@ -15,4 +16,9 @@ def name_vectors(protocol: Protocol, name: str, encoder: str, root: Root) -> np.
     if not protocol.needs_vectors:
         return None
     told = read(name, encoder, ("class",), root).tensors
+    if told["class"].features.ndim > 2:
+        raise UsageError(
+            f"{protocol.name} draws its splits by vectors of the class names, and {encoder} gives token states. Take "
+            "the encoder itself, such as minilm, or another protocol."
+        )
     return told["class"].mean(told["class"].features, len(told)).numpy()

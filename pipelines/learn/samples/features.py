@@ -28,6 +28,7 @@ from stores.classes import Classes
 from stores.features import FeatureSet, positions
 from stores.keys import KEY_BYTES, key_array, rows_digest
 from stores.manifest import Manifest
+from stores.padded import STATES, has_states, padded
 from stores.root import Root
 
 _INDEXED = ("video", "pose")  # kinds that are read when they are indexed, and fail then
@@ -45,7 +46,7 @@ class VideoFeatures:
     ids : N video ids
     keys : (N, 32) uint8 content keys
     labels : (N,) int64 numbers of classes
-    segments : (N, m, D) float32
+    segments : (N, m, D) float32; of captions told by token states (N, m, L, D), NaN where one has ended
     missing : ids of labelled videos without features, and of those that failed when they were indexed
     missing_labels, missing_keys : (M,) int64 and (M, 32) uint8, of these; keys of those that were never read are nought
     resampled : videos that had another number of segments than m
@@ -142,8 +143,11 @@ def read(
     counts = np.diff(found.offsets)[there]
     m = segments or int(np.bincount(counts).argmax())
     picked = found.offsets[:-1][there, None] + evenly(counts, m)
-    loaded = found.feature_set.load(found.wanted, output)
-    values = loaded.values.reshape(len(loaded.values), -1)
+    if found.of_captions and has_states(found.feature_set):
+        values = padded(found.feature_set, found.wanted, STATES)
+    else:
+        loaded = found.feature_set.load(found.wanted, output)
+        values = loaded.values.reshape(len(loaded.values), -1)
     told = learned_from(found.feature_set)
     return VideoFeatures(
         dataset=dataset,

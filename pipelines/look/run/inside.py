@@ -269,7 +269,7 @@ def distances(of: Trained, names: Sequence[str]) -> np.ndarray | None:
     """(U, S) cosine distance of each unseen class's text vector to those of the seen ones; None without seen ones."""
     if not len(of.seen):
         return None
-    texts = next(iter(of.study.texts.tensors.kinds.values()))
+    texts = next(iter(of.study.pooled().kinds.values()))
     vectors = functional.normalize(texts.mean(texts.features, len(of.study.classes)), dim=-1).double().numpy()
     own = vectors[[of.study.classes.index(name) for name in names]]
     return np.asarray(1 - own @ vectors[of.seen].T)

@@ -62,6 +62,12 @@ class Regression:
     def epoch(self) -> None:
         return
 
+    def parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        return [*self.model.parameters()], []
+
+    def finish(self) -> None:
+        return
+
     def validate(self) -> float | None:
         self.validated += 1
         if self.said is not None:
