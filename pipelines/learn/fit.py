@@ -157,7 +157,8 @@ def _about(study: Study) -> dict[str, Any]:
         },
         "objects": _objects(study),
         "penalties": study.penalties,
-        "reads_unseen_texts": bool(study.model().uses_unseen_texts),
+        "new_texts": study.new_texts,
+        "reads_unseen_texts": study.reads_new_texts,
         "notes": study.notes,
         "versions": versions,
     }
@@ -246,7 +247,7 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
     training = choice.training or study.training
     seen, doubted = study.numbers(split.seen), list[str]()
     if len(seen):
-        trial = Trial(seen, np.empty(0, np.int64), study.numbers(split.unseen))
+        trial = Trial(seen, np.empty(0, np.int64), study.new(split))
         task = task_of(study, trial, choice.options, device)
         train(task, training, folder, device)
         doubted = doubts(study, task.head, seen)

@@ -38,6 +38,7 @@ from stores.root import Root
 
 _AT_ONCE = 4096
 BY_GAPS = "quantiles of the gaps"  #: how penalties are chosen
+ALL_NEW = "validation and unseen"  #: whose texts are those of unseen classes, to a head that reads them
 
 
 class Study:
@@ -139,6 +140,24 @@ class Study:
     def penalties(self) -> str:
         """How GZSL's penalties were chosen; nothing of a run that was fitted when they were absolute numbers."""
         return BY_GAPS if self._fitted is None else str(self._fitted.get("penalties", ""))
+
+    @property
+    def new_texts(self) -> str:
+        """Whose texts stand for unseen classes; nothing of a run that was fitted when validation classes had none."""
+        return ALL_NEW if self._fitted is None else str(self._fitted.get("new_texts", ""))
+
+    @functools.cached_property
+    def reads_new_texts(self) -> bool:
+        """Whether its head reads texts of unseen classes, by any of the options that are tried."""
+        return any(self.model(self.settings(given)[0]).uses_unseen_texts for given in self.grid())
+
+    def new(self, split: Split) -> np.ndarray:
+        """Numbers of the classes whose texts a head reads that reads those of unseen ones: all that are not seen.
+
+        A protocol that holds out validation classes splits the new ones, and the papers read the texts of all of them
+        (of the 220 of KineticsZSAR), so that one model serves all its splits. Texts alone: no video of theirs is read.
+        """
+        return self.numbers((*split.unseen, *(split.validation if self.new_texts else ())))
 
     @property
     def in_one_space(self) -> bool:

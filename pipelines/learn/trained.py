@@ -23,6 +23,8 @@ def run_name(study: Study) -> str:
     if study.config.gzsl:
         parts.append(hashlib.blake2b(study.kept_back.tobytes(), digest_size=8).hexdigest())
         parts += [study.penalties] if study.penalties else []
+    if any(split.validation for split in study.protocol.splits) and study.new_texts and study.reads_new_texts:
+        parts.append(study.new_texts)
     if study.objects:  # what was recognised, by what, and how it is told
         objects = study.objects
         parts.append([objects.recipe, objects.digest, objects.told, objects.texts_digest])

@@ -175,7 +175,7 @@ def attention(of: Trained, top: int = 5) -> list[Attention] | None:
     if not len(of.seen):
         return None
     with torch.no_grad():
-        found_weights = of.head.attention(of.study.told(of.seen), of.study.told(of.unseen))
+        found_weights = of.head.attention(of.study.told(of.seen), of.study.told(of.study.new(of.split)))
     if found_weights is None:
         return None
     weights = found_weights.double().numpy()

@@ -172,6 +172,39 @@ def test_published_validation_classes_are_those_held_out(data, tmp_path):
     assert (trial.train.tolist(), trial.validation.tolist()) == ([0, 1, 2, 3], [4, 5])
 
 
+@pytest.mark.parametrize(("head", "options"), [("coco", ()), ("gcn", ("batch=1000",)), ("devise", ("others=all",))])
+def test_heads_read_the_texts_of_all_classes_that_are_not_seen_and_one_model_serves_all_such_splits(
+    data, tmp_path, monkeypatch, head, options
+):
+    """As KineticsZSAR has it: 220 new classes, of which each split validates on some and tests on the others."""
+    path = tmp_path / "v.json"
+    new, sides = CLASSES[4:], {"seen": CLASSES[:4]}
+    halves = [{"validation": new[:2], "unseen": new[2:]}, {"validation": new[2:], "unseen": new[:2]}]
+    path.write_text(json.dumps([sides | half for half in halves]))
+    given = {"coco": ("texts=ad", "epochs=2", "batch=16", "warmup=0")}.get(head, ("epochs=2", *options))
+    config = studies.config(tmp_path, head, given, protocol=str(path), splits="")
+    studies.poison(monkeypatch, lambda found: found.labels >= 4)  # no video of a new class is looked at
+    run = fit(config, data).run
+    assert studies.same(studies.weights(data, run, 0), studies.weights(data, run, 1))
+    study = Study(config, data)
+    assert [study.new(study.split(number)).tolist() for number in (0, 1)] == [[4, 5, 6, 7]] * 2
+    monkeypatch.setattr(Study, "new_texts", "")  # those of the split's own unseen classes alone
+    assert not studies.same(studies.weights(data, run, 0), studies.weights(data, fit(config, data).run, 0))
+
+
+def test_a_run_of_before_validation_classes_had_texts_keeps_its_name(data, tmp_path):
+    path = tmp_path / "v.json"
+    path.write_text(json.dumps({"seen": CLASSES[:4], "validation": CLASSES[4:6], "unseen": CLASSES[6:]}))
+    config = studies.config(tmp_path, "coco", ("texts=ad", "epochs=1", "warmup=0"), protocol=str(path), splits="")
+    now = Study(config, data)
+    told = {"training": dataclasses.asdict(now.training)}
+    before = Study(config, data, fitted=told)
+    assert run_name(now) != run_name(before)
+    assert before.new(before.split(0)).tolist() == [6, 7]
+    reads_none = dataclasses.replace(config, options=(*config.options, "invariance=false"))
+    assert run_name(Study(reads_none, data)) == run_name(Study(reads_none, data, fitted=told))
+
+
 # -- choosing ---------------------------------------------------------------------------------------------------------
 
 
