@@ -37,8 +37,9 @@ class ClipAbout:
         Whose videos.
     classes : tuple of str
         All that it was trained on.
-    kept_back : bool
-        Whether a fifth of the videos, which GZSL judges on, was kept from the training.
+    kept_back : str or bool
+        Whether a fifth of the videos, which GZSL judges on, was kept from the training: a text that names some of
+        those that were not; True in files of before it did; False or empty where all were trained on.
     before : mapping, optional
         What the weights that it began with were trained on, as `trained_on` tells it.
     architecture : mapping, optional
@@ -55,7 +56,7 @@ class ClipAbout:
     text_width: int
     dataset: str
     classes: tuple[str, ...]
-    kept_back: bool = False
+    kept_back: str | bool = False
     before: Mapping[str, Any] | None = None
     architecture: Mapping[str, Any] | None = None
 

@@ -39,8 +39,9 @@ class About:
         Whose sequences, or empty.
     classes : tuple of str
         All that it was trained on, in the order of the classifier's outputs; empty where only `dataset` is known: all.
-    kept_back : bool
-        Whether a fifth of the sequences, which GZSL judges on, was kept from the training.
+    kept_back : str or bool
+        Whether a fifth of the sequences, which GZSL judges on, was kept from the training: a text that names some of
+        those that were not; True in files of before it did; False or empty where all were trained on.
     before : mapping, optional
         What the weights that it began with were trained on, as `trained_on` tells it.
     """
@@ -49,7 +50,7 @@ class About:
     form: Form | None
     dataset: str = ""
     classes: tuple[str, ...] = ()
-    kept_back: bool = False
+    kept_back: str | bool = False
     before: Mapping[str, Any] | None = None
 
     def metadata(self) -> dict[str, str]:
@@ -111,7 +112,7 @@ def _of_header(path: Path) -> About:
         fields: dict[str, Any] = json.loads(text)
         form = Form(**fields["form"])
         found = About(joints.layout(fields["layout"]).name, form, fields["dataset"], tuple(fields["classes"]))
-        found = dataclasses.replace(found, kept_back=bool(fields.get("kept_back")), before=fields.get("before"))
+        found = dataclasses.replace(found, kept_back=fields.get("kept_back") or False, before=fields.get("before"))
     except (ValueError, TypeError, LookupError, ExtractorError) as error:
         raise BadWeights(f"{path} says nonsense of what it was trained on: {error}. Train it again.") from error
     check(form, str(path))

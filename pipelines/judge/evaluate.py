@@ -134,8 +134,8 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
     study, is_as_it_was = study_of(run)
     if not is_as_it_was:
         raise UsageError(
-            f"The features or texts of {name}, or the settings its head has, have changed since it was fitted, so its "
-            f"weights cannot be judged. Fit again: `{command(study.config)}`."
+            f"The features or texts of {name}, the settings its head has, or the videos that are kept back, have "
+            f"changed since it was fitted, so its weights cannot be judged. Fit again: `{command(study.config)}`."
         )
     wanted = chosen(config.splits, study.protocol.count)
     lacking_now = run.lacking(wanted)

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
+from pipelines.learn.protocols.fifths import fifths, kept_back_digest
 from pipelines.learn.samples import features as videos
 from pipelines.texts import encoded
 from stores.errors import StoreError
@@ -120,13 +121,19 @@ def _state(about: dict[str, Any], root: Root) -> str:
             own = videos.digest_of(learned["dataset"], read["feature"], learned["set"], root)
             digest = joined_digest(own, digest, learned["classes"])
         same_features = digest == read["digest"]
+        same_fifth = True
+        if kept := about.get("kept_back"):
+            same_fifth = (
+                kept_back_digest(fifths(*videos.groups_of(read["dataset"], read["feature"], told["set"], root))) == kept
+            )
         if known := about.get("objects"):
             from pipelines.learn.samples import objects  # it brings torch, which a listing without objects needs not
 
             same_features &= objects.digest_of(known["feature"], read["dataset"], root) == known["digest"]
     except (StoreError, UsageError, pa.ArrowException):
         return f"stale: its features or texts are gone; they were {read['feature']} and the set {told['set']}"
-    changed = [name for name, same in (("texts", same_texts), ("features", same_features)) if not same]
+    same = {"texts": same_texts, "features": same_features, "what is kept back": same_fifth}
+    changed = [name for name, is_same in same.items() if not is_same]
     why = f"{' and '.join(changed)} changed" if changed else ""
     made_by = (read["feature"], *([about["objects"]["feature"]] if about.get("objects") else []))
     if any(is_outdated(FeatureStore(root).find(feature).recipe) for feature in made_by):

@@ -23,7 +23,7 @@ from extractors.errors import InputFault
 from extractors.weights import at_path
 from pipelines.errors import UsageError
 from pipelines.learn import options, ranks, trainables
-from pipelines.learn.begun import refuse_seen
+from pipelines.learn.begun import refuse_seen, sample
 from pipelines.learn.checkpoints import save
 from pipelines.learn.engine import train
 from pipelines.learn.parts import Named, Part, kept_back, named, parts
@@ -236,7 +236,9 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
         if config.weights:
             path = at_path(config.weights)
             seen = trained.begin(network, path, part.unseen)
-            refuse_seen(seen, path, part.unseen, config.dataset, config.gzsl)
+            items = trained.items
+            kept = [items.keys[row] for row in np.flatnonzero(kept_back(items))] if config.gzsl else None
+            refuse_seen(seen, path, part.unseen, config.dataset, kept)
         samples = trained.samples(part.train, part.classes, device)
         task, settings = Task(samples, head, texts, visual=network), training(config, trained, len(samples))
         stages = trained.stages(network, part.classes)
@@ -249,7 +251,8 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
             history = train(task, settings, folder, device, _part_of(told, epochs, len(stages), settings.epochs))
         finally:
             _note(trained.broken(samples), config, run.root)
-        save(task.model, folder, trained.header(part.classes, config.gzsl, seen))
+        named_in_it = sample(trained.items.keys[row] for row in part.train) if config.gzsl else False
+        save(task.model, folder, trained.header(part.classes, named_in_it, seen))
         task.model.eval()
         to_test = trained.samples(part.test, part.classes, device)
         tested = task.top1(to_test, texts) if len(part.test) else None

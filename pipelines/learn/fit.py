@@ -27,6 +27,7 @@ from pipelines.learn.checkpoints import save
 from pipelines.learn.choosing import Choice, choose, refuse_warmups
 from pipelines.learn.doubts import doubts
 from pipelines.learn.engine import train
+from pipelines.learn.protocols.fifths import kept_back_digest
 from pipelines.learn.protocols.met_before import seen_before, trained_on
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split
@@ -157,6 +158,7 @@ def _about(study: Study) -> dict[str, Any]:
         },
         "objects": _objects(study),
         "penalties": study.penalties,
+        "kept_back": kept_back_digest(study.fifth) if study.config.gzsl else "",
         "new_texts": study.new_texts,
         "reads_unseen_texts": study.reads_new_texts,
         "notes": study.notes,

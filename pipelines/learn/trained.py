@@ -1,12 +1,12 @@
 """What `fit` trained, found again: the name of a study's run, the study of a run, a split's head as it was fitted."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from heads.base import Head
 from pipelines.learn.checkpoints import load
+from pipelines.learn.protocols.fifths import kept_back_digest
 from pipelines.learn.runs import Run, identity, name_of
 from pipelines.learn.settings import FitConfig, command_line
 from pipelines.learn.study import Study
@@ -21,7 +21,7 @@ def run_name(study: Study) -> str:
     if study.protocol.name.endswith(".json") or Path(study.protocol.name).is_file():  # what it says may change
         parts += [dataclasses.asdict(split) for split in study.protocol.splits]
     if study.config.gzsl:
-        parts.append(hashlib.blake2b(study.kept_back.tobytes(), digest_size=8).hexdigest())
+        parts.append(kept_back_digest(study.fifth))
         parts += [study.penalties] if study.penalties else []
     if any(split.validation for split in study.protocol.splits) and study.new_texts and study.reads_new_texts:
         parts.append(study.new_texts)

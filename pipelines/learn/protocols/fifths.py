@@ -41,6 +41,11 @@ def fifths(ids: Sequence[str], keys: Sequence[bytes], recordings: Sequence[str |
     return np.array([_fifth(_end(joined, group)) for group in groups], np.int64)
 
 
+def kept_back_digest(fifth: np.ndarray) -> str:
+    """Digest of which videos are kept back, of what `fifths` gives."""
+    return hashlib.blake2b((fifth == 0).tobytes(), digest_size=8).hexdigest()
+
+
 def _fifth(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") % FIFTHS
 

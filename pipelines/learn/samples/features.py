@@ -22,6 +22,7 @@ from pipelines.extract.caption_rows import caption_rows, kind_of
 from pipelines.index.recordings import recording_of
 from pipelines.index.released import of_one_name
 from pipelines.kinds import KINDS
+from pipelines.learn.begun import keeps_back
 from pipelines.learn.samples.failed import FailedItem, failed_items
 from pipelines.texts.adding import Linker, link
 from stores.classes import Classes
@@ -167,7 +168,7 @@ def read(
         unlabelled=found.unlabelled,
         of_captions=found.of_captions,
         trained_on=_trained_on(told, texts, dataset, root),
-        kept_back=bool(told) and (told["dataset"] != dataset or told.get("kept_back", False)),
+        kept_back=bool(told) and keeps_back(told, dataset),
         told=told,
         recordings=tuple(found.recordings[there]),
         missing_recordings=(*found.recordings[~there], *(None for _ in found.failed)),
@@ -182,6 +183,14 @@ def evenly(counts: np.ndarray, m: int) -> np.ndarray:
 def digest_of(dataset: str, feature: str, texts: str, root: Root) -> str:
     """The digest `read` would give, without reading the features; raises as it does."""
     return _labelled(dataset, feature, texts, root).digest()
+
+
+def groups_of(dataset: str, feature: str, texts: str, root: Root) -> tuple[list[str], list[bytes], list[str | None]]:
+    """Ids, content keys and recordings of the videos `read` would give, without the features; raises as it does."""
+    found = _labelled(dataset, feature, texts, root)
+    there = np.diff(found.offsets) > 0
+    keys = [key.tobytes() for key in found.keys[there]]
+    return found.ids[there].tolist(), keys, found.recordings[there].tolist()
 
 
 def refuse_trained_on(found: VideoFeatures, unseen: Iterable[str], split: str) -> None:

@@ -132,13 +132,13 @@ class Trainable(abc.ABC):
 
     @abc.abstractmethod
     def header(
-        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None = None
+        self, classes: Sequence[str], kept_back: str | bool, before: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """What the weights say of themselves to the extractor: above all the classes they were trained on.
 
         Parameters
         ----------
         classes : trained on
-        kept_back : whether a fifth of the items was kept from the training
+        kept_back : where a fifth of the items was kept from the training, what `begun.sample` says of the others
         before : what the weights that it began with were trained on
         """

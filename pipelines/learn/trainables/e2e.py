@@ -82,7 +82,7 @@ class E2ENetwork(Clips):
         return told.trained_on
 
     def header(
-        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None = None
+        self, classes: Sequence[str], kept_back: str | bool, before: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """As `Trainable.header`."""
         width = int(self._texts.tensors["class"].features.shape[1])

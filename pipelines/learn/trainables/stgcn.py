@@ -99,7 +99,7 @@ class Skeletons(Trainable):
         return said.trained_on
 
     def header(
-        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None = None
+        self, classes: Sequence[str], kept_back: str | bool, before: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """As `Trainable.header`."""
         poses = self._poses

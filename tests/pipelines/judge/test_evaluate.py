@@ -18,6 +18,7 @@ from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
 from pipelines.judge import evaluate as judging
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.results import results as listed
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.checkpoints import load
 from pipelines.learn.engine import train
@@ -410,3 +411,17 @@ def test_test_classes_that_the_features_were_trained_on_are_flagged(root, tmp_pa
     assert row["overlap"] == list(report.overlap)  # bowling is seen, waiting is in no such list
     assert row["pretraining"] == ", ".join(before)
     assert dataclasses.asdict(report)["n"] == 3
+
+
+def test_a_run_whose_kept_back_videos_are_others_now_is_stale(data, tmp_path):
+    config = studies.config(tmp_path, "eszsl", ("texts=class",), gzsl=True, splits="0")
+    run = fit(config, data).run
+    evaluate(EvaluateConfig(run), data)
+    assert {row["state"] for row in listed(data) if row["run"] == run} == {"good"}
+    manifest = Manifest(data).read("d")
+    told = pa.array([f"recording=take {k % 7}" for k in range(manifest.num_rows)])
+    Manifest(data).write("d", manifest.set_column(manifest.schema.get_field_index("split"), "split", told))
+    (state,) = {row["state"] for row in listed(data) if row["run"] == run}
+    assert state.startswith("stale: what is kept back changed; run `zsar fit eszsl")
+    with pytest.raises(UsageError, match="or the videos that are kept back, have changed since it was fitted"):
+        evaluate(EvaluateConfig(run), data)

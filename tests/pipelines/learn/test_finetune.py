@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
@@ -29,6 +30,7 @@ from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn import engine as training
 from pipelines.learn import finetune as stage
 from pipelines.learn import parts
+from pipelines.learn.begun import keeps_back, sample, trained_on_now
 from pipelines.learn.finetune import FinetuneReport, finetune
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.fifths import fifths
@@ -45,6 +47,7 @@ from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
 from stores.errors import NotInStore
 from stores.features import FeatureStore
+from stores.manifest import Manifest
 from stores.root import Root
 from tests.extractors.test_pose_files import kinetics, person
 from tests.pipelines.skeletons import CLASSES, body, dataset, index, many
@@ -202,6 +205,61 @@ def test_what_gzsl_keeps_back_is_not_trained_on_and_fit_asks_for_it(root, tmp_pa
                 Study(told, root)
         else:
             assert (Study(told, root).kept_back == kept).all()
+
+
+def test_what_was_trained_on_is_refused_where_recordings_told_later_would_have_it_judge(root, tmp_path):
+    """Which fifth is kept back follows from recordings: told otherwise later, weights have seen what judges now."""
+    dataset(root, tmp_path, each=9)
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "p"), root)
+    asked = config(protocol=protocol(tmp_path, ("bow",)), gzsl=True, epochs=1)
+    path = finetune(asked, root).weights[0]
+    given = (f"stgcn_small={path}",)
+    feature = extract(ExtractConfig(("stgcn_small",), "p", given, workers=1, device="cpu"), root).features[0].name
+    judged = FitConfig("ridge", "p", feature, asked.protocol, encoder="random_vectors", options=("texts=class",))
+    judged = dataclasses.replace(judged, gzsl=True, hold_out=0.5)
+    run = fit(judged, root).run
+    assert Study(judged, root).notes == []
+    manifest = Manifest(root).read("p")
+    told = [f"recording=take {(k * 7) % 9}" for k in range(manifest.num_rows)]
+    Manifest(root).write("p", manifest.set_column(manifest.schema.get_field_index("split"), "split", pa.array(told)))
+    for again in (lambda: fit(judged, root), lambda: evaluate(EvaluateConfig(run), root)):
+        with pytest.raises(UsageError, match=r"were trained on videos that --gzsl keeps back now, [1-9]\d* of the \d+"):
+            again()
+    with pytest.raises(ExtractorError, match=r"was trained on some of it \([1-9]\d* of the \d+ items it names\)"):
+        finetune(dataclasses.replace(asked, weights=path), root)
+    fit(dataclasses.replace(judged, gzsl=False), root)  # nothing is kept back then
+
+
+def test_weights_that_kept_back_before_they_said_which_are_told(root, tmp_path, monkeypatch):
+    dataset(root, tmp_path, each=9)
+    (tmp_path / "classes.txt").write_text("\n".join(CLASSES))
+    add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "p"), root)
+    monkeypatch.setattr(stage, "sample", lambda keys: True)  # as files of before have it
+    asked = config(protocol=protocol(tmp_path, ("bow",)), gzsl=True, epochs=1)
+    given = (f"stgcn_small={finetune(asked, root).weights[0]}",)
+    feature = extract(ExtractConfig(("stgcn_small",), "p", given, workers=1, device="cpu"), root).features[0].name
+    judged = FitConfig("eszsl", "p", feature, asked.protocol, encoder="random_vectors", gzsl=True)
+    assert Study(judged, root).notes == []  # no recording is told: the fifth is as it always was
+    manifest = Manifest(root).read("p")
+    told = pa.array([f"recording=take {k % 9}" for k in range(manifest.num_rows)])
+    Manifest(root).write("p", manifest.set_column(manifest.schema.get_field_index("split"), "split", told))
+    (note,) = Study(judged, root).notes
+    assert "do not say which videos they kept back" in note
+
+
+def test_what_weights_were_before_counts_too():
+    """Weights that went on from others on another data set have seen what those saw."""
+    first = {"dataset": "p", "classes": ["clap"], "kept_back": False}
+    then = {"dataset": "q", "classes": ["bow"], "kept_back": False, "before": first}
+    assert not keeps_back(then, "p")
+    assert not keeps_back(then, "q")
+    keys = [bytes([k]) * 32 for k in range(9)]
+    kept = {"dataset": "q", "classes": ["bow"], "kept_back": False, "before": first | {"kept_back": sample(keys)}}
+    assert keeps_back(kept, "p")
+    assert trained_on_now(kept, "p", keys[4:6]) == (2, 9)
+    assert trained_on_now(kept, "p", [b"other" * 8]) == (0, 9)
+    assert trained_on_now(kept, "q", keys) == (0, 0)
 
 
 def test_the_weights_say_what_they_were_trained_on_and_the_extractor_takes_their_form(root, tmp_path):
