@@ -266,6 +266,10 @@ class TextExtractor(WithOptions):
         A text of which nothing is left (no word in the vocabulary, say) gives the fault it fails with.
         """
 
+    def cut(self, texts: list[str]) -> list[bool]:
+        """Of each text whether it is longer than what is read of it; false for a model that reads any length."""
+        return [False] * len(texts)
+
     @abc.abstractmethod
     def shape(self, length: int) -> tuple[int, int]:
         """(B, L) of the batches a text of this many tokens goes into, on the device loaded for; the same always."""

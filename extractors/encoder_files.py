@@ -253,6 +253,16 @@ class TextTokenizer:
             found[i] = ids
         return [self._kept(ids) for ids in found]
 
+    def cut(self, texts: list[str]) -> list[bool]:
+        """Of each text whether it has more tokens than are kept."""
+        found = [False] * len(texts)
+        long = [i for i, text in enumerate(texts) if len(text) > self._max_length - self._special]  # a letter a token
+        starts = [self._start(texts[i].encode("utf-8", "replace").decode()) for i in long]
+        for i, start, encoding in zip(long, starts, self._tokenizer.encode_batch(starts), strict=True):
+            is_more = bool(texts[i][len(start) :].strip())
+            found[i] = bool(encoding.overflowing) or (is_more and len(encoding.ids) == self._max_length)
+        return found
+
     def _start(self, text: str) -> str:
         """The start of a long text, of whole words: a megabyte takes seconds to split, and 128 tokens are kept."""
         most = _CHARACTERS_A_TOKEN * self._max_length

@@ -206,6 +206,10 @@ class TransformerEncoder(TextExtractor):
         found = self._tokenizer(texts)
         return [ids if len(ids) else OutOfVocabulary("it holds no token of the vocabulary") for ids in found]
 
+    def cut(self, texts: list[str]) -> list[bool]:
+        """As `TextExtractor.cut`: by `max_length`."""
+        return self._tokenizer.cut(texts)
+
     def shape(self, length: int) -> tuple[int, int]:
         """As `TextExtractor.shape`; batches hold more tokens on a GPU, so `load` must come first there."""
         step = next(step for most, step in _STEPS if length <= most)

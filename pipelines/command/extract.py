@@ -1,5 +1,6 @@
 """`zsar extract`: what is missing, computed."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,8 +27,8 @@ def extract(
 
     Several features share one decode of each video. Kill it at any moment and run it again: it goes on.
 
-    JSON: planned, extracted, skipped, failed (content keys), recipe, seconds; quarantined when not 0; with several
-    features `recipe` maps names to keys; with --html `report`, a URL.
+    JSON: planned, extracted, skipped, failed (content keys), recipe, seconds; quarantined, and cut (texts longer than
+    an encoder reads) when not 0; with several features `recipe` maps names to keys; with --html `report`, a URL.
     """
     from pipelines.extract import extraction
     from pipelines.extract.plan import plan
@@ -41,21 +42,30 @@ def extract(
     return Shown(
         _json(report) | page,
         [*_parts(report), *(f"Look at {url}" for url in page.values())],
-        [f"Some items gave nothing: `zsar list failures --root {root.url}` says which and why."]
-        if any(f.failed or f.quarantined for f in report.features)
-        else [],
+        [*_warnings(report, root)],
     )
+
+
+def _warnings(report: "ExtractReport", root: "Root") -> Iterator[str]:
+    if any(f.failed or f.quarantined for f in report.features):
+        yield f"Some items gave nothing: `zsar list failures --root {root.url}` says which and why."
+    for feature in report.features:
+        if feature.cut:
+            yield (
+                f"{feature.cut} texts are longer than {feature.name} reads, and their ends are cut off: `zsar texts "
+                "lint` says of which classes; give the encoder more with `:max_length=256`."
+            )
 
 
 def _json(report: "ExtractReport") -> dict[str, Any]:
     counts = {
         c: sum(getattr(f, c) for f in report.features)
-        for c in ("planned", "extracted", "skipped", "failed", "quarantined")
+        for c in ("planned", "extracted", "skipped", "failed", "quarantined", "cut")
     }
     keys: Any = {f.name: f.recipe for f in report.features}
     if len(report.features) == 1:
         keys = report.features[0].recipe
-    return without_zeros(counts, "quarantined") | {"recipe": keys, "seconds": round(report.seconds, 3)}
+    return without_zeros(counts, "quarantined", "cut") | {"recipe": keys, "seconds": round(report.seconds, 3)}
 
 
 def _parts(report: "ExtractReport") -> list[str | Table]:

@@ -11,10 +11,13 @@ feature in one commit.
 
 import contextlib
 import dataclasses
+import itertools
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 
+from extractors.base import TextExtractor
 from pipelines.extract.compute import compute
 from pipelines.extract.plan import Feature, Plan, plan
 from pipelines.extract.settings import ExtractConfig
@@ -36,6 +39,7 @@ class FeatureReport:
     skipped : in the store already
     failed : given up in this run, listed in the failures
     quarantined : left out, for they failed in an earlier run
+    cut : texts that are longer than the encoder reads, of those planned
     """
 
     name: str
@@ -45,6 +49,7 @@ class FeatureReport:
     skipped: int
     failed: int
     quarantined: int
+    cut: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,10 +178,21 @@ class Extraction:
 
     def report(self) -> ExtractReport:
         """How it went so far."""
-        reports = tuple(self._report(feature) for feature in self.todo.features)
+        cut = self._cut()
+        reports = tuple(self._report(feature, cut[feature.name]) for feature in self.todo.features)
         return ExtractReport(reports, self.decoded, time.monotonic() - self._started)
 
-    def _report(self, feature: Feature) -> FeatureReport:
+    def _cut(self) -> Counter[str]:
+        """By feature, the texts of this run that are longer than its encoder reads."""
+        found = Counter[str]()
+        readers = {f.name: f.extractor for f in self.todo.features if isinstance(f.extractor, TextExtractor)}
+        items = self.todo.items() if readers else iter(())
+        while some := list(itertools.islice(items, 4096)):
+            for name, reader in readers.items():
+                found[name] += sum(reader.cut([item.text for item in some if name in item.features]))
+        return found
+
+    def _report(self, feature: Feature, cut: int) -> FeatureReport:
         name = feature.name
         return FeatureReport(
             name,
@@ -186,6 +202,7 @@ class Extraction:
             feature.skipped,
             len(self._quarantined.get(name, ())),
             feature.quarantined,
+            cut,
         )
 
     def _open(self, feature: Feature) -> FeatureSet:

@@ -167,10 +167,12 @@ def _judged(run: str, config: FitConfig, root: Root) -> dict[str, list[dict[str,
     results = Runs(root).read(run, "results")
     wanted = set(chosen(config.splits, protocol(config.protocol).count))
     found: dict[str, list[dict[str, Any]]] = {"zsl": [], "gzsl": []}
+    about = Run(root, run).about() if results is not None else {}
     for row in [] if results is None else results.to_pylist():
         if row["split"] in wanted:
             told = Run(root, run).told(row["split"]) or {}
-            found[row["setting"]].append(row | {"sides": (len(told["seen"]), len(told["unseen"]))})
+            more = {"sides": (len(told["seen"]), len(told["unseen"])), "cut": about["texts"].get("cut", {})}
+            found[row["setting"]].append(row | more)
     return found
 
 

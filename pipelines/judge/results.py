@@ -21,7 +21,7 @@ from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
 from pipelines.learn.protocols.fifths import fifths, kept_back_digest
 from pipelines.learn.samples import features as videos
-from pipelines.texts import encoded
+from pipelines.texts import cut, encoded
 from stores.errors import StoreError
 from stores.features import FeatureStore
 from stores.keys import joined_digest
@@ -93,7 +93,9 @@ def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, An
         "pretraining": first["pretraining"]
         + (f"; {len(met)} TEST CLASSES" if met else "")
         + (f"; {len(near)} near ones" if near else ""),
-        "texts": first["kinds"] + (", of unseen classes too" if first["unseen_texts"] else ""),
+        "texts": "; ".join(
+            [first["kinds"] + (", of unseen classes too" if first["unseen_texts"] else ""), *_cut(about)]
+        ),
         "snapshot": first["snapshot"],
         "given": ", ".join(
             (*_learned_from(about), *about["config"]["options"], *(f"tune {t}" for t in about["config"]["tune"]))
@@ -101,6 +103,12 @@ def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, An
         "state": state,
         "run": run,
     }
+
+
+def _cut(about: dict[str, Any]) -> list[str]:
+    """What is said of texts that the encoder did not read to their end; nothing of runs that did not count them."""
+    told = cut.said(about["texts"].get("cut", {}), about["texts"]["feature"].partition("@")[0])
+    return [told] if told else []
 
 
 def _learned_from(about: dict[str, Any]) -> list[str]:

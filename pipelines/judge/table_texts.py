@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.judge.paired import paired
 from pipelines.judge.reproduce import Grid, spread
+from pipelines.texts import cut
 
 MEASURES = {
     "zsl": {"top1": "top-1", "top5": "top-5", "mean_class_top1": "mean of classes"},
@@ -72,8 +73,9 @@ def _markdown(grid: Grid) -> str:
 
 
 def source(row: dict[str, Any]) -> str:
-    """The features of a result row, and what they were trained on before."""
+    """The features of a result row, what they were trained on before, and texts that were not read to their end."""
     met = f", {len(row['overlap'])} of the test classes among them" if row["overlap"] else ""
     before = row["pretraining"] or "nothing"
     objects = f"; objects: {row['objects']}, snapshot {row['objects_snapshot']}" if row.get("objects") else ""
-    return f"Features: {row['feature']}, snapshot {row['snapshot']}{objects}; trained before on: {before}{met}."
+    long = f" Texts {told}." if (told := cut.said(row["cut"], row["texts"].partition("@")[0])) else ""
+    return f"Features: {row['feature']}, snapshot {row['snapshot']}{objects}; trained before on: {before}{met}.{long}"

@@ -155,6 +155,7 @@ def _about(study: Study) -> dict[str, Any]:
             "digest": texts.digest,
             "kinds": list(texts.tensors.kinds),
             "state": texts.state,
+            "cut": study.cut,
         },
         "objects": _objects(study),
         "penalties": study.penalties,

@@ -33,6 +33,7 @@ from pipelines.learn.samples.objects import recognised
 from pipelines.learn.samples.texts import HeadTexts
 from pipelines.learn.settings import FitConfig
 from pipelines.learn.training import Training
+from pipelines.texts import cut
 from stores.classes import Classes
 from stores.root import Root
 
@@ -101,8 +102,16 @@ class Study:
         told = self.head.objects_told
         self.objects = recognised(config.objects, self.videos, self.set, self.encoder, root, told)
         self.classes = self.videos.classes
+        if self.cut:
+            self.notes.append(cut.said(self.cut, self.encoder))
         if config.gzsl and self.videos.trained_on:
             self._refuse_kept_back()
+
+    @property
+    def cut(self) -> dict[str, tuple[int, int]]:
+        """Kinds of text some of which are longer than the encoder reads: how many of them, and all."""
+        found = self.texts.cut | ({"object": self.objects.cut} if self.objects else {})
+        return {kind: counts for kind, counts in found.items() if counts[0]}
 
     # -- settings -----------------------------------------------------------------------------------------------------
 

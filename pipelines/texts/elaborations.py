@@ -16,19 +16,24 @@ from stores.texts import Texts
 KIND = "elaboration"
 
 
-def elaborate(name: str, root: Root) -> dict[str, bytes]:
-    """Add the elaborations a set lacks; returns the key of each class's as things stand now."""
-    table = Classes(root).read(name)
-    texts = Texts(root, name)
+def elaborated(name: str, root: Root) -> dict[str, str]:
+    """The elaboration of each class as things stand now."""
+    table, texts = Classes(root).read(name), Texts(root, name)
     definitions: dict[str, list[str]] = {}
     if texts.parts():
         for row in texts.read(["class", "text"], ("definition",)).to_pylist():
             definitions.setdefault(row["class"], []).append(row["text"])
-    names = table["name"].to_pylist()
-    told = [
-        ": ".join([readable, *([" ".join(definitions[spelled])] if spelled in definitions else [])])
-        for spelled, readable in zip(names, table["readable"].to_pylist(), strict=True)
-    ]
+    return {
+        spelled: ": ".join([readable, *([" ".join(definitions[spelled])] if spelled in definitions else [])])
+        for spelled, readable in zip(table["name"].to_pylist(), table["readable"].to_pylist(), strict=True)
+    }
+
+
+def elaborate(name: str, root: Root) -> dict[str, bytes]:
+    """Add the elaborations a set lacks; returns the key of each class's as things stand now."""
+    texts = Texts(root, name)
+    by_class = elaborated(name, root)
+    names, told = list(by_class), list(by_class.values())
     keys = [text_key(text) for text in told]
     count = len(names)
     with root.lock(f"texts-{name}"), texts.adding() as adding:

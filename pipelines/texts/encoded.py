@@ -71,6 +71,11 @@ class ClassTexts:
         with np.errstate(invalid="ignore"):
             return np.asarray(sums / counts[:, None], np.float32)
 
+    def said(self, rows: np.ndarray) -> list[str]:
+        """The texts of some rows of `features`."""
+        by_key = dict(zip(self.rows["key"].to_pylist(), self.rows["text"].to_pylist(), strict=True))
+        return [by_key[self.keys[row].tobytes()] for row in rows]
+
     def digests(self, kind: str) -> list[bytes]:
         """A digest a class of the keys of its texts of a kind: it changes where these change, and only there."""
         keys = key_array(self.rows["key"])

@@ -9,6 +9,7 @@ Gives  findings: rule, class, what was found, what to do
     unrelated      a definition far from its own class, seen from either side
     vocabulary     words of a name that the word vectors lack
     near           a class of another set closer than E2E's distance: the same class under two names
+    cut            texts of a class longer than the encoder reads, and its elaboration, which joins its definitions
     markup, placeholder, damaged    texts and names that are not as they should be read (`faults.py`)
 """
 
@@ -24,6 +25,8 @@ from extractors.errors import InputFault
 from extractors.names import words
 from pipelines.errors import UsageError
 from pipelines.texts import encoded, faults
+from pipelines.texts.cut import Reader
+from pipelines.texts.elaborations import KIND, elaborated
 from pipelines.texts.encoded import ClassTexts
 from pipelines.texts.overlap import distances, unit
 from pipelines.texts.settings import LintConfig
@@ -65,6 +68,7 @@ def lint(config: LintConfig, root: Root) -> tuple[Finding, ...]:
     if "definition" in Texts(root, config.set).read(["kind"])["kind"].unique().to_pylist():
         both = encoded.read(config.set, config.encoder, root, ("class", "definition"), config.weights)
         findings += _unrelated(both)
+    findings += _cut(config, root)
     if config.against:
         other = encoded.read(config.against, config.vectors, root, ("class",), config.weights)
         findings += _near(names, other, config)
@@ -139,6 +143,29 @@ def _vocabulary(config: LintConfig, root: Root) -> Iterator[Finding]:
             left = "nothing is left of it" if len(lacking) == len(own) else "the others stand for it"
             what = f"{', '.join(lacking)}: no word vector; {left}"
             yield Finding("vocabulary", spelled, what, "Give other vectors, or rename the class in its list.")
+
+
+def _cut(config: LintConfig, root: Root) -> Iterator[Finding]:
+    """A finding a class and kind of text."""
+    texts, reader = Texts(root, config.set), Reader(config.encoder, config.weights)
+    told: dict[str, dict[str, list[str]]] = {KIND: {k: [v] for k, v in elaborated(config.set, root).items()}}
+    for row in texts.read(["class", "kind", "text"], ("definition", "description", "phrase")).to_pylist():
+        told.setdefault(row["kind"], {}).setdefault(row["class"], []).append(row["text"])
+    for kind, by_class in told.items():
+        pairs = [(spelled, text) for spelled, own in by_class.items() for text in own]
+        long: dict[str, list[str]] = {}
+        for (spelled, text), is_cut in zip(pairs, reader.cut(text for _, text in pairs), strict=True):
+            if is_cut:
+                long.setdefault(spelled, []).append(text)
+        for spelled, own in long.items():
+            some = (
+                f"{len(own)} of its {len(by_class[spelled])} texts of kind {kind} are"
+                if kind != KIND
+                else "its elaboration is"
+            )
+            what = f"{some} longer than {config.encoder} reads: the end of {own[0][:60]!r} is cut off"
+            mend = "Shorten it, or give the encoder more: `:max_length=256`, where it has positions for them."
+            yield Finding("cut", spelled, what, mend)
 
 
 def _near(names: ClassTexts, other: ClassTexts, config: LintConfig) -> Iterator[Finding]:

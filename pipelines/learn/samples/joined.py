@@ -64,4 +64,5 @@ def joined_texts(learned: HeadTexts, judged: HeadTexts, kept: Sequence[str]) -> 
         digest=joined_digest(learned.digest, judged.digest, kept),
         tensors=Tensors(tuple(kept), kinds).joined(judged.tensors),
         said={kind: learned.said[kind] + judged.said[kind] for kind in kinds},
+        cut={k: (learned.cut[k][0] + judged.cut[k][0], learned.cut[k][1] + judged.cut[k][1]) for k in kinds},
     )

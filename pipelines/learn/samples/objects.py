@@ -21,6 +21,7 @@ from pipelines.errors import UsageError
 from pipelines.learn.samples import features
 from pipelines.learn.samples.features import VideoFeatures, content_digest, learned_from
 from pipelines.texts import encoded
+from pipelines.texts.cut import Reader
 from pipelines.texts.objects import gloss, object_texts, told_of
 from pipelines.texts.settings import ObjectTextsConfig
 from stores.features import positions
@@ -40,6 +41,7 @@ class Recognised(abc.ABC):
     digest : of what was recognised in the data set's videos (`digest_of`)
     told : how a video's objects are told, as `heads.base.Head.objects_told`
     texts_digest : of the texts that tell them, and of their features
+    cut : texts that tell them and are longer than the encoder reads, and all of them
     trained_on : what the recipe tells of the recogniser's weights, as `VideoFeatures.told`; empty where nothing
     """
 
@@ -50,6 +52,7 @@ class Recognised(abc.ABC):
     told: str
     texts_digest: str
     trained_on: Mapping[str, Any]
+    cut: tuple[int, int] = (0, 0)
 
     @property
     @abc.abstractmethod
@@ -190,6 +193,7 @@ class Objects(Recognised):
             told=told,
             texts_digest=rows_digest(own.keys[used].tobytes(), vectors[used].tobytes()).hex(),
             trained_on=learned_from(feature_set),
+            cut=(sum(Reader(encoder).cut(own.said(used))), len(used)),
         )
 
     def of(self, rows: np.ndarray, videos: Videos) -> Videos:

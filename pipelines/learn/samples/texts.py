@@ -29,6 +29,7 @@ from pipelines.errors import UsageError
 from pipelines.learn.samples.features import content_digest
 from pipelines.texts import encoded, phrases
 from pipelines.texts import rank as rankings
+from pipelines.texts.cut import Reader
 from pipelines.texts.elaborations import elaborate
 from pipelines.texts.settings import PhrasesConfig, RankConfig
 from stores.features import FeatureStore, positions
@@ -48,6 +49,7 @@ class HeadTexts:
     state : as `class_texts.state_of`
     tensors : by kind
     said : text of each row of `tensors.kinds[kind].features`, by kind
+    cut : texts of each kind that are longer than the encoder reads, and all of them
     """
 
     set: str
@@ -58,6 +60,7 @@ class HeadTexts:
     state: str
     tensors: Tensors
     said: dict[str, tuple[str, ...]]
+    cut: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
 
 def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0) -> HeadTexts:
@@ -99,6 +102,7 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
         tensors[kind] = OneKind(features, torch.from_numpy(text), torch.from_numpy(owner[order]))
         said[kind] = tuple(by_key[texts.keys[row].tobytes()] for row in used)
         parts += [kind.encode(), keys[order].tobytes(), owner[order].tobytes()]
+    reader = Reader(encoder)
     feature_set = FeatureStore(root).find(texts.feature)
     parts.append(bytes.fromhex(content_digest(feature_set, texts.keys)))
     return HeadTexts(
@@ -110,6 +114,7 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
         encoded.state_of(name, bases, root),
         Tensors(texts.classes, tensors),
         said,
+        {kind: (sum(reader.cut(own)), len(own)) for kind, own in said.items()},
     )
 
 

@@ -513,7 +513,7 @@ def test_a_run_holds_all_it_depends_on(data, tmp_path):
     }  # fmt: skip
     assert about["texts"] == {
         "set": "d", "feature": texts.feature, "recipe": texts.recipe, "snapshot": texts.snapshot,
-        "digest": texts.digest, "kinds": ["elaboration"], "state": texts.state,
+        "digest": texts.digest, "kinds": ["elaboration"], "state": texts.state, "cut": {},
     }  # fmt: skip
     assert about["notes"] == ["videos lie in the space of the texts: residual projections"]
     assert {"zsar", "torch", "numpy"} <= set(about["versions"])
