@@ -175,6 +175,24 @@ class Relatedness:
     kept_nearest: Tensor
 
 
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """What a published system has that a run of it may not have; its options and training stand beside it.
+
+    Attributes
+    ----------
+    name : of the paper, with its year
+    inputs : by setting of a run (`feature`, `encoder`, `objects`, `k`, `model`), what the paper's tables use
+    always : in what every run here departs, whatever its settings; or what the paper leaves open, and we chose
+    settings : published values of what is settled otherwise here
+    """
+
+    name: str
+    inputs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    always: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
 class Head(nn.Module, abc.ABC):
     """A head to be trained on videos of seen classes.
 
@@ -189,6 +207,7 @@ class Head(nn.Module, abc.ABC):
     Options : dataclass of its settings, named and typed as `--option NAME=VALUE` gives them
     published : how its paper trains it, by the engine's settings; ours where nothing is published. Lengths are shares:
         published counts of steps belong to a data set, and stand in the tables of that
+    paper : what it was published with, and in what it departs here; None for what is ours
     learns : whether it takes anything from videos of seen classes; one that does not needs none
     needs_segments : whether it is made for a number of segments a video
     uses_unseen_texts : whether it takes anything from the texts of unseen classes before it is asked about these; every
@@ -200,6 +219,7 @@ class Head(nn.Module, abc.ABC):
 
     Options: ClassVar[type[Any]]
     published: ClassVar[Mapping[str, Any]] = {}
+    paper: ClassVar[Paper | None] = None
     needs_segments: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     uses_unseen_texts: bool = False

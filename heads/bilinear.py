@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, PrototypeHead, Videos
+from heads.base import ClassTexts, Paper, PrototypeHead, Videos
 from heads.vectors import class_vectors, video_vectors
 
 OTHERS = ("seen", "all")
@@ -30,6 +30,11 @@ LINEAR = {
     "warmup": 0.04,
     "clip": 10.0,
 }
+
+
+#: what the baselines of Elaborative Rehearsal read
+BASELINE_INPUTS = {"feature": ("tsm_resnet50",), "encoder": ("word_vectors",)}
+BASELINE = "Elaborative Rehearsal's baselines, 2021"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Bilinear(PrototypeHead):
 
     Options = BilinearOptions
     published = LINEAR
+    paper = Paper(BASELINE, BASELINE_INPUTS)
 
     def __init__(self, width: int, text_width: int, options: BilinearOptions) -> None:
         super().__init__()

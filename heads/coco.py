@@ -19,7 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from heads.base import ClassTexts, Head, Videos
+from heads.base import ClassTexts, Head, Paper, Videos
 from heads.er import Streams, candidates, fused, fused_loss, rehearsal_loss
 
 TEXTS = ("ad+vc", "ad", "vc")
@@ -65,6 +65,16 @@ class CoCo(Head):
 
     Options = CoCoOptions
     objects_told = "glossed"
+    paper = Paper(
+        "ActionHub and CoCo, 2024",
+        {
+            "feature": ("tsm_resnet50", "bit_objects"),
+            "encoder": ("bert_base_uncased",),
+            "objects": ("bit_objects",),
+            "k": ("100",),
+        },
+        ("the number of epochs is unpublished",),
+    )
     published = {"lr": 1e-3, "weight_decay": 1e-4, "batch": 512, "schedule": "cosine", "warmup": 0.1}
 
     def __init__(self, width: int, text_width: int, options: CoCoOptions) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heads.base import ClassTexts, PrototypeHead, Videos
+from heads.base import ClassTexts, Paper, PrototypeHead, Videos
 from heads.projection import unit
 from heads.vectors import class_vectors, video_vectors
 
@@ -52,6 +52,9 @@ class ConSE(PrototypeHead):
     """
 
     Options = ConseOptions
+    paper = Paper(
+        "ConSE, 2014", always=("classes are told by the nearest mean of their videos, for a trained classifier",)
+    )
     published = {"epochs": 0}
     means: Tensor
     told: Tensor

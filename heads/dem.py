@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, PrototypeHead, Videos
-from heads.bilinear import LINEAR
+from heads.base import ClassTexts, Paper, PrototypeHead, Videos
+from heads.bilinear import BASELINE, BASELINE_INPUTS, LINEAR
 from heads.vectors import class_vectors, video_vectors
 
 
@@ -54,6 +54,7 @@ class DEM(PrototypeHead):
     """
 
     Options = DemOptions
+    paper = Paper(BASELINE, BASELINE_INPUTS)
     published = {**LINEAR, "weight_decay": 1e-5}
 
     def __init__(self, width: int, text_width: int, options: DemOptions) -> None:

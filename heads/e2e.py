@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, PrototypeHead, Videos
+from heads.base import ClassTexts, Paper, PrototypeHead, Videos
 from heads.projection import Projection
 from heads.vectors import class_vectors
 
@@ -52,6 +52,14 @@ class E2E(PrototypeHead):
     """
 
     Options = E2eOptions
+    paper = Paper(
+        "E2E, 2020",
+        {"feature": ("r2plus1d_18", "c3d"), "encoder": ("word_vectors",)},
+        (
+            "the frozen network's batch statistics stay and clips are not augmented",
+            "the last epoch is taken, for the one that is best on the test",
+        ),
+    )
     published = {"lr": 1e-3, "batch": 22, "epochs": 150, "schedule": "steps", "factor": 0.1, "milestones": (60, 120)}
 
     def __init__(self, width: int, text_width: int, options: E2eOptions) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, Head, Videos
+from heads.base import ClassTexts, Head, Paper, Videos
 from heads.projection import Projection, has_objects, unit
 
 
@@ -103,6 +103,11 @@ class ER(Head):
 
     Options = ErOptions
     objects_told = "glossed"
+    paper = Paper(
+        "Elaborative Rehearsal, 2021",
+        {"feature": ("tsm_resnet50",), "encoder": ("bert_base_uncased",), "objects": ("bit_objects",)},
+        ("BERT's last layers are not trained; dropout falls on the text's feature in place of its tokens",),
+    )
     published = {
         "lr": 1e-4,
         "weight_decay": 1e-4,

@@ -14,7 +14,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from heads.base import ClassTexts, PrototypeHead, Videos
+from heads.base import ClassTexts, Paper, PrototypeHead, Videos
+from heads.bilinear import BASELINE, BASELINE_INPUTS
 from heads.vectors import class_vectors, moments, ridged, video_vectors
 
 
@@ -51,6 +52,7 @@ class ESZSL(PrototypeHead):
     """
 
     Options = EszslOptions
+    paper = Paper(BASELINE, BASELINE_INPUTS)
     published = {"epochs": 0}
     weight: Tensor
 

@@ -30,7 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, PrototypeHead, Videos
+from heads.base import ClassTexts, Paper, PrototypeHead, Videos
+from heads.bilinear import BASELINE, BASELINE_INPUTS
 from heads.projection import unit
 from heads.vectors import class_vectors, moments, ridged, video_vectors
 
@@ -95,6 +96,11 @@ class GCN(PrototypeHead):
     """
 
     Options = GcnOptions
+    paper = Paper(
+        BASELINE,
+        BASELINE_INPUTS,
+        ("classifiers are a ridge regression on the cached feature, for the last layer of TSM", "two layers for six"),
+    )
     #: an epoch is a step
     published = {"weight_decay": 1e-6, "batch": 1_000_000, "epochs": 200, "schedule": "cosine", "clip": 10.0}
     uses_unseen_texts = True

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, Head, Texts, Videos
+from heads.base import ClassTexts, Head, Paper, Texts, Videos
 from heads.er import Gates, candidates, marked_loss
 from heads.projection import Projection, has_objects, unit
 
@@ -84,6 +84,18 @@ class JigsawNet(Head):
     """
 
     Options = JigsawOptions
+    paper = Paper(
+        "JigsawNet, 2022",
+        {
+            "feature": ("r2plus1d_34_segments", "r2plus1d_18_segments", "tsm_resnet50"),
+            "encoder": ("bert_base_uncased",),
+            "objects": ("bit_objects",),
+        },
+        (
+            "neither the backbone nor BERT is fine-tuned",
+            "all phrases are projected anew in each step, in place of the action cache",
+        ),
+    )
     published = {
         "optimiser": "sgd",
         "lr": 1e-4,

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, Head, Videos
+from heads.base import ClassTexts, Head, Paper, Videos
 from heads.vectors import class_vectors, video_vectors
 
 OTHERS = ("all", "seen", "batch")
@@ -63,6 +63,11 @@ class RelationNet(Head):
     """
 
     Options = RelationOptions
+    paper = Paper(
+        "Skeleton based zero-shot action recognition, 2019",
+        {"feature": ("stgcn",), "encoder": ("sent2vec",)},
+        ("hidden widths are unpublished", "the last bias begins at the log-odds of a match"),
+    )
     published = {"lr": 1e-5, "batch": 32, "epochs": 245, "schedule": "steps", "factor": 0.5, "milestones": (123,)}
 
     def __init__(self, width: int, text_width: int, options: RelationOptions) -> None:

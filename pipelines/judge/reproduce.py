@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 import extractors
+import heads
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.judge.table_files import Row, Table, tables
-from pipelines.learn.finetune import finetune
+from pipelines.learn.departures import of_network, of_run
+from pipelines.learn.finetune import finetune, settled
 from pipelines.learn.fit import fit
 from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.protocols.protocols import chosen, protocol
@@ -45,11 +47,18 @@ class Judged:
     row : of the table
     runs : their names
     found : result rows by setting, each with the seed of its run
+    departures : in what it is other than what was published; None where nothing of its kind was
     """
 
     row: Row
     runs: tuple[str, ...]
     found: dict[str, list[dict[str, Any]]]
+    departures: tuple[str, ...] | None = None
+
+    @property
+    def departs(self) -> str:
+        """The departures in one line; empty where nothing of its kind was published."""
+        return "" if self.departures is None else "; ".join(self.departures) or "as published"
 
     @property
     def seeds(self) -> int:
@@ -110,7 +119,19 @@ def _run(row: Row, root: Root) -> Judged:
         for setting, own in _judged(run, config, root).items():
             found[setting] += [r | {"seed": config.seed} for r in own]
         runs.append(run)
-    return Judged(row, tuple(runs), found)
+    return Judged(row, tuple(runs), found, _departures(row, runs[0], root))
+
+
+def _departures(row: Row, run: str, root: Root) -> tuple[str, ...] | None:
+    """What was set by hand, in what its head departs, and in what its backbone does."""
+    about = Run(root, run).about()
+    own = of_run(about, row.as_published)
+    told = {line.partition(" ")[0] for line in own}
+    found = [*(line for line in row.differs if line.partition(" ")[0] not in told), *own]
+    if row.backbone is not None:
+        found += [f"backbone: {line}" for line in of_network({"config": dataclasses.asdict(settled(row.backbone))})]
+    has_paper = heads.find(row.configs[0].head).paper is not None
+    return tuple(found) if found or has_paper or row.as_published else None
 
 
 def _parts(row: Row, config: FitConfig) -> list[FitConfig]:

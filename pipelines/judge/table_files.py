@@ -15,6 +15,8 @@ row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by
                      of_dataset, options as published for the row's data set: not taken over to another
                      before, fields of `FinetuneConfig` of a training whose weights the backbone begins with
                      weights, of the feature: "random:0"
+                     as_published, true where the file's settings of the row are the paper's, so that only what is set
+                     by hand departs from them; or a list of options that are, and are set too (also of `[all]`)
 """
 
 import dataclasses
@@ -27,11 +29,23 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
+from pipelines.learn.departures import AsPublished
 from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 
 _FOLDER = Path(__file__).parent / "tables"
-_ROW_FIELDS = ("name", "published", "note", "seeds", "of_dataset", "backbone", "before", "weights", "over")
+_ROW_FIELDS = (
+    "name",
+    "published",
+    "note",
+    "seeds",
+    "of_dataset",
+    "backbone",
+    "before",
+    "weights",
+    "over",
+    "as_published",
+)
 _COUNTED = re.compile(r"(warmup|cosine)_steps=[1-9]")  # published counts, which mean nothing on other data
 SETTINGS = ("zsl", "gzsl", "zsl+gzsl")
 AXES = ("classes", "clusters", "share")
@@ -49,6 +63,7 @@ class Row:
     differs : what was set by hand in place of the file's
     before : a training whose weights the backbone begins with
     weights : of the feature, where it is made for the row; empty: as the extractor has them
+    as_published : what the file says was published of the row; None: what its head's paper has
     line, at : the line that it is a point of, and its place on the table's `x`; None where it is none
     """
 
@@ -62,6 +77,7 @@ class Row:
     weights: str = ""
     line: str = ""
     at: float | None = None
+    as_published: AsPublished | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,12 +193,20 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
     where = f"{path}: row {row.get('name', '?')!r}"
     given = {k: v for k, v in (dict(shared) | dict(row)).items() if k not in _ROW_FIELDS}
     is_elsewhere = "dataset" in set_by_hand and set_by_hand["dataset"] != given.get("dataset")
+    is_published = row.get("as_published", shared.get("as_published", False))
+    if not isinstance(is_published, bool | list):
+        raise UsageError(f"{where}: as_published should be true or a list of texts, got {is_published!r}.")
     given["options"] = []
+    in_file = [o for field in ("of_dataset", "options") for each in (shared, row) for o in each.get(field, [])]
     for field in ("options",) if is_elsewhere else ("of_dataset", "options"):
         for options in (shared.get(field, []), row.get(field, [])):
             if not isinstance(options, list):
                 raise UsageError(f"{where}: {field} should be a list of texts, got {options!r}.")
             given["options"] += options
+    if isinstance(is_published, list):
+        own = {option.partition("=")[0] for option in given["options"]}
+        given["options"] += [option for option in is_published if option.partition("=")[0] not in own]
+    file_says = given | {"options": in_file}
     differs = [f"{k} {v or 'none'} for {given[k]}" for k, v in set_by_hand.items() if given.get(k, v) != v]
     if is_elsewhere:
         given["options"] = [option for option in given["options"] if not _COUNTED.match(option)]
@@ -192,6 +216,12 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
         if type(value) is not int or value < least:
             raise UsageError(f"{where}: {name} should be a whole number from {least} on, got {value!r}.")
     configs = [_config(where, FitConfig, _seeded(given, seed)) for seed in range(first, first + seeds)]
+    published = None
+    if is_published is True:
+        inputs = _config(where, FitConfig, _seeded({k: v for k, v in file_says.items() if k != "seed"}, first))
+        published = AsPublished(tuple(in_file), inputs)
+    elif is_published:
+        published = AsPublished(tuple(is_published))
     return Row(
         row.get("name", ""),
         row.get("published", ""),
@@ -201,6 +231,7 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
         tuple(differs),
         _before(where, row, backbone),
         row.get("weights", ""),
+        as_published=published,
     )
 
 

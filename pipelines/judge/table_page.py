@@ -47,6 +47,7 @@ def _shown(grid: Grid) -> dict[str, object]:
                 "tried": f"{each.seeds} x {len(own) // each.seeds}",
                 "n": sum(r["n"] for r in once),
                 "missing": sum(r["missing"] for r in once),
+                "departs": each.departs,
             }
         )
     return {

@@ -33,14 +33,15 @@ def as_csv(grids: Sequence[Grid]) -> str:
     """All result rows, with a head; what is not there is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *_NUMBERS, *_TOLD])
+    writer.writerow([*_COLUMNS, *_NUMBERS, *_TOLD, "published", "departures"])
     for grid in grids:
         for judged in grid.rows:
             own = (grid.table.title, judged.row.name, judged.row.line, grid.table.x, judged.row.at)
+            said = (judged.row.published, judged.departs)
             for setting in grid.table.settings:
                 for row in judged.found[setting]:
                     more = (setting, row["split"], row["seed"], *row["sides"], row["n"], row["missing"])
-                    writer.writerow([*own, *more, *(row.get(name) for name in (*_NUMBERS, *_TOLD))])
+                    writer.writerow([*own, *more, *(row.get(name) for name in (*_NUMBERS, *_TOLD)), *said])
     return out.getvalue()
 
 
@@ -51,8 +52,8 @@ def _markdown(grid: Grid) -> str:
     head = ["", *(title for _, _, title in shown), "hubness"]
     head += [f"against {table.reference}"] if reference else []
     head += ["seeds x splits" if any(each.seeds > 1 for each in rows) else "splits"]
-    differs = any(each.row.differs for each in rows)
-    head += ["n (missing)", "published", *(["measured here with"] if differs else []), "run"]
+    departs = any(each.departures for each in rows)
+    head += ["n (missing)", "published", *(["departs from its paper by"] if departs else []), "run"]
     lines = [f"### {table.title}", "", *([table.about.strip(), ""] if table.about else [])]
     lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for each in rows:
@@ -65,7 +66,7 @@ def _markdown(grid: Grid) -> str:
         cells += [str(len(own)) if each.seeds == 1 else f"{each.seeds} x {len(own) // each.seeds}"]
         once = [r for r in own if r["seed"] == own[0]["seed"]]  # every seed judges the same videos
         cells += [f"{sum(r['n'] for r in once)} ({sum(r['missing'] for r in once)})", row.published]
-        cells += ["; ".join(row.differs) or "what is published"] if differs else []
+        cells += [each.departs] if departs else []
         cells.append(each.runs[0] + (f" and {len(each.runs) - 1} more" if len(each.runs) > 1 else ""))
         lines.append("| " + " | ".join(cells) + " |")
     sources = sorted({source(r) for each in rows for setting in settings for r in each.found[setting]})

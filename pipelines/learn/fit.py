@@ -156,6 +156,7 @@ def _about(study: Study) -> dict[str, Any]:
             "kinds": list(texts.tensors.kinds),
             "state": texts.state,
             "cut": study.cut,
+            "a_class": {k: len(own.owner) / max(len(texts.tensors), 1) for k, own in texts.tensors.kinds.items()},
         },
         "objects": _objects(study),
         "penalties": study.penalties,

@@ -16,7 +16,7 @@ import numpy as np
 from torch import nn
 
 from extractors.errors import InputFault
-from heads.base import ClassTexts, Head
+from heads.base import ClassTexts, Head, Paper
 from pipelines.learn.samples.items import Items
 from pipelines.learn.samples.samples import Samples
 from stores.root import Root
@@ -54,6 +54,7 @@ class Trainable(abc.ABC):
     Options : dataclass of its settings; those that `finetune` has too it takes, others are `--option NAME=VALUE`
     reads : the kind of items it learns from, by its name in `pipelines.kinds`
     trained_by : the engine's settings where nothing is asked for: epochs, batch, lr, weight_decay
+    paper : what it was published with, and in what it departs here; None for what is ours
     items : those that can be learned from
     cpu_precisions : what it can be trained in on a CPU
     about : what the weights depend on beside settings and items, by name: it enters the name of the run, and its file
@@ -62,6 +63,7 @@ class Trainable(abc.ABC):
     Options: ClassVar[type[Any]]
     reads: ClassVar[str]
     trained_by: ClassVar[Mapping[str, Any]]
+    paper: ClassVar[Paper | None] = None
     items: Items
     cpu_precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
 

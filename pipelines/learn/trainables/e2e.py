@@ -18,7 +18,7 @@ from torch import nn
 from extractors import weights
 from extractors.clip_weights import about
 from extractors.errors import ExtractorError
-from heads.base import ClassTexts, Videos
+from heads.base import ClassTexts, Paper, Videos
 from heads.e2e import E2E, E2eOptions
 from pipelines.errors import UsageError
 from pipelines.learn.trainables.clips import ClipOptions, Clips
@@ -32,6 +32,7 @@ class E2ENetwork(Clips):
     """R(2+1)D or C3D on clips of videos, `e2e_r2plus1d` or `e2e_c3d`."""
 
     Options = ClipOptions
+    paper = Paper("E2E, 2020", settings={"an_epoch": 100_000, "vectors": "word_vectors"})
     trained_by: ClassVar[Mapping[str, Any]] = {"epochs": _EPOCHS, "batch": 22, "lr": 1e-3, "weight_decay": 0.0}
 
     @classmethod

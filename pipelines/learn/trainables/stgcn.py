@@ -19,7 +19,7 @@ from extractors import graph, stgcn_network
 from extractors.errors import ExtractorError
 from extractors.pose_weights import About, about
 from extractors.poses import Form
-from heads.base import ClassTexts
+from heads.base import ClassTexts, Paper
 from heads.classifier import Classifier, ClassifierOptions
 from pipelines.learn.samples import sequences
 from pipelines.learn.samples.sequences import Sequences
@@ -52,6 +52,12 @@ class Skeletons(Trainable):
 
     Options = SkeletonOptions
     reads = "pose"
+    paper = Paper(
+        "Skeleton based zero-shot action recognition, 2019",
+        {"model": ("stgcn",)},
+        ("Nesterov's momentum, a warm-up of a twentieth of the steps and a cosine",),
+        {"epochs": 80, "batch": 48, "lr": 0.01, "weight_decay": 1e-4, "smoothing": 0.0},
+    )
     trained_by: ClassVar[Mapping[str, Any]] = {"epochs": 60, "batch": 16, "lr": 0.1, "weight_decay": 5e-4}
 
     def __init__(self, name: str, options: SkeletonOptions, dataset: str, root: Root) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
+from pipelines.learn.departures import of_network
 from pipelines.learn.runs import DONE, network
 from pipelines.look.run.learned import learned, stages
 from pipelines.pages.page import render
@@ -48,6 +49,7 @@ def network_page(run: str, root: Root, split: int | None = None) -> str:
         run=run,
         about=told["about"],
         settings={k: v for k, v in told["about"]["config"].items() if v not in ("", None, [], False)},
+        departures=of_network(told["about"]),
         rows=told["splits"],
         done=len(there),
         number=number,

@@ -21,6 +21,7 @@ from extractors.sampling import Geometry, Sampling, View
 from heads import metrics
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
+from pipelines.learn.departures import of_run
 from pipelines.look.run import inside, poses
 from pipelines.look.run.inside import Trained
 from pipelines.look.run.learned import learned
@@ -128,6 +129,7 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
         split=of_split,
         scores=sorted(scores, key=lambda s: (-s.accuracy, s.name)),
         heat_map=figures.heat_map(counts, named(own)),
+        departures=of_run(runs.about(run)),
         overlap=sorted({name for row in table.to_pylist() for name in row["overlap"]}),
         why_not=why_not,
         learned=learned(run, number, root),

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import io
 import json
 import math
@@ -25,6 +26,7 @@ from pipelines.learn import finetune as finetuning
 from pipelines.learn import fit as fitting
 from pipelines.learn.fit import fit
 from pipelines.learn.protocols.protocols import protocol
+from pipelines.look.run.page import run_page
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
 from stores.errors import Ambiguous
@@ -508,11 +510,27 @@ def test_of_several_sets_of_one_name_a_row_reads_the_one_that_extraction_makes(d
 
 def test_what_is_set_by_hand_stands_beside_what_is_published(data, tmp_path):
     text = reproduce(table(tmp_path), data, "without", set_by_hand={"feature": "fake_text@", "splits": "1"})
-    assert "measured here with" not in reproduce(table(tmp_path), data, "without")
+    assert "departs from its paper by" not in reproduce(table(tmp_path), data, "without")
     for name in ("names", "definitions (ours)"):
         assert row_of(text, name)[-2] == "feature fake_text@ for fake_text"
     assert row_of(text, "definitions (ours)")[5].startswith(("+", "-"))  # of one split: no error to tell
     assert "±" not in row_of(text, "definitions (ours)")[5]
+
+
+def test_departures_stand_beside_each_number_wherever_it_is_shown(data, tmp_path):
+    grids = reproducing.reproduce(table(tmp_path), data, set_by_hand={"splits": "0"})
+    (er,) = [judged for grid in grids for judged in grid.rows if judged.row.name == "ER"]
+    said = er.departs
+    for line in ("feature fake_text (captions) for tsm_resnet50", "objects none for bit_objects", "lr 0.01 for 0.0001"):
+        assert line in said.split("; ")
+    assert said.endswith("dropout falls on the text's feature in place of its tokens")
+    assert row_of(markdown(grids), "ER")[-2] == said
+    assert {row["departures"] for row in csv.DictReader(io.StringIO(as_csv(grids))) if row["row"] == "ER"} == {said}
+    page = table_page.write("mine.toml", grids, data)
+    shown = html.unescape(Path(page.removeprefix("file://")).read_text())
+    assert f"Departs from its paper by: {said}." in shown
+    own = html.unescape(Path(run_page(er.runs[0], data).removeprefix("file://")).read_text())
+    assert f"<dt>departs from its paper by</dt><dd>{said}</dd>" in own
 
 
 def test_jigsawnets_settings_on_kinetics_stay_with_kinetics():
