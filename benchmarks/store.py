@@ -74,6 +74,7 @@ def missing(folder: Path) -> Iterator[Bar]:
             "key": pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), VIDEOS, [None, pa.py_buffer(keys.tobytes())]),
             "label": pa.nulls(VIDEOS, pa.string()),
             "split": pa.nulls(VIDEOS, pa.string()),
+            "recording": pa.nulls(VIDEOS, pa.string()),
             "start_s": pa.nulls(VIDEOS, pa.float64()),
             "end_s": pa.nulls(VIDEOS, pa.float64()),
             "size_bytes": pa.repeat(1, VIDEOS),

@@ -104,7 +104,7 @@ class Root:
             with pq.ParquetFile(path) as file:
                 return file.read(columns=columns)
         with self.fs.open(path, "rb") as stream:
-            return pq.read_table(stream, columns=columns)
+            return pq.ParquetFile(stream).read(columns=columns)
 
     def read_text(self, *parts: str) -> str:
         """Read one text file."""

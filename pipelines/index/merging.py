@@ -183,6 +183,7 @@ def _table(dataset: str, kind: str, entries: Sequence[Entry], names: Sequence[st
         "dataset": pc.fill_null(pa.nulls(count, pa.string()), dataset),
         "video_id": names,
         "kind": pc.fill_null(pa.nulls(count, pa.string()), kind),
+        "recording": pa.nulls(count, pa.string()),  # at the end of `split`, from which the manifest takes it
         "seen_ns": np.full(count, time.time_ns(), np.int64),
     }
     for name in SCHEMA.names:

@@ -113,8 +113,8 @@ class Reading:
                 continue
             place, array = Place(path, stored.layout.name, number), stored.array(number)
             key = array_key(place.layout, array)
-            named = row["video_id"]
-            found = PoseSequence(place, named, key, row["label"], row["split"], array.nbytes, -1, named)
+            named, split = row["video_id"], with_recording(row["split"], row["recording"])
+            found = PoseSequence(place, named, key, row["label"], split, array.nbytes, -1, named)
             self.found.append(found)
         if self.without == len(there):
             raise UsageError(
@@ -154,7 +154,9 @@ class Reading:
             except InputFault as fault:
                 self._failed(place.uri, type(fault).__name__, str(fault), label)
                 continue
-            split = ",".join(f"{name}={column[number]}" for name, column in others.items()) or None
+            told = {name: str(column[number]) for name, column in others.items()}
+            recording = told.pop("recording", None)
+            split = with_recording(",".join(f"{name}={value}" for name, value in told.items()) or None, recording)
             key = array_key(many.layout.name, many.array(number))
             self._add(file, place, key, label, split, size_bytes, mtime_ns)
 

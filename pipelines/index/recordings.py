@@ -1,6 +1,8 @@
 """Recordings: which items were cut from one film, or are one performance seen by several cameras.
 
-    what a layout tells of an item ──with_recording──▶ the `split` column: "train,recording=NAME" ──recording_of──▶ NAME
+    what a layout tells of an item ──with_recording──▶ "train,recording=NAME" ──recording_of──▶ NAME
+
+So an item says it while it is indexed. The manifest has a column of its own for it (`stores.manifest`).
 
 Under GZSL recordings are kept whole. A manifest that was written before this was told says nothing, and then neither do
 we: what is done there is said in `pipelines.learn.protocols.fifths`.
@@ -10,7 +12,7 @@ _NAME = "recording="
 
 
 def with_recording(split: str | None, recording: str | None) -> str | None:
-    """What the `split` column says of an item, with its recording at the end.
+    """What is said of an item's split, with its recording at the end.
 
     A comma in a name becomes a space: the column is also read as `name=value,name=value`, and who reads it so must find
     the same recording.

@@ -93,7 +93,8 @@ def taken_over(table: pa.Table) -> pa.Table:
     if KIND not in kinds:
         return table
     names = table["video_id"].to_pylist()
-    labels, splits = table["label"].to_pylist(), table["split"].to_pylist()
+    labels = table["label"].to_pylist()
+    splits = [*map(with_recording, table["split"].to_pylist(), table["recording"].to_pylist())]
     alone, films = ([i for i, kind in enumerate(kinds) if kind == own] for own in (KIND, "video"))
     for i, at in zip(alone, match([names[i] for i in alone], [names[j] for j in films]).at, strict=True):
         if at < 0:
@@ -189,7 +190,10 @@ def _row(
         "uri": f"{path}#{features.video_id[number]}",
         "key": key if features.keys is None else features.keys[number].tobytes(),
         "label": item.label or known.get("label"),
-        "split": filled(with_recording(item.split, item.recording), known.get("split")),
+        "split": filled(
+            with_recording(item.split, item.recording), with_recording(known.get("split"), known.get("recording"))
+        ),
+        "recording": None,
         "start_s": None,
         "end_s": None,
         "size_bytes": stat.st_size,

@@ -19,7 +19,6 @@ import numpy as np
 from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.caption_rows import caption_rows, kind_of
-from pipelines.index.recordings import recording_of
 from pipelines.index.released import of_one_name
 from pipelines.kinds import KINDS
 from pipelines.learn.begun import keeps_back
@@ -242,7 +241,7 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     feature_set = feature_sets.find(root, feature)
     kind = kind_of(feature_set)
     of_captions = kind == "caption_group"
-    table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label", "split", "uri"])
+    table = Manifest(root).read(dataset, ["video_id", "key", "kind", "label", "recording", "uri"])
     kinds = np.array(table["kind"].to_pylist())
     table = table.take(np.flatnonzero(kinds == kind if kind else kinds != "caption_group"))
     uris = set(table["uri"].to_pylist())
@@ -266,7 +265,7 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     labelled = np.flatnonzero(labels >= 0)
     ids, keys = np.array(table["video_id"].to_pylist(), object)[labelled], key_array(table["key"])[labelled]
     unlabelled = table.num_rows - len(labelled)
-    recordings = np.array([*map(recording_of, table["split"].to_pylist()), None], object)[:-1][labelled]
+    recordings = np.array([*table["recording"].to_pylist(), None], object)[:-1][labelled]
     failed = _failed(feature_set, uris, texts, dataset, number, root)
     rows = _rows_of(feature_set, keys, dataset, root, of_captions)
     known = (feature_set, of_captions, classes, ids, keys, labels[labelled], unlabelled, recordings, failed)

@@ -30,6 +30,7 @@ from pipelines.errors import Stopped, UsageError
 from pipelines.extract.items import Item
 from pipelines.extract.manifested import IMAGES, VIDEOS
 from pipelines.index.poses import values_of
+from pipelines.index.recordings import with_recording
 from pipelines.learn.samples import ken_burns
 from pipelines.learn.samples.films import Films, Source, broken_before
 from pipelines.learn.samples.items import Items
@@ -106,7 +107,7 @@ def read(dataset: str, root: Root, form: Form, proxy: str = "") -> VideoSet:
     UsageError
         No labelled video; proxies that do not fit, or that some videos lack.
     """
-    table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split"])
+    table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split", "recording"])
     rows = table.filter(pc.is_in(table["kind"], pa.array([*_KINDS]))).to_pylist()
     labelled = [row for row in rows if row["label"] is not None]
     if not labelled:
@@ -127,7 +128,7 @@ def read(dataset: str, root: Root, form: Form, proxy: str = "") -> VideoSet:
         ids=tuple(row["video_id"] for row in kept),
         keys=tuple(row["key"] for row in kept),
         labels=tuple(row["label"] for row in kept),
-        splits=tuple(values_of(row["split"]) for row in kept),
+        splits=tuple(values_of(with_recording(row["split"], row["recording"])) for row in kept),
         items=tuple(places[row["key"]] for row in kept),
         stills=np.array([row["kind"] == "image" for row in kept]),
         faults=tuple((row["key"], row["uri"], broken[row["key"]]) for row in labelled if row["key"] in broken),

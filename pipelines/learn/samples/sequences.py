@@ -26,6 +26,7 @@ from pipelines.errors import UsageError
 from pipelines.index import joint_layouts
 from pipelines.index.pose_places import Place, PoseReader
 from pipelines.index.poses import KIND, values_of
+from pipelines.index.recordings import with_recording
 from pipelines.learn.samples.items import Items
 from stores.manifest import Manifest
 from stores.root import Root
@@ -75,7 +76,7 @@ def read(dataset: str, root: Root, layout: str, form: Form) -> PoseSet:
         No labelled sequence that can be used; joints of several layouts, and none is named.
     """
     joint_layouts.load(root)
-    table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split"])
+    table = Manifest(root).read(dataset, ["video_id", "kind", "uri", "key", "label", "split", "recording"])
     rows = table.filter(pc.equal(table["kind"], KIND)).to_pylist()
     if not rows:
         raise UsageError(f"Data set {dataset!r} has no poses. Run `zsar index PATH --kind poses --dataset {dataset}`.")
@@ -105,7 +106,7 @@ def read(dataset: str, root: Root, layout: str, form: Form) -> PoseSet:
         ids=tuple(row["video_id"] for row in found),
         keys=tuple(row["key"] for row in found),
         labels=tuple(row["label"] for row in found),
-        splits=tuple(values_of(row["split"]) for row in found),
+        splits=tuple(values_of(with_recording(row["split"], row["recording"])) for row in found),
         drawn=np.stack([drawn for _, drawn, _ in kept]),
         whole=np.stack([whole for _, _, whole in kept]),
         faults=tuple(faults),

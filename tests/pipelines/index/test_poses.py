@@ -97,8 +97,9 @@ def test_every_kind_of_file_is_read_and_tells_its_label(root, tmp_path):
     assert found["k"] == ("archery", None)
     assert found["S003C002P007R001A043"] == (
         "action 43",
-        "setup=3,view=2,subject=7,repetition=1,recording=S003P007R001A043",
+        "setup=3,view=2,subject=7,repetition=1",
     )
+    assert rows(root)["S003C002P007R001A043"]["recording"] == "S003P007R001A043"
     index(root, tmp_path)
     assert rows(root)["S003C002P007R001A043"]["label"] == "A043"
 

@@ -11,6 +11,7 @@ from pipelines.errors import LayoutError, UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig, VerifyConfig
 from pipelines.extract.verify import verify
+from pipelines.index.recordings import with_recording
 from pipelines.index.report import IndexReport
 from pipelines.index.settings import IndexConfig
 from pipelines.index.videos import index
@@ -65,7 +66,9 @@ def rows(root: Root, dataset: str = "d") -> dict[str, dict]:
 
 
 def labels(root: Root) -> dict[str, tuple]:
-    return {name: (row["label"], row["split"]) for name, row in rows(root).items()}
+    """Of each item its label, and its split with its recording at the end."""
+    told = rows(root).items()
+    return {name: (row["label"], with_recording(row["split"], row["recording"])) for name, row in told}
 
 
 def test_released_features_and_lists_give_a_number_without_any_video(root, tmp_path, fake):
@@ -85,7 +88,8 @@ def test_released_features_and_lists_give_a_number_without_any_video(root, tmp_p
     found = rows(root)
     assert sorted(found) == sorted(NAMES)
     one = found["v_archery_g01_c01"]
-    assert (one["kind"], one["label"], one["split"]) == ("feature", "archery", "test,recording=v_archery_g01")
+    assert (one["kind"], one["label"], one["split"]) == ("feature", "archery", "test")
+    assert one["recording"] == "v_archery_g01"
     assert (one["uri"], one["key"]) == (f"{file}#v_archery_g01_c01.avi", id_key("d", "v_archery_g01_c01"))
 
     protocol = studies.protocol(tmp_path)
@@ -247,8 +251,8 @@ def test_a_film_without_a_label_takes_the_split_of_its_features_and_keeps_its_re
     csv = text(tmp_path / "k.csv", "label, youtube_id, time_start, time_end, split\na b, abcdefghijk, 1, 11, train\n")
     run(root, archive(tmp_path / "f.npz", ["abcdefghijk"]), labels=(csv,))
     run(root, tree(tmp_path / "films", "abcdefghijk_000001_000011.mp4"), layout="kinetics")
-    told = [(r["kind"], r["label"], r["split"]) for r in Manifest(root).read("d").to_pylist()]
-    assert ("video", "a b", "train,recording=abcdefghijk") in told
+    told = [(r["kind"], r["label"], r["split"], r["recording"]) for r in Manifest(root).read("d").to_pylist()]
+    assert ("video", "a b", "train", "abcdefghijk") in told
 
 
 def test_a_video_that_comes_without_a_label_bears_that_of_its_features(root, tmp_path, fake):

@@ -84,6 +84,7 @@ def test_a_row_says_all_that_is_known_of_a_file(root, tmp_path):
         "key": key_of(path),
         "label": "bow",
         "split": None,
+        "recording": None,
         "start_s": None,
         "end_s": None,
         "size_bytes": path.stat().st_size,
