@@ -219,9 +219,7 @@ def _kind_learned_from(given: Mapping[str, Any]) -> str:
     return kinds.KINDS[trainables.find(given["model"]).reads].asked
 
 
-_LEARNED_FROM = Taken(
-    IndexConfig, one={"paths": "path"}, calls={"layout": "joints"}, fixed={"kind": _kind_learned_from}
-)
+_LEARNED_FROM = Taken(IndexConfig, one={"paths": "path"}, calls={"layout": "joints"}, told={"kind": _kind_learned_from})
 
 
 @flow(name="finetune", flow_run_name="finetune {model} on {dataset}")
@@ -231,7 +229,9 @@ def finetune(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> Any:
     """Index a data set, then train a network on the seen classes of each split of a protocol.
 
     `joints` is the layout of the data set, of poses that of their joints, as `zsar index --layout` takes it; `layout`
-    is the network's. Gives the run, the weights by number of split, and top-1 where there is something to test on.
+    is the network's. `kind` is what is indexed, as `zsar index --kind` takes it; nothing: what the network learns from,
+    which of films may be `images` too. Gives the run, the weights by number of split, and top-1 where there is
+    something to test on.
     """
     return _finetuned(root, indexed, config)[1]
 

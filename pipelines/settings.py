@@ -13,7 +13,7 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 _SECTION = re.compile(r"Attributes\n\s*-+\n(.*?)(?:\n\s*\n|\Z)", re.S)
@@ -123,13 +123,15 @@ class Taken:
     kind : the stage's dataclass
     calls : what the flow calls a field, where a field of another stage has its name
     one : what the flow calls a field of several values, of which it takes one
-    fixed : values of fields that the flow does not take, or what tells them from what the flow is given
+    fixed : values of fields that the flow does not take
+    told : of fields that the flow may be given, what tells them from the rest where it is given nothing
     """
 
     kind: type
     calls: Mapping[str, str] = dataclasses.field(default_factory=dict)
     one: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    told: Mapping[str, Callable[[Mapping[str, Any]], Any]] = dataclasses.field(default_factory=dict)
 
     def name(self, setting: Setting) -> str:
         """What the flow calls a setting."""
@@ -137,13 +139,16 @@ class Taken:
 
     def settings(self) -> list[Setting]:
         """The settings that the flow takes."""
-        return [setting for setting in settings_of(self.kind) if setting.name not in self.fixed]
+        taken = [setting for setting in settings_of(self.kind) if setting.name not in self.fixed]
+        return [dataclasses.replace(each, default="") if each.name in self.told else each for each in taken]
 
     def made(self, given: Mapping[str, Any]) -> Any:
         """The stage's settings of a flow's parameters."""
-        values = {name: value(given) if callable(value) else value for name, value in self.fixed.items()}
+        values = dict(self.fixed)
         for setting in self.settings():
             value = given.get(self.name(setting))
+            if setting.name in self.told and not value:
+                value = self.told[setting.name](given)
             values[setting.name] = (value,) if setting.name in self.one else value
         return made(self.kind, values)
 

@@ -41,9 +41,9 @@ def finetune(settings: FinetuneConfig, root: "Root") -> Shown:
     head on the features; `zsar extract MODEL --weights MODEL=WEIGHTS` makes features of any other data set.
 
     JSON: run, weights (a path; with several splits paths by number), seconds; top1 (a fraction) where --test is given;
-    failed, the sequences that cannot be used, and notes when there are any.
+    failed, the items that cannot be used, and notes when there are any.
     """
-    from pipelines.learn import finetune
+    from pipelines.learn import finetune, trainables
 
     with Bar("Training") as advance:
         report = finetune.finetune(settings, root, advance)
@@ -51,10 +51,11 @@ def finetune(settings: FinetuneConfig, root: "Root") -> Shown:
     fields: dict[str, Any] = {"run": report.run, "weights": paths[0] if len(paths) == 1 else report.weights}
     fields |= {} if report.top1 is None else {"top1": report.top1}
     fields |= {"seconds": round(report.seconds, 3), "failed": report.failed, "notes": report.notes}
-    shown = {"sequences": report.sequences, "failed": report.failed, "splits trained now": report.trained}
+    called = trainables.learned_from(settings.model)
+    shown = {called: report.sequences, "failed": report.failed, "splits trained now": report.trained}
     parts = [counts(report.run, without_zeros(shown, "failed") | {"seconds": round(report.seconds, 1)})]
     if report.top1 is not None:
-        parts.append(f"top-1 of the sequences to test: {100 * report.top1:.2f} %")
+        parts.append(f"top-1 of the {called} to test: {100 * report.top1:.2f} %")
     if settings.protocol == "none":
         use = f"zsar extract {settings.model} --dataset {settings.dataset} --weights {settings.model}={paths[0]}"
         parts.append(f"Use them: `{use} --root {root.url}`")

@@ -148,6 +148,7 @@ def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:
 def _network(told: dict[str, Any], split: int | None) -> Shown:
     """A network that `zsar finetune` trained: what it depends on, and a row a split."""
     from pipelines.errors import UsageError
+    from pipelines.learn import trainables
     from pipelines.learn.runs import DONE
 
     about, there = told["about"], ", ".join(str(row["number"]) for row in told["splits"])
@@ -157,25 +158,26 @@ def _network(told: dict[str, Any], split: int | None) -> Shown:
             raise UsageError(f"{told['run']} was not trained on split {split}; it was on {there or 'none'}.")
     config = about["config"]
     fields = {"network": config["model"], "data set": config["dataset"], "protocol": config["protocol"]}
-    fields |= {"state": told["state"], "sequences": about["sequences"]}
+    called = trainables.learned_from(config["model"])
+    fields |= {"state": told["state"], called: about["sequences"]}
     fields |= {name: about[name] for name in ("failed", "layout", "command", "made") if about.get(name)}
     fields["settings"] = {k: v for k, v in config.items() if k not in ("model", "dataset", "protocol") and v}
     if len(told["splits"]) == 1:
         fields |= {name: told["splits"][0][name] for name in ("classes", "unseen") if told["splits"][0][name]}
     parts: list[str | Table] = [
         Table(told["run"], [{"field": k, "value": _flat(v)} for k, v in fields.items()], lines=True),
-        Table("Splits", [_split(row) for row in told["splits"]]),
+        Table("Splits", [_split(row, called) for row in told["splits"]]),
     ]
     if told["state"] != DONE and about.get("command"):
         parts.append(f"If nothing works on it, this goes on: `{about['command']}`.")
     return Shown(told, parts)
 
 
-def _split(row: dict[str, Any]) -> dict[str, Any]:
+def _split(row: dict[str, Any], called: str) -> dict[str, Any]:
     """One split of a network's training, as a row for people."""
     shown = {"split": row["number"], "state": row["state"], "classes": len(row["classes"]) or None}
     top1 = None if row["top1"] is None else percent("top1", row["top1"])
-    shown |= {"sequences": row["trained_on"], "tested on": row["tested_on"] or None, "top-1": top1}
+    shown |= {called: row["trained_on"], "tested on": row["tested_on"] or None, "top-1": top1}
     seconds = None if row["seconds"] is None else f"{row['seconds']:.1f}"
     shown |= {"epochs": row["epochs"], "seconds": seconds, "weights": row["weights"]}
     return {name: "" if value is None else value for name, value in shown.items()}

@@ -90,7 +90,7 @@ class FinetuneConfig:
     protocol : whose seen classes are trained on: its name, or a JSON file; `none`: all classes
     splits : which of the protocol's: `0-9,12`; nothing: all
     set, encoder : of the class names, for a protocol that draws by their vectors; nothing: the data set's, `minilm`
-    gzsl : keep from training the fifth of the sequences that `fit` with `gzsl` judges on
+    gzsl : keep from training the fifth of the items that `fit` with `gzsl` judges on
     train : conditions on the items to train on, `subject=1,3,5`; all must hold
     test : the same on items of the trained classes to report top-1 on; nothing: none
     layout : of the network's joints; nothing: those of the poses

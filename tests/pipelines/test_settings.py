@@ -114,7 +114,7 @@ def test_a_command_takes_the_settings_of_its_stage_and_says_their_help(verb, kin
     [
         ("extract", {IndexConfig: {"paths": "path"}, ExtractConfig: {}, ShardConfig: {"size": "shard_size"}}),
         ("fit", {FitConfig: {}}),
-        ("finetune", {IndexConfig: {"paths": "path", "layout": "joints", "kind": None}, FinetuneConfig: {}}),
+        ("finetune", {IndexConfig: {"paths": "path", "layout": "joints"}, FinetuneConfig: {}}),
     ],
 )
 def test_the_flow_of_a_verb_takes_what_its_command_takes(verb, taken):
@@ -130,7 +130,19 @@ def test_the_flow_of_a_verb_takes_what_its_command_takes(verb, taken):
         assert shown[name]["description"] == setting.help or name in ("dataset", "path", "layout"), name
         if not setting.is_required and not isinstance(setting.default, (tuple, Mapping)):
             given = inspect.signature(flow.fn).parameters[name].default
-            assert given in (setting.default, inspect.Parameter.empty)
+            assert given in (setting.default, inspect.Parameter.empty) or (verb, name, given) == (
+                "finetune",
+                "kind",
+                "",
+            )
+
+
+def test_what_a_flow_is_not_given_may_be_told_by_the_rest():
+    taken = Taken(Toy, one={"clips": "clip"}, fixed={"kinds": ("a",)}, told={"width": lambda given: len(given["clip"])})
+    (width,) = [each for each in flow_parameters(taken)[0] if each.name == "width"]
+    assert width.default == ""
+    assert taken.made({"clip": "xyz", "width": "", "speed_s": 1.0}) == Toy(("xyz",), 1.0, 3, ("a",))
+    assert taken.made({"clip": "xyz", "width": 8, "speed_s": 1.0}) == Toy(("xyz",), 1.0, 8, ("a",))
 
 
 def test_a_flow_takes_one_of_several_calls_fields_otherwise_and_keeps_some_to_itself():

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from pipelines.errors import UsageError
+from pipelines.kinds import KINDS
 
 if TYPE_CHECKING:
     from pipelines.learn.trainables.base import Trainable
@@ -15,6 +16,11 @@ TRAINABLES = {
     "e2e_c3d": "pipelines.learn.trainables.e2e:E2ENetwork",
     "rest": "pipelines.learn.trainables.rest:ResTNetwork",
 }
+
+
+def learned_from(name: str) -> str:
+    """What the items are called that something is trained on, `videos` or `poses`; `items` where it is not known."""
+    return KINDS[find(name).reads].called if name in TRAINABLES else "items"
 
 
 def find(name: str) -> "type[Trainable]":

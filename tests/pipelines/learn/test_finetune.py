@@ -613,7 +613,7 @@ def test_the_command_prints_one_object(root, tmp_path):
     assert set(found) == {"run", "weights", "top1", "seconds"}
     assert Path(found["weights"]).is_file()
     told = CliRunner().invoke(app, asked).stdout
-    assert "top-1 of the sequences to test:" in told
+    assert "top-1 of the poses to test:" in told
     assert f"zsar extract stgcn_small --dataset p --weights stgcn_small={found['weights']}" in told.replace("\n", "")
     splits = protocol(tmp_path, ("bow",), ("clap",))
     done = CliRunner().invoke(app, [*asked[:-6], "--protocol", splits, "--root", root.url, "--json"])
