@@ -16,7 +16,8 @@ row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by
                      before, fields of `FinetuneConfig` of a training whose weights the backbone begins with
                      weights, of the feature: "random:0"
                      as_published, true where the file's settings of the row are the paper's, so that only what is set
-                     by hand departs from them; or a list of options that are, and are set too (also of `[all]`)
+                     by hand departs from them; or a list of options that are, and are set too, and of what the
+                     paper read (`encoder=sent2vec`), which is not set (also of `[all]`)
 """
 
 import dataclasses
@@ -29,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
-from pipelines.learn.departures import AsPublished
+from pipelines.learn import options
+from pipelines.learn.departures import INPUTS, AsPublished
 from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 
@@ -199,13 +201,13 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
     given["options"] = []
     in_file = [o for field in ("of_dataset", "options") for each in (shared, row) for o in each.get(field, [])]
     for field in ("options",) if is_elsewhere else ("of_dataset", "options"):
-        for options in (shared.get(field, []), row.get(field, [])):
-            if not isinstance(options, list):
-                raise UsageError(f"{where}: {field} should be a list of texts, got {options!r}.")
-            given["options"] += options
-    if isinstance(is_published, list):
-        own = {option.partition("=")[0] for option in given["options"]}
-        given["options"] += [option for option in is_published if option.partition("=")[0] not in own]
+        for some in (shared.get(field, []), row.get(field, [])):
+            if not isinstance(some, list):
+                raise UsageError(f"{where}: {field} should be a list of texts, got {some!r}.")
+            given["options"] += some
+    listed = options.pairs(is_published if isinstance(is_published, list) else ())
+    own = {option.partition("=")[0] for option in given["options"]}
+    given["options"] += [f"{k}={v}" for k, v in listed.items() if k not in (*own, *INPUTS)]
     file_says = given | {"options": in_file}
     differs = [f"{k} {v or 'none'} for {given[k]}" for k, v in set_by_hand.items() if given.get(k, v) != v]
     if is_elsewhere:
@@ -219,9 +221,10 @@ def _row(path: Path, shared: Mapping[str, Any], row: Mapping[str, Any], set_by_h
     published = None
     if is_published is True:
         inputs = _config(where, FitConfig, _seeded({k: v for k, v in file_says.items() if k != "seed"}, first))
-        published = AsPublished(tuple(in_file), inputs)
-    elif is_published:
-        published = AsPublished(tuple(is_published))
+        published = AsPublished(tuple(in_file), {name: (str(getattr(inputs, name)),) for name in INPUTS})
+    elif listed:
+        read = {k: (v,) for k, v in listed.items() if k in INPUTS}
+        published = AsPublished(tuple(f"{k}={v}" for k, v in listed.items() if k not in INPUTS), read)
     return Row(
         row.get("name", ""),
         row.get("published", ""),

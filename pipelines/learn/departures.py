@@ -13,11 +13,10 @@ from typing import Any
 
 import heads
 from pipelines.learn import options, trainables
-from pipelines.learn.settings import FitConfig
 from pipelines.learn.training import Training
 
 _OURS = ("seed",)  # of no paper
-_INPUTS = ("feature", "encoder", "objects", "k")
+INPUTS = ("feature", "encoder", "objects", "k")  #: settings of a run that say what it reads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +26,11 @@ class AsPublished:
     Attributes
     ----------
     options : of the head and its training, in place of its defaults
-    inputs : what was read, in place of what the head's paper says; None: as that says
+    inputs : by setting, what was read in place of what the head's paper says
     """
 
     options: tuple[str, ...] = ()
-    inputs: FitConfig | None = None
+    inputs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 def of_run(about: Mapping[str, Any], published: AsPublished | None = None) -> tuple[str, ...]:
@@ -56,7 +55,7 @@ def of_run(about: Mapping[str, Any], published: AsPublished | None = None) -> tu
     training = options.as_published(head.published, given)
     wanted = options.settings(config["head"], head.Options, given, training, {})
     tuned = options.pairs(config["tune"])
-    found = [*_inputs(about, head.paper.inputs, published.inputs)]
+    found = [*_inputs(about, {**head.paper.inputs, **published.inputs})]
     for settings, own in zip(wanted, (about["options"], about["training"]), strict=True):
         found += _settings(dataclasses.asdict(settings), own, tuned)
     found += [f"{name} chosen from {values.replace(',', ', ')}" for name, values in tuned.items()]
@@ -91,10 +90,8 @@ def _settings(wanted: Mapping[str, Any], own: Mapping[str, Any], tuned: Mapping[
             yield f"{name} {_said(value)} for {_said(wanted[name])}"
 
 
-def _inputs(about: Mapping[str, Any], paper: Mapping[str, tuple[str, ...]], row: FitConfig | None) -> Iterator[str]:
+def _inputs(about: Mapping[str, Any], paper: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
     """What the run read that the paper, or the row, did not."""
-    if row is not None:
-        paper = {name: (str(getattr(row, name)),) for name in _INPUTS}
     captions = " (captions)" if about["videos"]["captions"] else ""
     objects = (about.get("objects") or {}).get("feature", "")
     yield from _differing("feature", _plain(about["videos"]["feature"]), paper.get("feature"), captions)

@@ -18,7 +18,7 @@ import heads
 from heads.base import ClassTexts, Head, Videos
 from heads.towered import Towered
 from pipelines.errors import UsageError
-from pipelines.learn import begun, options
+from pipelines.learn import options
 from pipelines.learn.protocols.by_vectors import name_vectors
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.protocols import Protocol, protocol
@@ -105,7 +105,7 @@ class Study:
         if self.cut:
             self.notes.append(cut.said(self.cut, self.encoder))
         if config.gzsl and self.videos.trained_on:
-            self._refuse_kept_back()
+            self.notes += videos.refuse_kept_back(self.videos, self.kept_back)
 
     @property
     def cut(self) -> dict[str, tuple[int, int]]:
@@ -294,28 +294,6 @@ class Study:
         m = self.learned.segments.shape[1]
         judged = videos.read(config.judge, config.feature, config.judge, root, m, config.output)
         self.videos = joined_videos(self.learned, judged, self.kept)
-
-    def _refuse_kept_back(self) -> None:
-        """Refuse weights that were trained on videos which are kept back now; say where that cannot be told."""
-        found = self.videos
-        if not found.kept_back:
-            raise UsageError(
-                f"Seen videos to judge on were trained on by the weights of {found.feature}. "
-                "Train them with `zsar finetune --gzsl`, which keeps the same fifth back, and extract with those."
-            )
-        kept = (key.tobytes() for key in found.keys[self.kept_back])
-        met, named = begun.trained_on_now(found.told, found.dataset, kept)
-        if met:
-            raise UsageError(
-                f"The weights of {found.feature} were trained on videos that --gzsl keeps back now, {met} of the "
-                f"{named} they name: recordings or names of {found.dataset!r} were told otherwise then. Train them "
-                "anew with `zsar finetune --gzsl`, and extract with those."
-            )
-        if any(found.recordings) and not begun.says_which(found.told, found.dataset):
-            self.notes.append(
-                f"the weights of {found.feature} do not say which videos they kept back: if they were trained before "
-                f"the recordings of {found.dataset!r} were known, it was another fifth; train them anew to be sure"
-            )
 
     def _removal(self) -> str:
         config = self.config

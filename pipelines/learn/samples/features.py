@@ -21,7 +21,7 @@ from pipelines.errors import UsageError
 from pipelines.extract.caption_rows import caption_rows, kind_of
 from pipelines.index.released import of_one_name
 from pipelines.kinds import KINDS
-from pipelines.learn.begun import keeps_back
+from pipelines.learn import begun
 from pipelines.learn.samples.failed import FailedItem, failed_items
 from pipelines.texts.adding import Linker, link
 from stores.classes import Classes
@@ -167,7 +167,7 @@ def read(
         unlabelled=found.unlabelled,
         of_captions=found.of_captions,
         trained_on=_trained_on(told, texts, dataset, root),
-        kept_back=bool(told) and keeps_back(told, dataset),
+        kept_back=bool(told) and begun.keeps_back(told, dataset),
         told=told,
         recordings=tuple(found.recordings[there]),
         missing_recordings=(*found.recordings[~there], *(None for _ in found.failed)),
@@ -206,6 +206,40 @@ def refuse_trained_on(found: VideoFeatures, unseen: Iterable[str], split: str) -
             f"{', '.join(met[:10])}{', ...' if len(met) > 10 else ''}. Train them on the seen classes of this split "
             "(`zsar finetune`), and extract with those weights."
         )
+
+
+def refuse_kept_back(found: VideoFeatures, kept: np.ndarray) -> list[str]:
+    """Refuse weights that were trained on videos which GZSL keeps back now; notes where that cannot be told.
+
+    Parameters
+    ----------
+    found : VideoFeatures
+        Of weights that name classes they were trained on.
+    kept : (N,) bool
+
+    Raises
+    ------
+    UsageError
+        They kept nothing back, or another fifth.
+    """
+    if not found.kept_back:
+        raise UsageError(
+            f"Seen videos to judge on were trained on by the weights of {found.feature}. "
+            "Train them with `zsar finetune --gzsl`, which keeps the same fifth back, and extract with those."
+        )
+    met, named = begun.trained_on_now(found.told, found.dataset, (key.tobytes() for key in found.keys[kept]))
+    if met:
+        raise UsageError(
+            f"The weights of {found.feature} were trained on videos that --gzsl keeps back now, {met} of the "
+            f"{named} they name: recordings or names of {found.dataset!r} were told otherwise then. Train them "
+            "anew with `zsar finetune --gzsl`, and extract with those."
+        )
+    if not any(found.recordings) or begun.says_which(found.told, found.dataset):
+        return []
+    return [
+        f"the weights of {found.feature} do not say which videos they kept back: if they were trained before the "
+        f"recordings of {found.dataset!r} were known, it was another fifth; train them anew to be sure"
+    ]
 
 
 def content_digest(feature_set: FeatureSet, keys: np.ndarray) -> str:

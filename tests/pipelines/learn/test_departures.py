@@ -73,8 +73,8 @@ def test_a_row_s_published_options_are_the_measure_in_place_of_the_head_s():
     run = about("devise", *given, "texts=definition", feature="raw_joints@0", encoder="minilm@0")
     assert not any(line.startswith(("others", "lr")) for line in of_run(run, AsPublished(given)))
     assert "texts definition for class" in of_run(run, AsPublished(given))
-    row = FitConfig("devise", "d", "raw_joints:frame=hip", "p", encoder="minilm")
-    assert of_run(run, AsPublished((*given, "texts=definition"), row)) == ()
+    read = {"feature": ("raw_joints:frame=hip",), "encoder": ("minilm",)}
+    assert of_run(run, AsPublished((*given, "texts=definition"), read)) == ()
 
 
 @pytest.mark.parametrize("name", ["coco", "er", "jigsawnet"])
@@ -113,8 +113,8 @@ def test_a_table_s_published_options_are_set_and_leave_run_names_as_they_were():
             about("devise", *row.configs[0].options, feature="stgcn_small@0", encoder="minilm@0"), row.as_published
         )
         assert told == (
-            "feature stgcn_small for tsm_resnet50",
-            "encoder minilm for word_vectors",
+            "feature stgcn_small for stgcn",
+            "encoder minilm for sent2vec",
             "texts class+definition for class",
         )
 
