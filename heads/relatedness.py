@@ -1,17 +1,17 @@
 """Semantic relatedness transfer: which seen classes compose an unseen one, and how much of each is taken.
 
-    M[j, i] = cos(t_j, t_i)   (U, S), of unseen class j and seen class i;    maximise  sum(M * A)  over A in {0, 1}, with
+    M[j, i] = cos(t_j, t_i)   (U, S), unseen class j and seen class i;    maximise  sum(M * A)  over A in {0, 1}, with
     I         A[j, i] = 0  where i is not among the K seen classes nearest to j
     II        A[j, i] = 0  where  min over k != j of (1 - M[k, i]) / (1 - M[j, i])  <= theta
     III       sum_i A[j, i] <= rho
     prototype_j = sum_i A[j, i] M[j, i] phi_i / sum_i A[j, i] M[j, i]
 
-No constraint holds two rows together once M is known, so the integer programme falls apart into rows, and of a row the
-rho largest positive entries that are allowed are its solution. What adds nothing (M = 0) is not taken, and what takes
-away (M < 0) never is: weights are positive. A row that ends empty keeps its nearest seen class, of whatever sign.
+No constraint holds two rows together once M is known, so the integer programme falls apart into rows, and of a row
+the rho largest positive entries that are allowed are its solution. What adds nothing (M = 0) is not taken, and what
+takes away (M < 0) never is: weights are positive. A row that ends empty keeps its nearest seen class, of whatever sign.
 
-Two classes of one vector are as near to each other as can be: 0 / 0 in II counts as 1, and x / 0 as endless. Where there
-is no other unseen class II allows all. Cosines are rounded to twelve places, so that classes told alike tie.
+Two classes of one vector are as near to each other as can be: 0 / 0 in II counts as 1, and x / 0 as endless. Where
+there is no other unseen class II allows all. Cosines are rounded to twelve places, so that classes told alike tie.
 
 Paper: Lin et al., Cross-modal Representation Learning for Zero-shot Action Recognition (ResT), CVPR 2022, eq. 1-6.
 """
@@ -72,8 +72,14 @@ def chosen(related: Tensor, allowed: Tensor, rho: int) -> tuple[Tensor, Tensor]:
     return found | (largest(related, 1) & empty[:, None]), empty
 
 
-def composed(related: Tensor, taken: Tensor, vectors: Tensor) -> Tensor:
-    """(J, d): for each row of A (J, S) the mean of the vectors (S, d) taken, weighted by M; a lone one as it is."""
-    lone = taken.sum(1, keepdim=True) == 1  # kept whatever its sign
+def shares(related: Tensor, taken: Tensor) -> Tensor:
+    """(J, S): A M, each row summing to 1; a lone entry of A is 1, whatever the sign of its M."""
+    lone = taken.sum(1, keepdim=True) == 1
     weights = torch.where(lone, 1.0, related) * taken
-    return (weights / weights.sum(1, keepdim=True)) @ vectors.to(weights.dtype)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def composed(related: Tensor, taken: Tensor, vectors: Tensor) -> Tensor:
+    """(J, d): for each row of A (J, S) the mean of the vectors (S, d) it takes, weighted by M (eq. 6)."""
+    own = shares(related, taken)
+    return own @ vectors.to(own.dtype)

@@ -1,19 +1,19 @@
 """Semantic relatedness transfer (ResT): unseen classes are mixtures of the seen ones their texts are near to.
 
-    phi_i  = mean over the videos of seen class i of x,     x = mean_m segments   (S, D), not of unit length, as published
+    phi_i     mean over the videos of seen class i of x,  x = mean_m segments   (S, D), as published not of unit length
     forward   prototype_j = sum_i A M phi_i / sum_i A M,  M = cos of the class vectors;   score = cos(x, prototype_j)
     reverse   v = sum_i A R t_i / sum_i A R,  R = cos(x, phi_i), A a row a video;          score = cos(v, t_j)
 
-Nothing is trained: what the seen videos are needed for is their means. Which entries of A are 1 say the constraints I, II
-and III (`relatedness`). Seen classes, under GZSL, keep their own phi (forward) or their own text (reverse).
+Nothing is trained: what the seen videos are needed for is their means. Which entries of A are 1 say the constraints I,
+II and III (`relatedness`). Seen classes, under GZSL, keep their own phi (forward) or their own text (reverse).
 
 Reverse is Table 8's "reverse transfer direction (composite semantic representation and perform ZSAR in the semantic
-space)", of which the paper says no more. Read here as the roles of the spaces exchanged: a video is composed of the class
-vectors of the seen classes it looks like. II compares an unseen class with the others; a video has no others, since it is
-judged by itself, so II is refused there. With `constraints=III` and `rho=1` a video is told by its nearest seen label:
-that is Table 5's semantic space, without transfer.
+space)", of which the paper says no more. Read here as the roles of the spaces exchanged: a video is composed of the
+class vectors of the seen classes it looks like. II compares an unseen class with the others; a video has no others,
+since it is judged by itself, so II is refused there. With `constraints=III` and `rho=1` a video is told by its nearest
+seen label: that is Table 5's semantic space, without transfer.
 
-II reads the texts of ALL unseen classes of the split, whatever classes are asked for; without it each is told by itself.
+II reads the texts of ALL unseen classes of the split, whichever are asked for; without it each is told by itself.
 K, theta and rho are unpublished; the paper chooses them by 5-fold cross-validation on the seen classes:
 `zsar fit transfer --tune nearest=3,5,10 --tune theta=0.8,0.9,1 --tune rho=1,2,4 --folds 5`.
 

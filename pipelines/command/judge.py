@@ -1,7 +1,7 @@
 """`zsar evaluate` and `zsar reproduce`: what runs score."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,8 @@ def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
 
     JSON: run, top1_mean, top1_std and so on for top5, mean_class_top1 and hubness (fractions), splits, n, missing;
     under GZSL also seen_top1, unseen_top1 and harmonic_mean; overlap and near, the test classes the features were
-    trained on by name or by the distance of word vectors, when there are any.
+    trained on by name or by the distance of word vectors, and kept_nearest, by split the unseen classes that nothing
+    was left to compose of with the seen class each keeps, when there are any.
     """
     from pipelines.judge import evaluate
 
@@ -51,7 +52,7 @@ def judge(settings: JudgeConfig, root: "Root") -> Shown:
     A network that was trained on all classes of a data set is judged on another: --dataset, --protocol.
 
     JSON: run, head, judged (the run of `fit` by split), top1_mean, top1_std and so on as `evaluate`, splits, n,
-    missing, seconds; overlap and near as `evaluate` when there are any.
+    missing, seconds; overlap, near and kept_nearest as `evaluate` when there are any.
     """
     from pipelines.judge import network
 
@@ -120,14 +121,19 @@ def _measures(zsl: dict[str, tuple[float, float]], gzsl: dict[str, tuple[float, 
     ]
 
 
-def _overlap(report: "EvaluateReport | JudgeReport") -> dict[str, list[str]]:
-    return {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
+def _overlap(report: "EvaluateReport | JudgeReport") -> dict[str, Any]:
+    kept = {str(number): own for number, own in report.kept_nearest.items()}
+    told = {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
+    return told | ({"kept_nearest": kept} if kept else {})
 
 
 def _met(report: "EvaluateReport | JudgeReport") -> list[str]:
-    """What is said of test classes that were trained on."""
+    """What is said of test classes that were trained on, and of those that nothing was left to compose of."""
+    from pipelines.learn.composed import told_of
+
+    kept = told_of(report.kept_nearest)
     return [
         f"{len(found)} test classes are among those the features were trained on, {how}: {', '.join(found[:10])}."
         for found, how in ((report.overlap, "by name"), (report.near, "by the distance of word vectors"))
         if found
-    ]
+    ] + ([f"{kept[0].upper()}{kept[1:]}."] if kept else [])

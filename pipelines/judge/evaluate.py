@@ -78,6 +78,7 @@ RESULTS = pa.schema(
         ("objects", pa.string()),
         ("objects_recipe", pa.string()),
         ("objects_snapshot", pa.string()),
+        ("kept_nearest", pa.list_(pa.string())),
     ]
 )
 JUDGED = pa.schema(
@@ -103,6 +104,7 @@ class EvaluateReport:
     zsl, gzsl : name of a number to its mean and deviation; empty where nothing was judged so
     overlap : test classes among those the features were trained on, by name
     near : and those whose word vectors are as good as one of theirs (E2E's distance)
+    kept_nearest : by split, unseen classes that nothing was left to compose of, with the seen class each keeps
     seconds : wall time
     """
 
@@ -114,6 +116,7 @@ class EvaluateReport:
     gzsl: dict[str, tuple[float, float]]
     overlap: tuple[str, ...]
     near: tuple[str, ...]
+    kept_nearest: dict[int, dict[str, str]]
     seconds: float
 
 
@@ -157,10 +160,11 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
             others = pc.invert(pc.is_in(before["split"], pa.array(fitted, pa.int32())))
             table = pa.concat_tables([table.slice(0, 0), before.filter(others), table], promote_options="default")
         runs.write(name, what, table)
-    return _report(name, rows, time.monotonic() - started)
+    kept = {number: found for number in fitted if (found := (run.told(number) or {}).get("kept_nearest"))}
+    return _report(name, rows, kept, time.monotonic() - started)
 
 
-def _report(name: str, rows: list[dict[str, Any]], seconds: float) -> EvaluateReport:
+def _report(name: str, rows: list[dict[str, Any]], kept: dict[int, dict[str, str]], seconds: float) -> EvaluateReport:
     zsl = [row for row in rows if row["setting"] == "zsl"]
     gzsl = [row for row in rows if row["setting"] == "gzsl"]
 
@@ -178,6 +182,7 @@ def _report(name: str, rows: list[dict[str, Any]], seconds: float) -> EvaluateRe
         over(gzsl, "seen_top1", "unseen_top1", "harmonic_mean"),
         tuple(sorted({name for row in rows for name in row["overlap"]})),
         tuple(sorted({name for row in rows for name in row["near"]})),
+        kept,
         seconds,
     )
 
@@ -234,6 +239,7 @@ def _provenance(study: Study, about: dict[str, Any], name: str, split: Split, st
         "objects": objects.feature if objects else None,
         "objects_recipe": objects.recipe if objects else None,
         "objects_snapshot": objects.snapshot if objects else None,
+        "kept_nearest": [f"{name} ~ {nearest}" for name, nearest in stored.get("kept_nearest", {}).items()],
     }
 
 

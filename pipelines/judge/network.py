@@ -43,6 +43,7 @@ class JudgeReport:
     n, missing : items judged, over all splits, and those without features
     zsl, gzsl : name of a number to its mean and population deviation over the splits; fractions in [0, 1]
     overlap, near : test classes among those trained on, as `EvaluateReport` has them
+    kept_nearest : classes that nothing was left to compose of, as there
     seconds : wall time
     """
 
@@ -55,6 +56,7 @@ class JudgeReport:
     gzsl: dict[str, tuple[float, float]]
     overlap: tuple[str, ...]
     near: tuple[str, ...]
+    kept_nearest: dict[int, dict[str, str]]
     seconds: float
 
 
@@ -87,6 +89,7 @@ def judge(config: JudgeConfig, root: Root, progress: Progress | None = None) -> 
         gzsl=over([report.gzsl for report in found.values()]),
         overlap=tuple(sorted({name for report in found.values() for name in report.overlap})),
         near=tuple(sorted({name for report in found.values() for name in report.near})),
+        kept_nearest={number: own for report in found.values() for number, own in report.kept_nearest.items()},
         seconds=time.monotonic() - started,
     )
 

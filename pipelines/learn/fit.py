@@ -13,7 +13,7 @@ import importlib.metadata
 import shutil
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
@@ -25,6 +25,7 @@ import torch
 from pipelines.errors import Stopped, UsageError
 from pipelines.learn.checkpoints import save
 from pipelines.learn.choosing import Choice, choose, refuse_warmups
+from pipelines.learn.composed import kept_nearest, told_of
 from pipelines.learn.doubts import doubts
 from pipelines.learn.engine import train
 from pipelines.learn.protocols.fifths import kept_back_digest
@@ -87,7 +88,9 @@ def fit(config: FitConfig, root: Root, progress: Progress | None = None) -> FitR
     for done, _ in enumerate(_fitted(study, run, todo), start=1):
         if progress:
             progress(done, len(todo))
-    notes = (*study.notes, *_doubts(run, numbers))
+    told = {number: run.told(number) or {} for number in numbers}
+    kept = told_of({number: own.get("kept_nearest", {}) for number, own in told.items()})
+    notes = (*study.notes, *_doubts(told), *([kept] if kept else ()))
     return FitReport(run.name, len(numbers), len(todo), time.monotonic() - started, notes)
 
 
@@ -103,9 +106,9 @@ def _check(study: Study, split: Split) -> None:
     refuse_warmups(study, split)
 
 
-def _doubts(run: Run, numbers: Sequence[int]) -> list[str]:
+def _doubts(told: Mapping[int, Mapping[str, Any]]) -> list[str]:
     """What the splits say that is doubtful about them, the first few."""
-    found = [f"split {n}: {line}" for n in numbers for line in (run.told(n) or {}).get("doubts", ())]
+    found = [f"split {n}: {line}" for n, own in told.items() for line in own.get("doubts", ())]
     more = [f"and {len(found) - _SHOWN} more such notes"] if len(found) > _SHOWN else []
     return found[:_SHOWN] + more
 
@@ -249,12 +252,14 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
     split = study.split(number)
     choice = choose(study, split, folder / "held-out", device) if study.chooses else Choice(study.options)
     training = choice.training or study.training
-    seen, doubted = study.numbers(split.seen), list[str]()
+    seen, unseen = study.numbers(split.seen), study.numbers(split.unseen)
+    doubted, kept = list[str](), dict[str, str]()
     if len(seen):
         trial = Trial(seen, np.empty(0, np.int64), study.new(split))
         task = task_of(study, trial, choice.options, device)
         train(task, training, folder, device)
         doubted = doubts(study, task.head, seen)
+        kept = kept_nearest(task.head, study.told(unseen).to(device))
     else:
         save(study.model(choice.options), folder)
     about = {
@@ -267,6 +272,7 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
         "held_out": choice.held_out,
         "penalty": choice.penalty,
         "doubts": doubted,
+        "kept_nearest": kept,
     }
     shutil.rmtree(folder / "held-out", ignore_errors=True)
     run.done(number, about)

@@ -1,7 +1,7 @@
-"""Figures as inline SVG: a heat map, pairs of points, a scatter with its line; strings a page can hold.
+"""Figures as inline SVG: pairs of points, clouds of them, a scatter with its line; strings a page can hold.
 
-    heat_map   counts (K, K) int, names               rows shaded by their share, each cell says what it counts
     pairs      circles (K, 2), squares (K, 2), names  joined by a thin line; those of some classes coloured
+    clouds     dots (N, 2), stars (K, 2), names       dots in the colour of their star, which has its name beside it
     scatter    x (K,), y (K,), names                  with a least-squares line where there is one
 
 Colours are told apart by people who see fewer of them (Okabe and Ito), and nothing is said by colour alone. Names that
@@ -14,16 +14,11 @@ import numpy as np
 from markupsafe import Markup, escape
 
 GREY, BLUE, ORANGE, INK = "#9aa3ae", "#0072b2", "#d55e00", "#1c2430"
-#: least share of a row, and the colour from there on; nothing at all stays white
-SHADES = (
-    *((0.0, "#eaf1f8"), (0.02, "#d3e2f1"), (0.05, "#b5cfe8"), (0.1, "#8fb8dd"), (0.2, "#649dcd")),
-    *((0.35, "#3f80ba"), (0.5, "#22639f"), (0.7, "#0f467f"), (0.9, "#08295a")),
-)
-_LONGEST = 26
-_TOOLTIPS = 1000  # cells that say what they count, the largest; they are what makes a page large
+LONGEST = 26
 _APART = 130  # so far from its square a circle has a name of its own
-_KEY, _SHADE = 150, 34  # where the key of the shades begins, and how wide one is
-_CHARACTER = 0.56  # of the font's size: how wide a letter is, about
+_GOLDEN = 137.508  # degrees between the hues of neighbours, so that no two are alike
+_DOT = {"stroke_width": 5.5, "stroke_linecap": "round", "stroke_opacity": 0.55}
+CHARACTER = 0.56  # of the font's size: how wide a letter is, about
 
 
 class Svg:
@@ -42,7 +37,7 @@ class Svg:
         self._parts.append(f"<{tag}{_attributes(attributes)}{f'>{inner}</{tag}>' if inner else '/>'}")
 
     def text(
-        self, x: float, y: float, text: str, size: float = 11, longest: int = _LONGEST, **attributes: object
+        self, x: float, y: float, text: str, size: float = 11, longest: int = LONGEST, **attributes: object
     ) -> None:
         """Text of one line, cut where it has more letters than `longest`."""
         short = cut(text, longest)
@@ -55,72 +50,9 @@ class Svg:
         return Markup("\n".join([*self._parts, "</svg>"]))
 
 
-def cut(name: str, longest: int = _LONGEST) -> str:
+def cut(name: str, longest: int = LONGEST) -> str:
     """A name of at most so many letters."""
     return name if len(name) <= longest else name[: longest - 1].rstrip() + "…"
-
-
-def heat_map(counts: np.ndarray, names: Sequence[str]) -> Markup:
-    """Row the class, column what it was taken for.
-
-    Parameters
-    ----------
-    counts : (K, K) int
-    names : K names
-    """
-    k = len(names)
-    cell = float(np.clip(880 // max(k, 1), 5, 30))
-    size = min(11.0, max(cell - 1.5, 5))
-    margin = min(_LONGEST, max(map(len, names), default=1)) * size * _CHARACTER + 14
-    left, top = round(margin + 16), round(margin * 0.87 + 24)  # whole numbers are short
-    width = max(k * cell + margin * 0.5 + 10, _KEY + _SHADE * len(SHADES) + 92)
-    svg = Svg(left + width, top + k * cell + 54, "confusion matrix")
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    svg.add("rect", x=left, y=top, width=k * cell, height=k * cell, fill="#fff", stroke="#c9d1da")
-    _cells(svg, counts, shares, names, left, top, cell)
-    for at, name in enumerate(names):
-        middle = (at + 0.5) * cell
-        svg.text(left - 5, top + middle + size * 0.35, name, size, text_anchor="end")
-        turned = f"translate({left + middle + size * 0.35:.1f} {top - 6:.1f}) rotate(-60)"
-        svg.text(0, 0, name, size, transform=turned)
-    steps = "".join(f"M{left + at * cell:g} {top + at * cell:g}h{cell:g}v{cell:g}h-{cell:g}z" for at in range(k))
-    svg.add("path", d=steps, fill="none", stroke=ORANGE)
-    svg.text(left, 12, "taken for", 12, fill=GREY)
-    svg.add("path", d=f"M{left + 56:.0f} 8h26m-5 -4l5 4l-5 4", fill="none", stroke=GREY)
-    _shades_key(svg, left, top + k * cell + 18)
-    return svg.markup()
-
-
-def _cells(
-    svg: Svg, counts: np.ndarray, shares: np.ndarray, names: Sequence[str], left: float, top: float, cell: float
-) -> None:
-    """The cells that count something: the largest with a tooltip each, the others as one path a shade."""
-    bounds = np.array([least for least, _ in SHADES])
-    rows, columns = np.nonzero(counts)
-    order = np.argsort(-shares[rows, columns], kind="stable")
-    paths: dict[int, list[str]] = {}
-    for place, (row, column) in enumerate(zip(rows[order].tolist(), columns[order].tolist(), strict=True)):
-        shade = int(np.searchsorted(bounds, shares[row, column], side="right")) - 1
-        x, y = left + column * cell, top + row * cell
-        if place >= _TOOLTIPS:
-            paths.setdefault(shade, []).append(f"M{x:g} {y + cell / 2:g}h{cell:g}")
-            continue
-        told = f"{names[row]} as {names[column]}: {counts[row, column]} of {counts[row].sum()}"
-        svg.add("rect", told, x=x, y=y, width=cell, height=cell, fill=SHADES[shade][1])
-    for shade, parts in sorted(paths.items()):
-        svg.add("path", d="".join(parts), stroke=SHADES[shade][1], stroke_width=cell)
-
-
-def _shades_key(svg: Svg, left: float, y: float) -> None:
-    svg.text(left, y + 11, "share of a class's videos", 11)
-    x = left + _KEY
-    for least, colour in SHADES:
-        svg.add("rect", x=x, y=y, width=_SHADE, height=14, fill=colour, stroke="#c9d1da")
-        svg.text(x, y + 27, f"{100 * least:.0f} %" if least else "> 0", 10, text_anchor="middle")
-        x += _SHADE
-    svg.text(x, y + 27, "100 %", 10, text_anchor="middle")
-    svg.add("rect", x=x + 40, y=y + 1, width=12, height=12, fill="none", stroke=ORANGE)
-    svg.text(x + 58, y + 11, "right", 11)
 
 
 def pairs(circles: np.ndarray, squares: np.ndarray, names: Sequence[str], coloured: np.ndarray) -> Markup:
@@ -155,6 +87,40 @@ def pairs(circles: np.ndarray, squares: np.ndarray, names: Sequence[str], colour
     own = np.flatnonzero(coloured).tolist()
     wanted = [(*of_square[k], names[k]) for k in own] + [(*of_circle[k], names[k]) for k in own if apart[k]]
     _labels(svg, wanted, placed, (0, 0, width, height))
+    return svg.markup()
+
+
+def clouds(dots: np.ndarray, of: np.ndarray, stars: np.ndarray, names: Sequence[str]) -> Markup:
+    """Many points a class, and a star for what stands for it; a class is told by its name, its colour only helps.
+
+    Parameters
+    ----------
+    dots : (N, 2) float
+    of : (N,) int, which star each belongs to
+    stars : (K, 2) float
+    names : K names
+    """
+    width, height, edge = 1060.0, 720.0, 46.0
+    both = np.concatenate([dots, stars]).astype(float)
+    span = np.where(np.ptp(both, axis=0) > 0, np.ptp(both, axis=0), 1.0)
+    placed = edge + (both - both.min(0)) / span * (np.array([width, height]) - 2 * edge)
+    of_dot, of_star = placed[: len(dots)], placed[len(dots) :]
+    svg = Svg(width, height, "videos and what stands for their classes")
+    colours = [f"hsl({k * _GOLDEN % 360:.0f} 60% {(38, 52)[k % 2]}%)" for k in range(len(names))]
+    for k, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in of_dot[of == k].tolist())
+        if path:
+            svg.add("path", f"videos of {name}", d=path, stroke=colour, **_DOT)
+    for (x, y), name, colour in zip(of_star.tolist(), names, colours, strict=True):
+        corners = [
+            (x + r * np.sin(turn), y - r * np.cos(turn))
+            for turn, r in zip(np.arange(10) * np.pi / 5, (9, 4) * 5, strict=True)
+        ]
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in corners)
+        svg.add("polygon", name, points=points, fill=colour, stroke=INK, stroke_width=0.9)
+    _labels(
+        svg, [(*at, name) for at, name in zip(of_star.tolist(), names, strict=True)], of_star, (0, 0, width, height)
+    )
     return svg.markup()
 
 
@@ -231,7 +197,7 @@ def _labels(
     """Names beside their points where there is room: a name that would lie on another one or on a mark is left out."""
     taken = np.empty((0, 4))
     for x, y, name in wanted:
-        wide = len(cut(name)) * size * _CHARACTER
+        wide = len(cut(name)) * size * CHARACTER
         others = marks[(np.abs(marks - [x, y]) > 1).any(1)]
         middle = x - wide / 2
         for left, base, anchor in (

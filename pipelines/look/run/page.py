@@ -22,11 +22,11 @@ from heads import metrics
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
 from pipelines.learn.departures import of_run
-from pipelines.look.run import inside, poses
+from pipelines.look.run import composed, inside, poses
 from pipelines.look.run.inside import Trained
 from pipelines.look.run.learned import learned
 from pipelines.look.run.network_page import network_page
-from pipelines.pages import figures, stick_figures
+from pipelines.pages import figures, matrices, stick_figures
 from pipelines.pages.page import frame, render
 from pipelines.texts.overlap import TAU
 from stores.captions import Captions
@@ -128,7 +128,7 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
         listed=listed,
         split=of_split,
         scores=sorted(scores, key=lambda s: (-s.accuracy, s.name)),
-        heat_map=figures.heat_map(counts, named(own)),
+        heat_map=matrices.heat_map(counts, named(own)),
         departures=of_run(runs.about(run)),
         overlap=sorted({name for row in table.to_pylist() for name in row["overlap"]}),
         why_not=why_not,
@@ -185,6 +185,7 @@ def _inside(
     if space:
         flat = inside.flattened(space)
         found["space"] = figures.pairs(*flat, space.names, space.is_unseen)
+    found |= composed.pictures(of)
     told = inside.attention(of)
     if told:
         found |= {"attention": told[:_MOST_ATTENTION], "attended": len(told)}

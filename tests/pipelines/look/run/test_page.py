@@ -29,7 +29,7 @@ from pipelines.learn.settings import FitConfig
 from pipelines.look.listing import kind_of
 from pipelines.look.run import inside as run_inside
 from pipelines.look.run.page import class_scores, confusion, run_page, shown_videos
-from pipelines.pages import figures
+from pipelines.pages import figures, matrices
 from pipelines.texts import phrases
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
@@ -319,7 +319,7 @@ def test_the_command_prints_a_table_or_the_page(root, judged):
 def test_a_few_classes_are_drawn_too(classes):
     names = CLASSES[:classes]
     counts = np.eye(classes, dtype=int)
-    assert str(figures.heat_map(counts, names)).count("<title>") >= classes
+    assert str(matrices.heat_map(counts, names)).count("<title>") >= classes
     flat = np.zeros((classes, 2))
     assert "nan" not in str(figures.pairs(flat, flat, ["k"] * classes, np.ones(classes, bool)))
     same = np.full(classes, 0.5)
@@ -340,7 +340,7 @@ def test_ticks_are_round_and_enclose(low, high, ticks):
 
 def test_a_large_matrix_stays_small():
     counts = np.random.RandomState(0).randint(1, 9, (160, 160)) * (np.random.RandomState(1).rand(160, 160) < 0.3)
-    drawn = str(figures.heat_map(counts, [f"class number {k}" for k in range(160)]))
+    drawn = str(matrices.heat_map(counts, [f"class number {k}" for k in range(160)]))
     assert len(drawn) < 250_000
     assert drawn.count("<rect") >= 1000
     lines = re.findall(r'd="((?:M[\d.]+ [\d.]+h5)+)"', drawn)
