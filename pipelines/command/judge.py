@@ -21,10 +21,11 @@ _SPREAD = ("mean", "std")
 def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
     """Judge a run on the unseen classes of its splits: mean and deviation over the splits.
 
-    JSON: run, top1_mean, top1_std and so on for top5, mean_class_top1 and hubness (fractions), splits, n, missing;
-    under GZSL also seen_top1, unseen_top1 and harmonic_mean; overlap and near, the test classes the features were
-    trained on by name or by the distance of word vectors, and kept_nearest, by split the unseen classes that nothing
-    was left to compose of with the seen class each keeps, when there are any.
+    JSON: run, top1_mean, top1_std and so on for top5 and mean_class_top1 (fractions) and hubness (a skewness, 0 where
+    all classes are the answer as often), splits, n, missing; under GZSL also seen_top1, unseen_top1 and harmonic_mean;
+    overlap and near, the test classes the features were trained on by name or by the distance of word vectors, and
+    kept_nearest, by split the unseen classes that nothing was left to compose of with the seen class each keeps, when
+    there are any.
     """
     from pipelines.judge import evaluate
 

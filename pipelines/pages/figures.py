@@ -17,7 +17,7 @@ GREY, BLUE, ORANGE, INK = "#9aa3ae", "#0072b2", "#d55e00", "#1c2430"
 LONGEST = 26
 _APART = 130  # so far from its square a circle has a name of its own
 _GOLDEN = 137.508  # degrees between the hues of neighbours, so that no two are alike
-_DOT = {"stroke_width": 5.5, "stroke_linecap": "round", "stroke_opacity": 0.55}
+_DOT = {"stroke_width": 5.5, "stroke_linecap": "round", "stroke_opacity": 0.8}
 CHARACTER = 0.56  # of the font's size: how wide a letter is, about
 
 

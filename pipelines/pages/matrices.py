@@ -21,6 +21,7 @@ SHADES = (
 )
 _TOOLTIPS = 1000  # cells that say what they count, the largest
 _KEY, _SHADE = 150, 34  # where the key of the shades begins, and how wide one is
+_STEPS = 14  # of cosines, at most about
 _HIGHEST = 14.0  # a row of classes that are composed
 
 
@@ -96,10 +97,9 @@ def related(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], cho
     rows, columns : J and S names
     chosen : (J, S) bool, cells with a tooltip first
     """
-    ticks = nice_ticks(float(values.min()), float(values.max()), len(SHADES))[: len(SHADES) + 1]
-    steps = np.linspace(0, len(SHADES) - 1, len(ticks) - 1).round().astype(int)
-    colours = [SHADES[step][1] for step in steps]
-    svg, grid = _framed("semantic relatedness", rows, columns, _KEY + _SHADE * len(SHADES) + 20)
+    ticks = nice_ticks(float(values.min()), float(values.max()), _STEPS)
+    colours = [_between(at) for at in np.linspace(0, 1, len(ticks) - 1)]
+    svg, grid = _framed("semantic relatedness", rows, columns, _KEY + _SHADE * len(colours) + 20)
     left, top, wide, high = grid
     shade = np.clip(np.searchsorted(ticks, values, side="right") - 1, 0, len(colours) - 1)
     order = np.lexsort((-values.ravel(), ~chosen.ravel()))
@@ -122,6 +122,14 @@ def related(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], cho
         svg.text(x, below + 27, f"{tick:g}", 10, text_anchor="middle")
     svg.text(left + _KEY + len(colours) * _SHADE, below + 27, f"{ticks[-1]:g}", 10, text_anchor="middle")
     return svg.markup()
+
+
+def _between(at: float) -> str:
+    """The colour at a share of the way along the shades."""
+    places = np.linspace(0, 1, len(SHADES))
+    channels = np.array([[int(colour[c : c + 2], 16) for c in (1, 3, 5)] for _, colour in SHADES])
+    mixed = [round(float(np.interp(at, places, channel))) for channel in channels.T]
+    return "#" + "".join(f"{value:02x}" for value in mixed)
 
 
 def masked(

@@ -94,8 +94,9 @@ def test_a_task_holds_videos_of_its_seen_classes_and_no_others(data, tmp_path):
         ("coco", ("texts=ad", "epochs=2", "batch=16"), {}),
         ("er", ER, {"tune": ("lr=0.01,0.0001",), "folds": 2}),
         ("er", ER, {"gzsl": True}),
+        ("transfer", ("texts=definition", "rho=1"), {"tune": ("theta=0.5,1",), "folds": 2}),
     ],
-    ids=["er", "plateau", "pseudo", "coco", "tuned", "gzsl"],
+    ids=["er", "plateau", "pseudo", "coco", "tuned", "gzsl", "transfer"],
 )
 def test_videos_of_unseen_classes_change_nothing_that_is_learned_or_chosen(tmp_path, monkeypatch, head, options, more):
     config = studies.config(tmp_path, head, options, splits="0", **more)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from heads.coco import CoCo
 from heads.jigsaw import JigsawNet
+from heads.nearest import Nearest
 from pipelines.command.main import app
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
@@ -27,6 +28,7 @@ from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.fit import fit
 from pipelines.learn.settings import FitConfig
 from pipelines.look.listing import kind_of
+from pipelines.look.run import composed as run_composed
 from pipelines.look.run import inside as run_inside
 from pipelines.look.run.page import class_scores, confusion, run_page, shown_videos
 from pipelines.pages import figures, matrices
@@ -47,6 +49,7 @@ SEEN = CLASSES[:3]
 PHRASES = {name: [f"{word} {name[::-1]}" for word in ("lift", "turn", "buzz")] for name in CLASSES}
 OPTIONS = ("epochs=1", "schedule=constant", "optimiser=adam", "lr=1e-3", "batch=8")
 RUNS = {"jigsaw": (*OPTIONS, "heads=3"), "coco": (*OPTIONS, "warmup_steps=0"), "nearest": ("texts=class",)}
+RUNS["transfer"] = ("constraints=II+III", "theta=0.9", "rho=2")
 
 
 def add_texts(root: Root, folder: Path) -> None:
@@ -241,6 +244,76 @@ def test_the_joint_space_holds_unit_vectors_of_all_classes_and_looks_the_same_tw
         assert space.videos[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
 
 
+def test_what_composes_each_unseen_class_is_shown_as_it_was_solved(root, judged):
+    run = judged("transfer")
+    of = run_inside.trained(run, 0, root)
+    told = run_composed.relations(of)
+    unseen = [of.study.classes[k] for k in of.unseen]
+    wanted = {}
+    for j, name in enumerate(unseen):
+        taken = [i for i in range(3) if bool(told.chosen[j, i])]
+        total = sum(float(told.matrix[j, i]) for i in taken)
+        for i in taken:
+            share = f"{100 * float(told.matrix[j, i]) / total:.0f} %"
+            wanted[name, told.seen[i]] = "kept, nothing was left" if bool(told.kept_nearest[j]) else share
+    assert 0 < int(told.kept_nearest.sum()) < 3, "one kind of row each"
+    page = section(read(run_page(run, root)), "composed")
+    matrix, mask = page.split("</svg>")[:2]
+    cells = re.findall(r"<title>([^<]*) of ([^<]*): ([^<]*)</title>", mask)
+    assert {tuple(map(html.unescape, cell[:2])): cell[2] for cell in cells} == wanted
+    cells = re.findall(r"<title>([^<]*) ~ ([^<]*): (-?[\d.]+)(, taken)?</title>", matrix)
+    assert len(cells) == 9
+    for row, column, value, taken in cells:
+        j, i = unseen.index(html.unescape(row)), told.seen.index(html.unescape(column))
+        assert float(value) == pytest.approx(float(told.matrix[j, i]), abs=6e-4)
+        assert bool(taken) == bool(told.chosen[j, i])
+    kept = [name for name, is_kept in zip(unseen, told.kept_nearest, strict=True) if is_kept]
+    assert f"The constraints left nothing for {len(kept)} class" in page
+    assert all(html.escape(name) in page for name in kept)
+
+
+@pytest.mark.parametrize("head", RUNS)
+def test_unseen_videos_are_drawn_about_what_stands_for_their_classes(root, judged, head):
+    run = judged(head)
+    page = section(read(run_page(run, root)), "clouds")
+    of = run_inside.trained(run, 0, root)
+    own = run_composed.cloud(of)
+    unseen = [of.study.classes[k] for k in of.unseen]
+    assert own.names == tuple(unseen)
+    assert np.bincount(own.of).tolist() == [4, 4, 4]
+    with torch.no_grad():
+        stars = of.head.class_vectors(of.study.told(of.unseen)).numpy()
+    assert own.stars == pytest.approx(stars / np.linalg.norm(stars, axis=1, keepdims=True), abs=1e-6)
+    dots = {
+        html.unescape(n): d.count("h0") for d, n in re.findall(r'<path d="([^"]*)"[^>]*><title>videos of (.*?)<', page)
+    }
+    assert dots == dict.fromkeys(unseen, 4)
+    assert page.count("<polygon") == 3
+    assert "nan" not in page
+
+
+def test_a_head_that_compares_in_no_space_and_composes_nothing_has_neither_picture(root, judged, monkeypatch):
+    run = judged("nearest")
+    monkeypatch.setattr(Nearest, "class_vectors", lambda head, classes: None)
+    page = read(run_page(run, root))
+    assert 'id="confusion"' in page
+    assert 'id="clouds"' not in page
+    assert 'id="composed"' not in page
+
+
+def test_of_many_classes_few_are_drawn_and_the_page_says_so():
+    rng = np.random.RandomState(0)
+    values = rng.uniform(-0.3, 0.9, (160, 100))
+    chosen = values > 0.85
+    names = [[f"{side} number {k}" for k in range(n)] for side, n in (("unseen", 160), ("seen", 100))]
+    drawn = str(matrices.related(values, *names, chosen))
+    assert len(drawn) < 450_000
+    cells = drawn.count("<title>") + drawn.count("h8") + drawn.count("h9")
+    assert cells >= values.size
+    key = [float(tick) for tick in re.findall(r'font-size="10" text-anchor="middle">(-?[\d.]+)<', drawn)]
+    assert key[0] <= values.min() < values.max() <= key[-1]
+
+
 def test_names_are_escaped_and_cut_in_drawings(root, judged):
     page = read(run_page(judged("nearest"), root))
     assert "<winding>" not in page
@@ -322,6 +395,10 @@ def test_a_few_classes_are_drawn_too(classes):
     assert str(matrices.heat_map(counts, names)).count("<title>") >= classes
     flat = np.zeros((classes, 2))
     assert "nan" not in str(figures.pairs(flat, flat, ["k"] * classes, np.ones(classes, bool)))
+    values = np.full((classes, 2), 0.5)
+    assert "nan" not in str(matrices.related(values, names, CLASSES[:2], values > 1))
+    assert "nan" not in str(matrices.masked(values, names, CLASSES[:2], values > 0, np.ones(classes, bool)))
+    assert "nan" not in str(figures.clouds(flat, np.arange(classes), flat, names))
     same = np.full(classes, 0.5)
     assert "nan" not in str(figures.scatter(same, same, ["k"] * classes, names, ("x", "y"), fit=False))
     space = run_inside.Space(tuple(names), np.ones(classes, bool), np.eye(classes, 4), np.eye(classes, 4) + 0.1)
@@ -350,7 +427,7 @@ def test_a_large_matrix_stays_small():
 
 @pytest.mark.heavy
 @needs_browser
-@pytest.mark.parametrize("head", ["jigsaw", "coco"])
+@pytest.mark.parametrize("head", ["jigsaw", "coco", "transfer"])
 def test_a_browser_draws_it(root, judged, tmp_path, head):
     page = run_page(judged(head), root)
     assert [width_in(page, tmp_path, width) for width in (390, 1280)] == [390, 1280]
