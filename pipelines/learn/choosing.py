@@ -22,6 +22,10 @@ from pipelines.learn.training import Training
 from pipelines.learn.trials import Trial, spread, task_of, trained_in
 
 _CANDIDATES = 101
+_LONE = (
+    "each held-out set has one class, among which every video is right, so the first of the values to try was taken: "
+    "hold out more (fewer folds, a larger hold_out)"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +38,14 @@ class Choice:
     training : in place of the run's settings: as long, and at such rates, as was best; None: the run's
     held_out : top-1 on the classes held out, by the options tried; what the choice rests on
     penalty : what GZSL takes from the scores of seen classes (calibrated stacking), in the unit of these scores
+    doubts : what is doubtful about the choice
     """
 
     options: Any
     training: Training | None = None
     held_out: dict[str, float] = dataclasses.field(default_factory=dict)
     penalty: float = 0.0
+    doubts: tuple[str, ...] = ()
 
 
 def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
@@ -72,7 +78,8 @@ def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
         training, epochs=epochs, schedule="listed", lrs=lrs, keep="last", stop_after=0, warmup=warmup
     )
     penalty = _penalty(study, best[2]) if study.config.gzsl else 0.0
-    return Choice(options, again if training.validates else training, held_out, penalty)
+    lone = len(grid) > 1 and all(len(trial.validation) == 1 for trial in trials)
+    return Choice(options, again if training.validates else training, held_out, penalty, (_LONE,) if lone else ())
 
 
 def refuse_warmups(study: Study, split: Split) -> None:

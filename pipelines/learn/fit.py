@@ -253,12 +253,12 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
     choice = choose(study, split, folder / "held-out", device) if study.chooses else Choice(study.options)
     training = choice.training or study.training
     seen, unseen = study.numbers(split.seen), study.numbers(split.unseen)
-    doubted, kept = list[str](), dict[str, str]()
+    doubted, kept = list(choice.doubts), dict[str, str]()
     if len(seen):
         trial = Trial(seen, np.empty(0, np.int64), study.new(split))
         task = task_of(study, trial, choice.options, device)
         train(task, training, folder, device)
-        doubted = doubts(study, task.head, seen)
+        doubted += doubts(study, task.head, seen)
         kept = kept_nearest(task.head, study.told(unseen).to(device))
     else:
         save(study.model(choice.options), folder)

@@ -16,7 +16,7 @@ class FitConfig:
     Attributes
     ----------
     head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`; `devise`, `ale`, `sje`, `dem`, `eszsl`, `gcn`, `relation`,
-        `e2e`, `ridge`, `conse`
+        `e2e`, `ridge`, `conse`, `transfer`
     dataset : whose videos
     feature : feature set of the videos, or of the captions that stand for them
     protocol : which classes are seen: `ucf101-50`, `truze`, `cross-0/50`, ..., or a JSON file

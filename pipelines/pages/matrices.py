@@ -2,7 +2,7 @@
 
     heat_map    counts (K, K) int, names                 rows shaded by their share, each cell says what it counts
     related     values (J, S), rows, columns, chosen     shaded by the value; a tooltip for the cells that are chosen
-    masked      chosen (J, S) bool, shares, kept (J,)    black where chosen (ResT, figure 3); kept rows are orange
+    masked      chosen (J, S) bool, shares, kept (J,)    filled where chosen (ResT, figure 3); kept rows are orange
 
 The largest cells say what they are; the others are one path a shade, since tooltips are what makes a page large.
 """

@@ -272,6 +272,18 @@ def test_tuned_options_are_judged_by_the_mean_over_folds(data, tmp_path):
     assert not (tmp_path / "root/runs" / run / "split-000/held-out").exists()
 
 
+@pytest.mark.parametrize(("folds", "hold_out", "lone"), [(5, 0.2, True), (2, 0.5, False)])
+def test_a_choice_among_sets_of_one_class_says_that_it_chose_nothing(data, tmp_path, folds, hold_out, lone):
+    tune = ("nearest=1,3",)
+    config = studies.config(tmp_path, "conse", ("texts=definition",), tune=tune, folds=folds, hold_out=hold_out)
+    report = fit(dataclasses.replace(config, splits="0"), data)
+    assert any("each held-out set has one class" in note for note in report.notes) == lone
+    stored = studies.about(data, report.run, 0)
+    if lone:
+        assert set(stored["held_out"].values()) == {1.0}
+        assert stored["options"]["nearest"] == 1
+
+
 def test_after_plateau_all_seen_classes_are_trained_on_for_as_long_and_at_the_same_rates(data, tmp_path):
     config = studies.config(tmp_path, options=PLATEAU, splits="1")
     run = fit(config, data).run
