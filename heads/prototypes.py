@@ -3,7 +3,8 @@
     features (N, d), prototypes (K, d) -> the k best classes of each video (N, k) and their scores
 
 Of classes with one score the first comes first, as in `argmax`; FAISS itself gives them in any order, and past the k-th
-place none at all.
+place none at all. Classes of one prototype have one score: FAISS may round its sums otherwise for each of them, so each
+different prototype is searched once.
 
 A shift and a scale a class (standardised scores) stay an inner product: [v; 1].[z / s; -mean / s].
 """
@@ -14,6 +15,8 @@ try:
     import faiss
 except ImportError as error:  # two builds install the same folder, so neither is a dependency
     raise ImportError("FAISS is not installed. Run `pip install -e '.[cpu]'`, or '.[gpu]' on a GPU.") from error
+
+_AT_ONCE = 4096  # videos with a score for every class
 
 
 def nearest(features: np.ndarray, prototypes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +35,9 @@ def nearest(features: np.ndarray, prototypes: np.ndarray, k: int) -> tuple[np.nd
     classes : (N, k) int64
     """
     features = np.ascontiguousarray(features, np.float32)
+    different, which = np.unique(prototypes, axis=0, return_inverse=True)
+    if len(different) < len(prototypes):
+        return _of_twins(features, different, which.ravel(), k)
     index: faiss.Index = faiss.IndexFlatIP(prototypes.shape[1])
     if getattr(faiss, "get_num_gpus", lambda: 0)():
         index = faiss.index_cpu_to_all_gpus(index)
@@ -44,6 +50,21 @@ def nearest(features: np.ndarray, prototypes: np.ndarray, k: int) -> tuple[np.nd
         scores[tied] = np.take_along_axis(every_score, order, 1)
         classes[tied] = np.take_along_axis(every_class, order, 1)
     return scores[:, :k], classes[:, :k]
+
+
+def _of_twins(features: np.ndarray, different: np.ndarray, which: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `nearest`, of classes whose prototypes are the rows `which` (K,) of the different ones."""
+    k = min(k, len(which))
+    found = np.empty((len(features), k), np.float32), np.empty((len(features), k), np.int64)
+    for start in range(0, len(features), _AT_ONCE):
+        block = slice(start, start + _AT_ONCE)
+        scores, rows = nearest(features[block], different, len(different))
+        by_row = np.empty_like(scores)
+        np.put_along_axis(by_row, rows, scores, 1)
+        every = by_row[:, which]
+        order = np.argsort(-every, 1, kind="stable")[:, :k]
+        found[0][block], found[1][block] = np.take_along_axis(every, order, 1), order
+    return found
 
 
 def standardised(

@@ -86,3 +86,22 @@ def test_of_classes_with_one_score_the_first_comes_first_as_in_argmax(videos):
 def test_scores_that_are_all_alike_name_the_first_classes():
     _, found = nearest(np.zeros((40, 4), np.float32), np.ones((12, 4), np.float32), 5)
     assert (found == np.arange(5)).all()
+
+
+@pytest.mark.parametrize(("d", "classes"), [(20, 6), (384, 50), (1280, 101)])
+def test_of_classes_with_one_prototype_the_first_comes_first_and_all_have_one_score(d, classes):
+    rng = np.random.RandomState(0)
+    prototypes = rng.randn(classes, d).astype(np.float32)
+    twins = [1, classes // 2, classes - 1]
+    prototypes[twins] = prototypes[1]
+    features = rng.randn(5000, d).astype(np.float32)
+    features[:2500] += prototypes[1]
+    scores, best = nearest(features, prototypes, 5)
+    won = np.isin(best[:, 0], twins)
+    assert won.sum() > 2000
+    assert (best[won, :3] == twins).all()
+    assert (scores[won, 0] == scores[won, 2]).all()
+    exact = features.astype(float) @ prototypes.astype(float).T
+    assert np.take_along_axis(exact, best, 1) == pytest.approx(-np.sort(-exact, 1)[:, :5], abs=1e-3)
+    assert best.shape == (5000, 5)
+    assert nearest(features[:3], prototypes[twins], 5)[1].tolist() == [[0, 1, 2]] * 3

@@ -41,7 +41,7 @@ from tests.pipelines.studies import CLASSES, ER, SPLITS
 
 pytestmark = pytest.mark.usefixtures("fake")
 PSEUDO = ("texts=class+definition", "epochs=2", "batch=16", "lr=0.01")
-HEADS = {"er": ER, "pseudo": PSEUDO, "nearest": (), "transfer": ("texts=definition", "constraints=I+III", "nearest=2")}
+HEADS = {"er": ER, "pseudo": PSEUDO, "nearest": ()}
 
 
 @pytest.fixture
