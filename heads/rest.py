@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from heads.base import ClassTexts, Head, Relatedness, Videos
+from heads.base import ClassTexts, Head, Paper, Relatedness, Videos
 from heads.cross_modal import ATTENTION, STD, CrossModal
-from heads.transfer import Transfer, TransferOptions
+from heads.transfer import UNPUBLISHED, Transfer, TransferOptions
 from heads.two_streams import STREAMS, TwoStreams
 from heads.words import hidden, tokens_of
 
@@ -99,6 +99,11 @@ class ResT(Head):
     """
 
     Options = RestOptions
+    paper = Paper(
+        "ResT, 2022",
+        {"feature": ("c3d",), "encoder": ("word_vectors",)},
+        (*UNPUBLISHED, "learned positions and words, whole words, a dropout and hidden layers that are not published"),
+    )
     published = {
         "optimiser": "adamw",
         "lr": 1.5e-4,

@@ -31,13 +31,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heads.base import ClassTexts, PrototypeHead, Relatedness, Videos
+from heads.base import ClassTexts, Paper, PrototypeHead, Relatedness, Videos
 from heads.projection import unit
 from heads.relatedness import chosen, composed, distinct, largest, relatedness
 from heads.vectors import class_vectors, video_vectors
 
 DIRECTIONS = ("forward", "reverse")
 CONSTRAINTS = ("I", "II", "III")
+UNPUBLISHED = ("K, theta and rho are not published",)
 _BUFFERS = ("means", "told", "rivals", "named")
 
 
@@ -96,6 +97,7 @@ class Transfer(PrototypeHead):
     """
 
     Options = TransferOptions
+    paper = Paper("ResT, 2022", {"feature": ("rest",), "encoder": ("word_vectors",)}, UNPUBLISHED)
     published = {"epochs": 0}
     means: Tensor
     told: Tensor

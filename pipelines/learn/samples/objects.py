@@ -52,7 +52,7 @@ class Recognised(abc.ABC):
     told: str
     texts_digest: str
     trained_on: Mapping[str, Any]
-    cut: tuple[int, int] = (0, 0)
+    cut: tuple[int, int]
 
     @property
     @abc.abstractmethod
@@ -126,6 +126,7 @@ class Regions(Recognised):
             digest=digest_of(found.name, videos.dataset, root),
             told="seen",
             texts_digest="",
+            cut=(0, 0),
             trained_on=learned_from(found),
             regions=regions,
         )

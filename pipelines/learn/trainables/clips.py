@@ -121,7 +121,7 @@ class Clips(Trainable):
         return mine, np.concatenate([self._vectors(each.tensors) for each in read])
 
     def told_of(
-        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None, **more: Any
+        self, classes: Sequence[str], kept_back: str | bool, before: Mapping[str, Any] | None, **more: Any
     ) -> dict[str, str]:
         """A header of weights, with what a network says of its own: `width`, `texts`, `text_width`, ..."""
         own = self.options

@@ -22,7 +22,7 @@ from extractors import weights
 from extractors.clip_weights import about
 from extractors.errors import ExtractorError
 from extractors.frame_encoders import Consensus, FrameEncoder
-from heads.base import ClassTexts, Videos
+from heads.base import ClassTexts, Paper, Videos
 from heads.classifier import Classifier, ClassifierOptions
 from heads.rest import ResT, RestNetworkOptions, RestOptions
 from pipelines.errors import UsageError
@@ -65,6 +65,11 @@ class ResTNetwork(Clips):
     """ResT on clips of videos."""
 
     Options = RestClipOptions
+    paper = Paper(
+        "ResT, 2022",
+        always=("positions, words, dropout, SGD's momentum and crops are not published, and ours",),
+        settings={"vectors": "word_vectors"},
+    )
     trained_by: ClassVar[Mapping[str, Any]] = {"epochs": 50, "batch": 16, "lr": 1.5e-4, "weight_decay": 0.05}
 
     def __init__(self, name: str, options: RestClipOptions, dataset: str, root: Root) -> None:
@@ -125,7 +130,7 @@ class ResTNetwork(Clips):
         return told.trained_on
 
     def header(
-        self, classes: Sequence[str], kept_back: bool, before: Mapping[str, Any] | None = None
+        self, classes: Sequence[str], kept_back: str | bool, before: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """As `Trainable.header`."""
         own = self.options
