@@ -185,12 +185,14 @@ class Paper:
     inputs : by setting of a run (`feature`, `encoder`, `objects`, `k`, `model`), what the paper's tables use
     always : in what every run here departs, whatever its settings; or what the paper leaves open, and we chose
     settings : published values of what is settled otherwise here
+    frozen : in what a run departs whose encoder's last layers are not trained
     """
 
     name: str
     inputs: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     always: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
 
 
 class Head(nn.Module, abc.ABC):

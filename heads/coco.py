@@ -74,6 +74,7 @@ class CoCo(Head):
             "k": ("100",),
         },
         ("the number of epochs is unpublished",),
+        frozen=("BERT's last layers are not trained",),
     )
     published = {"lr": 1e-3, "weight_decay": 1e-4, "batch": 512, "schedule": "cosine", "warmup": 0.1}
 

@@ -106,7 +106,8 @@ class ER(Head):
     paper = Paper(
         "Elaborative Rehearsal, 2021",
         {"feature": ("tsm_resnet50",), "encoder": ("bert_base_uncased",), "objects": ("bit_objects",)},
-        ("BERT's last layers are not trained; dropout falls on the text's feature in place of its tokens",),
+        ("dropout falls on the text's feature in place of its tokens",),
+        frozen=("BERT's last layers are not trained",),
     )
     published = {
         "lr": 1e-4,

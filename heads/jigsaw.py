@@ -91,8 +91,9 @@ class JigsawNet(Head):
             "encoder": ("bert_base_uncased",),
             "objects": ("bit_objects",),
         },
-        (
-            "neither the backbone nor BERT is fine-tuned",
+        ("the backbone is not fine-tuned",),
+        frozen=(
+            "BERT's last layers are not trained",
             "all phrases are projected anew in each step, in place of the action cache",
         ),
     )

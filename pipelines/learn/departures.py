@@ -16,6 +16,7 @@ from pipelines.learn import options, trainables
 from pipelines.learn.training import Training
 
 _OURS = ("seed",)  # of no paper
+_WHOLE = {"bert_tokens": "bert_base_uncased", "minilm_tokens": "minilm"}  # whose layers are trained
 INPUTS = ("feature", "encoder", "objects", "k")  #: settings of a run that say what it reads
 
 
@@ -61,7 +62,8 @@ def of_run(about: Mapping[str, Any], published: AsPublished | None = None) -> tu
     found += [f"{name} chosen from {values.replace(',', ', ')}" for name, values in tuned.items()]
     found += ["scores standardised"] if config.get("standardise") else []
     found += [f"only {' and '.join(config['part'])} of what is seen"] if config.get("part") else []
-    return (*found, *head.paper.always)
+    frozen = () if about["texts"].get("layers_trained") else head.paper.frozen
+    return (*found, *frozen, *head.paper.always)
 
 
 def of_network(about: Mapping[str, Any]) -> tuple[str, ...]:
@@ -95,7 +97,8 @@ def _inputs(about: Mapping[str, Any], paper: Mapping[str, tuple[str, ...]]) -> I
     captions = " (captions)" if about["videos"]["captions"] else ""
     objects = (about.get("objects") or {}).get("feature", "")
     yield from _differing("feature", _plain(about["videos"]["feature"]), paper.get("feature"), captions)
-    yield from _differing("encoder", _plain(about["texts"]["feature"]), paper.get("encoder"))
+    encoder = _plain(about["texts"]["feature"])
+    yield from _differing("encoder", _WHOLE.get(encoder, encoder), paper.get("encoder"))
     yield from _differing("objects", _plain(objects), paper.get("objects"))
     if (each := about["texts"].get("a_class", {}).get("description")) is not None and "k" in paper:
         if each < float(paper["k"][0]):

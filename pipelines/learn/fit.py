@@ -157,6 +157,7 @@ def _about(study: Study) -> dict[str, Any]:
             "snapshot": texts.snapshot,
             "digest": texts.digest,
             "kinds": list(texts.tensors.kinds),
+            "layers_trained": study.trains_layers,
             "state": texts.state,
             "cut": study.cut,
             "a_class": {k: len(own.owner) / max(len(texts.tensors), 1) for k, own in texts.tensors.kinds.items()},

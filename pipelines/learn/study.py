@@ -345,15 +345,19 @@ class Study:
         with torch.no_grad():
             return self.texts.tensors.through(layers)
 
+    @property
+    def trains_layers(self) -> bool:
+        """Whether the last layers of the texts' encoder are trained with the head."""
+        return next(iter(self.texts.tensors.kinds.values())).features.ndim > 2
+
     def _above(self) -> nn.Module | None:
         """The layers above the token states of the texts, with their weights; None where texts have vectors."""
-        told = next(iter(self.texts.tensors.kinds.values())).features
         if self.videos.segments.ndim > 3 and not self.in_one_space:
             raise UsageError(
                 f"{self.videos.feature} tells captions by token states, and {self.encoder} is another encoder: give "
                 f"--encoder {self.videos.feature.partition('@')[0]}, or features that are a vector a caption."
             )
-        return head_texts.above(self.texts.feature, self._root) if told.ndim > 2 else None
+        return head_texts.above(self.texts.feature, self._root) if self.trains_layers else None
 
     def _text_width(self) -> int:
         return int(next(iter(self.texts.tensors.kinds.values())).features.shape[-1])

@@ -36,7 +36,14 @@ def about(head: str, *given: str, feature="", encoder="", objects="", captions=F
 
 
 def test_a_run_as_published_departs_in_what_its_head_always_does_alone():
-    assert of_run(about("coco", **COCO)) == heads.find("coco").paper.always
+    paper = heads.find("coco").paper
+    assert of_run(about("coco", **COCO)) == (*paper.frozen, *paper.always)
+
+
+def test_layers_that_are_trained_are_no_departure():
+    run = about("coco", **COCO | {"encoder": "bert_tokens@0"})
+    run["texts"]["layers_trained"] = True
+    assert of_run(run) == heads.find("coco").paper.always
 
 
 def test_settings_inputs_and_what_is_chosen_are_told():
@@ -49,7 +56,7 @@ def test_settings_inputs_and_what_is_chosen_are_told():
         "objects none for bit_objects",
         "31 descriptions a class in the mean for 100",
     )
-    assert set(told[3:-1]) == {
+    assert set(told[3:-2]) == {
         "residual on for off",
         "optimiser sgd for adam",
         "lr 0.0001 for 0.001",
@@ -85,7 +92,8 @@ def test_rows_of_a_paper_s_own_table_depart_by_nothing_but_what_their_heads_alwa
             run = about(config.head, *config.options, feature=config.feature, encoder=config.encoder, k=config.k)
             run["objects"] = {"feature": config.objects} if config.objects else None
             run["texts"]["a_class"] = {"description": float(config.k)}
-            assert of_run(run, row.as_published) == heads.find(config.head).paper.always
+            paper = heads.find(config.head).paper
+            assert of_run(run, row.as_published) == (*paper.frozen, *paper.always)
 
 
 def test_what_is_set_by_hand_in_a_paper_s_table_departs():
