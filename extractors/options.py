@@ -45,7 +45,8 @@ def of_recipe(recipe: Mapping[str, Any], weights: str | None) -> Extractor:
     kind = extractors.find(recipe["extractor"])
     weights = recipe["weights"] if recipe["weights"].startswith("random:") else weights
     if issubclass(kind, WithOptions):
-        options = {name: recipe["sampling"][name] for name in kind.default_options}
+        told = recipe["sampling"]  # an option that came later is not told where it has its first value
+        options = {name: told.get(name, value) for name, value in kind.default_options.items()}
         return kind(weights, recipe["precision"], options)
     if issubclass(kind, VideoExtractor):
         pixels = {name: recipe["preprocessing"][name] for name in _PIXELS}

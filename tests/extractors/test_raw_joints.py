@@ -28,7 +28,7 @@ def poses(seed: int = 0, frames: int = 14, layout: Layout = KINECT_20) -> Poses:
 
 def features(extractor: PoseExtractor, *sequences: Poses) -> np.ndarray:
     """(N, D) of sequences that go through as one batch."""
-    return extractor(np.stack([extractor.unit(each) for each in sequences]))["features"]
+    return extractor(np.stack([extractor.unit(each) for each in sequences]))["features"][:, 0]
 
 
 @pytest.mark.parametrize("frame", ["body", "hip", "raw"])
@@ -52,10 +52,26 @@ def test_a_feature_is_each_position_and_then_each_difference(frame: str, people:
     (found,) = features(extractor, sequence)
     np.testing.assert_array_equal(found, np.array(expected, np.float32))
     assert extractor.outputs["features"].shape == found.shape
-    row = extractor.rows({"features": found})["features"]
+    row = extractor.rows({"features": found[None]})["features"]
     assert (row.shape, row.dtype) == ((1, len(expected)), np.float16)
     np.testing.assert_allclose(row[0], expected, atol=2e-3)
     assert extractor.columns() == {}
+
+
+def test_segments_are_equal_parts_each_as_a_sequence() -> None:
+    extractor, whole = asked("raw_joints:frames=12,segments=3"), asked("raw_joints:frames=12")
+    (x,) = (whole.unit(poses()),)
+    (found,) = extractor(np.stack([extractor.unit(poses())]))["features"]
+    assert found.shape == (3, *extractor.outputs["features"].shape)
+    for part, row in enumerate(found):
+        own = x[:, 4 * part : 4 * part + 4]
+        moved = own[:, 1:] - own[:, :-1]
+        np.testing.assert_array_equal(row, np.concatenate([own.ravel(), moved.ravel()]))
+    assert extractor.rows({"features": found})["features"].shape[0] == 3
+    assert "segments" not in whole.recipe("none", "").sampling
+    assert extractor.recipe("none", "").sampling["segments"] == 3
+    with pytest.raises(ExtractorError, match="12 frames do not make 5 segments of one length"):
+        asked("raw_joints:frames=12,segments=5").unit(poses())
 
 
 def test_the_frames_of_reference_are_three_features() -> None:
@@ -125,7 +141,7 @@ def test_a_row_does_not_depend_on_its_batch() -> None:
         ("raw_joints:frames=1", "2 frames and 1 person at least, got 1 and 1"),
         ("raw_joints:people=0", "2 frames and 1 person at least, got 32 and 0"),
         ("raw_joints:layout=ntu", "No layout of joints is called 'ntu'"),
-        ("raw_joints:segments=3", "no option is called 'segments'; there are: frames, people, frame, layout"),
+        ("raw_joints:parts=3", "no option is called 'parts'; there are: frames, people, frame, layout, segments"),
         ("raw_joints:frames=many", "frames must be of type int, got 'many'"),
     ],
 )
