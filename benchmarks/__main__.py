@@ -18,6 +18,7 @@ BENCHMARKS = (
         "start",
         "training",
         "proxies",
+        "text_layers",
     ),
 )
 

@@ -76,7 +76,7 @@ _BERT_BASE = _UNCASED_BERT | {
     "num_attention_heads": 12,
     "intermediate_size": 3072,
 }
-_MINILM = _UNCASED_BERT | {
+MINILM_ARCHITECTURE = _UNCASED_BERT | {
     "hidden_size": 384,
     "num_hidden_layers": 6,
     "num_attention_heads": 12,
@@ -338,7 +338,7 @@ class MiniLM(_Pooled):
     name = "minilm"
     version = 1
     published = MINILM
-    architecture = _MINILM
+    architecture = MINILM_ARCHITECTURE
     own_pooling = Pooling("mean", normalise=True)
 
 
@@ -461,7 +461,7 @@ class MiniLMTokens(BertTokens):
     @property
     def architecture(self) -> dict[str, Any] | None:
         """As `TransformerEncoder.architecture`."""
-        return _MINILM
+        return MINILM_ARCHITECTURE
 
 
 def _read(file: Path, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
