@@ -20,6 +20,7 @@ EXTRACTORS = {
     "e2e_r2plus1d": "extractors.e2e:E2ER2Plus1D",
     "e2e_c3d": "extractors.e2e:E2EC3D",
     "rest": "extractors.rest:ResT",
+    "jigsaw": "extractors.jigsaw:Jigsaw",
     "resnet18_frames": "extractors.frames:ResNet18Frames",
     "resnet34_frames": "extractors.frames:ResNet34Frames",
     "resnet101_frames": "extractors.frames:ResNet101Frames",

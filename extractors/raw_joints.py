@@ -3,8 +3,8 @@
     (3, T, V, M) as `poses.prepared` gives it ─▶ [x ; x_{t+1} - x_t] ─▶ features (3 V M (2 T - 1),) float16
 
 What learned features of poses have to beat: nothing is trained, so no class was seen by it. Options: `frames` T and
-`people` M and the `frame` of reference of the form, the `layout` whose joints they are, and `segments`: so many rows, of
-equal parts of the frames, each as if it were a sequence.
+`people` M and the `frame` of reference of the form, the `layout` whose joints they are, and `segments`: so many rows,
+of equal parts of the frames, each as if it were a sequence.
 """
 
 from collections.abc import Mapping

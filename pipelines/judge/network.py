@@ -150,6 +150,10 @@ def judged(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int, 
     if _learns_elsewhere(config, trained):
         own = getattr(own_options(trained), "set", "") or trained.set
         elsewhere = {"judge": config.dataset, "tau": trained.tau, "set": own}
+    own = _head(config, trained)
+    if own.pop("as_trained", False):  # the head that was trained with the network judges as it is
+        path = run.folder(number) / "weights.safetensors"
+        own |= {"weights": str(path), "options": (*own.get("options", ()), "epochs=0")}
     asked = FitConfig(
         dataset=trained.dataset if elsewhere else config.dataset or trained.dataset,
         feature=feature,
@@ -158,7 +162,7 @@ def judged(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int, 
         gzsl=trained.gzsl,
         seed=trained.seed,
         device=config.device,
-        **_head(config, trained) | elsewhere,
+        **own | elsewhere,
     )
     return evaluate(EvaluateConfig(fit(asked, run.root).run), run.root)
 

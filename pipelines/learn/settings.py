@@ -40,6 +40,8 @@ class FitConfig:
         has no seen class then: `cross-0/50`, `cross-0/100`
     tau : cosine distance of word vectors below which two classes are one; 0: names alone are compared
     part : only a part of what is seen: `classes=50`, `share=0.1` of the videos, `clusters=3` of which one is drawn from
+    weights : file of a network whose head was trained with it (`zsar finetune jigsaw`): to begin with that head, on
+        features of the same file
     """
 
     head: Annotated[str, ARGUMENT]
@@ -65,6 +67,7 @@ class FitConfig:
     judge: str = dataclasses.field(default="", metadata={"later": True})
     tau: float = dataclasses.field(default=TAU, metadata={"later": True})
     part: tuple[str, ...] = dataclasses.field(default=(), metadata={"later": True})
+    weights: str = dataclasses.field(default="", metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name, least in (("k", 0), ("folds", 1), ("segments", 0), ("workers", 0), ("seed", 0)):
@@ -73,6 +76,11 @@ class FitConfig:
         if not 0 < self.hold_out < 1:
             raise UsageError(f"hold_out is a share between 0 and 1, got {self.hold_out}.")
         _check_judge(self.judge, self.dataset, self.tau)
+        if self.weights and self.gzsl:
+            raise UsageError(
+                "A head that comes with --weights was trained on all seen classes, and GZSL's penalty is chosen on some "
+                "that are held out: leave --gzsl out, or fit a fresh head."
+            )
         if self.judge and (self.gzsl or self.objects):
             raise UsageError(
                 "With --judge unseen classes alone are judged, without objects: leave --gzsl, --objects out."

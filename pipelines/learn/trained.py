@@ -16,7 +16,10 @@ _NOT_IDENTITY = ("splits", "device", "workers")
 
 def run_name(study: Study) -> str:
     """Head, data set, protocol, and a hash of all that the weights depend on."""
-    parts: list[Any] = [identity(study.config, _NOT_IDENTITY), identity(study.options), identity(study.training)]
+    config = study.config
+    if config.weights:  # what is in the file counts, which the features are made with, not where it lies
+        config = dataclasses.replace(config, weights=study.videos.weights)
+    parts: list[Any] = [identity(config, _NOT_IDENTITY), identity(study.options), identity(study.training)]
     parts += [study.videos.recipe, study.videos.digest, study.texts.recipe, study.texts.digest]
     if study.protocol.name.endswith(".json") or Path(study.protocol.name).is_file():  # what it says may change
         parts += [dataclasses.asdict(split) for split in study.protocol.splits]

@@ -93,7 +93,7 @@ class Training:
     @property
     def validates(self) -> bool:
         """Whether validation decides anything: then classes are held out for it."""
-        return self.schedule == "plateau" or self.keep == "best" or self.stop_after > 0
+        return self.epochs > 0 and (self.schedule == "plateau" or self.keep == "best" or self.stop_after > 0)
 
     def optimiser_of(self, own: Sequence[nn.Parameter], lower: Sequence[nn.Parameter] = ()) -> torch.optim.Optimizer:
         """A fresh optimiser of some parameters, and of others that learn by a share (`below`) of the rate."""

@@ -8,11 +8,17 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import torch
 
+from extractors.weights import at_path, safetensors
+from heads.base import Head
 from pipelines.errors import UsageError
 from pipelines.learn.samples.samples import Features
 from pipelines.learn.study import Study
 from pipelines.learn.tasks import Task
+from stores.keys import stream_key
+
+_HEAD = "head."  # what names of a head's arrays begin with, in the weights of a network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +68,36 @@ def task_of(study: Study, trial: Trial, options: Any, device: str) -> Task:
         head.begin(samples.videos, seen, unseen)
     except ValueError as error:
         raise UsageError(f"{study.config.head} on {study.videos.feature}: {error}.") from error
+    if study.config.weights:
+        begin_with(head, study.config.weights, study.videos.weights)
     return Task(samples, head, seen, unseen, held=held)
+
+
+def begin_with(head: Head, given: str, of_features: str) -> None:
+    """Give a head the weights that it was trained with, together with a network.
+
+    Parameters
+    ----------
+    head : Head
+    given : path of the network's weights
+    of_features : digest of the weights that the features were made with
+
+    Raises
+    ------
+    UsageError
+        No head is in the file, or another one; features of other weights.
+    """
+    path = at_path(given)
+    with path.open("rb") as file:
+        if stream_key(file).hex() != of_features:
+            raise UsageError(f"The features were not made with the weights of {path}, which its head was trained on.")
+    arrays = safetensors(path)
+    own = {n.removeprefix(_HEAD): torch.from_numpy(each) for n, each in arrays.items() if n.startswith(_HEAD)}
+    try:
+        head.load_state_dict(own)
+    except RuntimeError as error:
+        what = "no head" if not own else "another head, or one of other options"
+        raise UsageError(f"{path} holds {what} than is asked for: {str(error).splitlines()[1].strip()}") from error
 
 
 def spread(scores: np.ndarray) -> np.ndarray:

@@ -54,6 +54,7 @@ class VideoFeatures:
     of_captions : whether captions stand for the videos
     trained_on : classes that the feature's own weights were trained on, as far as its recipe says; none is unseen
     kept_back : whether every fifth group of videos, which GZSL judges on, was kept from that training
+    weights : digest of the weights that the features were made with
     recordings, missing_recordings : what each video was cut from, as far as its layout tells
     told : what the recipe says that those weights were trained on: dataset, classes, kept_back; empty where nothing
     """
@@ -77,6 +78,7 @@ class VideoFeatures:
     trained_on: tuple[str, ...] = ()
     kept_back: bool = False
     told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    weights: str = ""
     recordings: tuple[str | None, ...] = ()
     missing_recordings: tuple[str | None, ...] = ()
 
@@ -169,6 +171,7 @@ def read(
         trained_on=_trained_on(told, texts, dataset, root),
         kept_back=bool(told) and begun.keeps_back(told, dataset),
         told=told,
+        weights=str(found.feature_set.recipe.get("weights", "")),
         recordings=tuple(found.recordings[there]),
         missing_recordings=(*found.recordings[~there], *(None for _ in found.failed)),
     )

@@ -23,7 +23,7 @@ class Source(Protocol):
     """Where clips of some videos come from; it is handed to the processes that read."""
 
     def read(self, row: int, view: View) -> np.ndarray | InputFault:
-        """(T, H, W, 3) uint8 of one of them."""
+        """(T, H, W, 3) uint8 of one of them; of several clips one after the other."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Films:
         def read(uri: str, stat: Stat | None) -> np.ndarray | InputFault:
             with unchanged(uri, stat):  # else another film would be learned under this one's label
                 found = clips.read(uri, {"": view}, item.key, item.span_s)[""]
-            return found if isinstance(found, InputFault) else found.pixels[0]
+            return found if isinstance(found, InputFault) else found.pixels.reshape(-1, *found.pixels.shape[2:])
 
         return at_first_place(item, read)
 

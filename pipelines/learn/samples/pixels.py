@@ -53,12 +53,14 @@ class Form:
     ----------
     frames, stride : of a clip
     resize, crop : shorter side of a frame, side of what is seen of it
+    clips : of a video, each from a part of it, one after the other in what a network is given
     """
 
     frames: int = 16
     stride: int = 1
     resize: int = 128
     crop: int = 112
+    clips: int = 1
 
     def __post_init__(self) -> None:
         if self.frames < 2 or self.stride < 1 or self.crop < 16 or self.resize < self.crop:
@@ -248,7 +250,9 @@ class _Clips(Dataset[Any]):
         cv2.setNumThreads(1)
         if still := self._stills[row]:
             drawn = None if draw is None else np.random.default_rng([draw, row])
-            return row, ken_burns.read(still, self._form.frames, self._form.crop, drawn, self._flips[row])
+            return row, ken_burns.read(
+                still, self._form.clips * self._form.frames, self._form.crop, drawn, self._flips[row]
+            )
         view = _whole(self._form) if draw is None else _drawn(self._form, draw, row, self._flips[row])
         try:
             return row, self._source.read(row, view)
@@ -271,13 +275,13 @@ def _together(
 
 def _whole(form: Form) -> View:
     """The clip in the middle, and the middle of its frames: what an extractor is given."""
-    return View(Sampling(1, form.frames, form.stride), Geometry(form.resize, form.crop))
+    return View(Sampling(form.clips, form.frames, form.stride), Geometry(form.resize, form.crop))
 
 
 def _drawn(form: Form, draw: int, row: int, may_flip: bool) -> View:
     """A clip from anywhere in time, a crop from anywhere in its frames, and every other one mirrored."""
     drawn = np.random.default_rng([draw, row])
-    sampling = Sampling(1, form.frames, form.stride, jitter_seed=int(drawn.integers(1 << 62)))
+    sampling = Sampling(form.clips, form.frames, form.stride, jitter_seed=int(drawn.integers(1 << 62)))
     areas = drawn.uniform(_AREA[0], _AREA[1], _TRIES)
     aspects = np.exp(drawn.uniform(np.log(_ASPECT[0]), np.log(_ASPECT[1]), _TRIES))
     across, down = drawn.random(2)

@@ -126,8 +126,7 @@ class Proxied:
             raise rows.damaged(f"{fault} ({self.keys[row].hex()[:12]})") from fault
         except InputFault as fault:
             return fault
-        clip: np.ndarray = pixels[0]
-        return clip
+        return np.asarray(pixels.reshape(-1, *pixels.shape[2:]))
 
     def _fetch(self, rows: Spans, row: int, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         """Bytes of the run that the rows of a video are; neighbours are read together."""

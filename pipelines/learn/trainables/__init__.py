@@ -14,6 +14,7 @@ TRAINABLES = {
     "stgcn_small": "pipelines.learn.trainables.stgcn:Skeletons",
     "e2e_r2plus1d": "pipelines.learn.trainables.e2e:E2ENetwork",
     "e2e_c3d": "pipelines.learn.trainables.e2e:E2ENetwork",
+    "jigsaw": "pipelines.learn.trainables.jigsaw:JigsawClips",
     "rest": "pipelines.learn.trainables.rest:ResTNetwork",
 }
 

@@ -74,7 +74,7 @@ class Clips(Trainable):
         self.name, self.options, self._dataset = name, options, dataset
         if options.width < 1:
             raise UsageError(f"width must be at least 1, got {options.width}.")
-        form = Form(options.frames, options.stride, options.resize, options.crop)
+        form = Form(options.frames, options.stride, options.resize, options.crop, getattr(options, "segments", 1))
         found = pixels.read(dataset, root, form, options.proxy)
         texts = options.set or dataset
         self._texts = head_texts.read(texts, options.vectors, ("class",), root)
