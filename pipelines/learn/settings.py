@@ -78,8 +78,8 @@ class FitConfig:
         _check_judge(self.judge, self.dataset, self.tau)
         if self.weights and self.gzsl:
             raise UsageError(
-                "A head that comes with --weights was trained on all seen classes, and GZSL's penalty is chosen on some "
-                "that are held out: leave --gzsl out, or fit a fresh head."
+                "A head that comes with --weights was trained on all seen classes, and GZSL's penalty is chosen on "
+                "some that are held out: leave --gzsl out, or fit a fresh head."
             )
         if self.judge and (self.gzsl or self.objects):
             raise UsageError(
