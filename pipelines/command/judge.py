@@ -1,5 +1,6 @@
 """`zsar evaluate` and `zsar reproduce`: what runs score."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from pipelines.command.base import command
 from pipelines.command.screen import Bar, Shown, Table, percent, say
-from pipelines.judge.settings import EvaluateConfig, JudgeConfig
+from pipelines.judge.settings import EvaluateConfig, JudgeConfig, NamedConfig
 
 if TYPE_CHECKING:
     from pipelines.judge.evaluate import EvaluateReport
@@ -71,6 +72,29 @@ def judge(settings: JudgeConfig, root: "Root") -> Shown:
         ],
         _met(report),
     )
+
+
+@command("named", NamedConfig)
+def named(settings: NamedConfig, root: "Root") -> Shown:
+    """How often a segment's winning phrase names what is done in it, where a table says what that is.
+
+    For runs of `zsar fit jigsaw`, whose groups of phrases are aligned with segments. A practice world has such a table.
+
+    JSON: run, split, without (videos that the table does not tell), and of the videos trained on and of those judged,
+    seen and unseen: segments, among_all and among_own (shares named right, of all phrases and of those of the video's
+    class), chance_all, chance_own.
+    """
+    from pipelines.judge.named import named
+
+    report = named(settings, root)
+    rows = [
+        {"videos": side, "segments": str(own.segments)}
+        | {"of all phrases": percent("top1", own.among_all), "by chance": percent("top1", own.chance_all)}
+        | {"of its class's": percent("top1", own.among_own), "chance": percent("top1", own.chance_own)}
+        for side, own in (("trained on", report.seen), ("judged", report.unseen))
+    ]
+    notes = [f"{report.without} videos are told of by no row of the table."] if report.without else []
+    return Shown(dataclasses.asdict(report), [Table(f"{report.run}, split {report.split}: named right", rows)], notes)
 
 
 @command("reproduce")

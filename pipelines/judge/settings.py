@@ -50,3 +50,19 @@ class JudgeConfig:
     dataset: str = ""
     protocol: str = ""
     device: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedConfig:
+    """Settings of `zsar named`.
+
+    Attributes
+    ----------
+    run : of `zsar fit jigsaw`: its name, or how it begins
+    moments : CSV of what is done when: id, phrase, start_s, end_s, as the `segments.csv` of a practice world
+    split : which of those that are fitted
+    """
+
+    run: Annotated[str, ARGUMENT]
+    moments: str
+    split: int = 0
