@@ -1,7 +1,8 @@
 """How often a segment's winning phrase names what is done in it: whether group alignment aligns.
 
 Run    `zsar named RUN --moments segments.csv`
-Takes  a run whose head aligns segments with phrases, and a table of what is done when: id, phrase, start_s, end_s
+Takes  a run whose head aligns segments with phrases, and a table of what is done when: id, phrase, start_s, end_s; an
+       id is a video's, or that of the film which poses were told to be of
 Gives  shares of right names: among all phrases, and among those of the video's own class; with what chance gives
 
 A segment is what is done in its middle, segments being equal parts of a video up to the end of its last moment. Videos
@@ -17,11 +18,13 @@ import torch
 from heads.base import ClassTexts, Head, Texts
 from pipelines.csv_rows import records
 from pipelines.errors import UsageError
+from pipelines.index.poses import values_of
 from pipelines.judge.settings import NamedConfig
 from pipelines.learn.runs import Run
 from pipelines.learn.study import Study
 from pipelines.learn.trained import head_of, study_of
 from pipelines.lines import Problem, lines, opened
+from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
 
@@ -88,7 +91,8 @@ def named(config: NamedConfig, root: Root) -> NamedReport:
         raise UsageError(f"{run.name} compares no segments with phrases of one kind: fit `jigsaw` with its groups.")
     moments, split = _moments(config.moments), study.split(number)
     sides = [study.numbers(names) for names in (split.seen, split.unseen)]
-    known = [_known(study, classes, moments, kinds[0]) for classes in sides]
+    films = _films(study.videos.dataset, root)
+    known = [_known(study, classes, moments, films, kinds[0]) for classes in sides]
     without = sum(int(np.isin(study.videos.labels, own).sum()) for own in sides) - sum(len(rows) for rows, _ in known)
     if not all(len(rows) for rows, _ in known):
         raise UsageError(f"{config.moments} tells nothing of the videos of {study.videos.dataset!r}: are ids alike?")
@@ -118,12 +122,22 @@ def _is_header(names: list[str]) -> bool:
     return set(_COLUMNS) <= set(names)
 
 
-def _known(study: Study, classes: np.ndarray, moments: Moments, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _films(dataset: str, root: Root) -> dict[str, str]:
+    """The film that each item was told to be of, such as a sequence of poses; of others nothing."""
+    rows = Manifest(root).read(dataset, ["video_id", "split"]).to_pylist()
+    told = ((row["video_id"], values_of(row["split"]).get("video")) for row in rows)
+    return {item: film for item, film in told if film}
+
+
+def _known(
+    study: Study, classes: np.ndarray, moments: Moments, films: Mapping[str, str], kind: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows (n,) of the videos of some classes of which all is told, and the phrase (n, m) done in each segment."""
     number = {_plain(text): row for row, text in enumerate(study.texts.said[kind])}
     m, rows, done = study.videos.segments.shape[1], [], []
     for row in study.videos.of(classes):
-        own = moments.get(study.videos.ids[row], ())
+        name = study.videos.ids[row]
+        own = moments.get(name) or moments.get(films.get(name, ""), ())
         if own and all(_plain(phrase) in number for *_, phrase in own):
             end = max(last for _, last, _ in own)
             told = [_at((x + 0.5) / m * end, own) for x in range(m)]
