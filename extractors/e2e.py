@@ -13,102 +13,60 @@ Paper: Brattoli et al., Rethinking Zero-Shot Video Classification, CVPR 2020, se
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from extractors import weights
-from extractors.backbone import Backbone, Network, unit_rows
+from extractors.backbone import Network
 from extractors.base import Output
 from extractors.c3d import C3DNetwork
-from extractors.clip_weights import ClipAbout, about
-from extractors.errors import ExtractorError, WeightsMissing
+from extractors.clip_weights import ClipAbout
+from extractors.errors import ExtractorError
 from extractors.r2plus1d import MEAN, STD, Layout, R2Plus1DNetwork
 from extractors.sampling import Geometry, Sampling
+from extractors.trained_clips import TrainedClips
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_TEST_CLIPS = 25
 _WORDS = 300  # of random weights
 _SCALE = tuple(1 / (255 * std) for std in STD)
 _SHIFT = tuple(-mean / std for mean, std in zip(MEAN, STD, strict=True))
 _VISUAL, _POINT = "visual.", "head.regressor.linear."  # what names of arrays begin with, of the two parts
 
 
-class _E2E(Backbone):
+class _E2E(TrainedClips):
     """What both networks share."""
 
-    version = 1
-    default_sampling = Sampling(clips=_TEST_CLIPS, frames=16, placement="linspace")
+    default_sampling = Sampling(clips=25, frames=16, placement="linspace")
     default_geometry = Geometry(resize=128, crop=112)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 4, "cuda": 32}
-    normalisation = f"(x / 255 - {MEAN}) / {STD}"
 
     @abc.abstractmethod
-    def network(self) -> nn.Module:
+    def visual(self) -> nn.Module:
         """The network as it is trained, whose `features` are D; ExtractorError where it cannot take the clips."""
 
     @abc.abstractmethod
     def folded(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
         """The same for computing alone."""
 
-    @classmethod
-    def defaults(cls, weights_given: str | None) -> tuple[Sampling, Geometry]:
-        """As `VideoExtractor.defaults`: clips as the weights were trained on, 25 of a video."""
-        if weights_given is None or weights.random_seed(weights_given) is not None:
-            return cls.default_sampling, cls.default_geometry
-        told = about(weights.at_path(weights_given), cls.name)
-        sampling = Sampling(clips=_TEST_CLIPS, frames=told.frames, stride=told.stride, placement="linspace")
-        return sampling, Geometry(told.resize, told.crop)
-
-    @functools.cached_property
-    def about(self) -> ClipAbout:
-        """What the weights were trained on; random ones on nothing."""
-        if weights.random_seed(self.weights) is not None:
-            frames, geometry = self.default_sampling.frames, self.default_geometry
-            assert isinstance(geometry.resize, int)
-            return ClipAbout(self.name, 64, frames, 1, geometry.resize, geometry.size[0], "", _WORDS, "", ())
-        return about(self.weights_path(), self.name)
-
-    @property
-    @abc.abstractmethod
-    def width(self) -> int:
-        """D."""
-
     @property
     def outputs(self) -> Mapping[str, Output]:
         """As `Extractor.outputs`: as wide as the weights have it."""
-        words = Output((self.about.text_width,), "float32")
-        return {"features": Output((self.width,), "float16"), "words": words}
+        return {**super().outputs, "words": Output((self.about.text_width,), "float32")}
 
     def preprocessed(self) -> dict[str, Any]:
-        """As `Extractor.preprocessed`; `trained_on` names the classes that are not unseen to these weights."""
-        told = self.about
-        trained_on = told.trained_on if told.dataset else None
-        return {**super().preprocessed(), "trained_on": trained_on, "texts": told.texts}
+        """As `TrainedClips.preprocessed`, and the vectors that were trained towards."""
+        return {**super().preprocessed(), "texts": self.about.texts}
 
-    @property
-    def published(self) -> weights.Published:
-        """As `Backbone.published`: there is none to fall back on."""
-        raise WeightsMissing(
-            f"{self.name} has no weights of its own. Train them on classes that shall be seen, `zsar finetune "
-            f"{self.name}`, then give --weights {self.name}=PATH, or ask for random ones (random:SEED)."
-        )
+    def network(self) -> nn.Module:
+        """As `TrainedClips.network`."""
+        from torch import nn
 
-    def read(self, path: Path) -> dict[str, np.ndarray]:
-        """As `Backbone.read`: arrays of the sizes that the file's header tells."""
-        return weights.checked(weights.safetensors(path), self._shapes(), path)
-
-    def random(self, seed: int) -> dict[str, np.ndarray]:
-        """As `Backbone.random`."""
-        shapes = self._shapes()
-        fan_in = {name: int(np.prod(shape[1:])) for name, shape in shapes.items() if len(shape) > 1}
-        return weights.random_arrays(shapes, seed, fan_in)
+        point = nn.ModuleDict({"regressor": nn.ModuleDict({"linear": nn.Linear(self.width, self.about.text_width)})})
+        return nn.ModuleDict({"visual": self.visual(), "head": point})
 
     def build(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
         """As `Backbone.build`."""
@@ -116,24 +74,6 @@ class _E2E(Backbone):
         network = self.folded(visual, device, dtype)
         network.put_on((arrays[f"{_POINT}weight"].T, arrays[f"{_POINT}bias"]), "words")
         return network
-
-    def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As `VideoExtractor.rows`: one row a clip."""
-        return unit_rows(units, self.outputs)
-
-    def columns(self) -> dict[str, list[str]]:
-        """None: neither space has names for its axes."""
-        return {}
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every array of such weights."""
-        import torch
-
-        with torch.device("meta"):
-            arrays = self.network().state_dict()
-        found = {f"{_VISUAL}{n}": tuple(each.shape) for n, each in arrays.items() if not n.endswith("tracked")}
-        words = self.about.text_width
-        return found | {f"{_POINT}weight": (words, self.width), f"{_POINT}bias": (words,)}
 
 
 class E2ER2Plus1D(_E2E):
@@ -143,14 +83,15 @@ class E2ER2Plus1D(_E2E):
     """
 
     name = "e2e_r2plus1d"
+    first = ClipAbout(name, 64, 16, 1, 128, 112, "", _WORDS, "", ())
 
     @property
     def width(self) -> int:
-        """As `_E2E.width`."""
+        """As `TrainedClips.width`."""
         return 8 * self.about.width
 
-    def network(self) -> nn.Module:
-        """As `_E2E.network`."""
+    def visual(self) -> nn.Module:
+        """As `_E2E.visual`."""
         from extractors.r2plus1d_network import R2Plus1D
 
         return R2Plus1D(self.about.width)
@@ -167,14 +108,15 @@ class E2EC3D(_E2E):
     """
 
     name = "e2e_c3d"
+    first = ClipAbout(name, 64, 16, 1, 128, 112, "", _WORDS, "", ())
 
     @property
     def width(self) -> int:
-        """As `_E2E.width`."""
+        """As `TrainedClips.width`."""
         return 64 * self.about.width
 
-    def network(self) -> nn.Module:
-        """As `_E2E.network`; ExtractorError for clips of another size than fc6 was made for."""
+    def visual(self) -> nn.Module:
+        """As `_E2E.visual`; ExtractorError for clips of another size than fc6 was made for."""
         from extractors.c3d_network import C3D
 
         told = self.about

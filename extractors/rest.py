@@ -12,27 +12,22 @@ Paper: Lin et al., Cross-modal Representation Learning for Zero-shot Action Reco
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from extractors import weights
-from extractors.backbone import Backbone, Network, unit_rows
-from extractors.base import Output
-from extractors.clip_weights import ClipAbout, about
-from extractors.errors import BadWeights, ExtractorError, WeightsMissing
+from extractors.backbone import Network
+from extractors.clip_weights import ClipAbout
+from extractors.errors import BadWeights, ExtractorError
 from extractors.r2plus1d import MEAN, STD
 from extractors.sampling import Geometry, Sampling
+from extractors.trained_clips import TrainedClips
 
 if TYPE_CHECKING:
     import torch
 
     from extractors.rest_network import Architecture, VideoNetwork
 
-_TEST_CLIPS = 25
 _PUBLISHED = {
     "backbone": "resnet18",
     "width": 64,
@@ -46,34 +41,17 @@ _VISUAL, _SUMMED = "visual.", "head.network."  # what names of arrays begin with
 _OF_WORDS = ("words.", "joined.")  # of the network of two streams, what belongs to its words
 
 
-class ResT(Backbone):
+class ResT(TrainedClips):
     """ResT of any encoder and size, trained end to end to tell seen classes apart and to read their labels.
 
     Outputs `features` (768,) float16, one row a clip of frames that are some apart.
     """
 
     name = "rest"
-    version = 1
-    default_sampling = Sampling(clips=_TEST_CLIPS, frames=16, stride=6, placement="linspace")
+    default_sampling = Sampling(clips=25, frames=16, stride=6, placement="linspace")
     default_geometry = Geometry(resize=256, crop=224)
     batch_units: ClassVar[dict[str, int]] = {"cpu": 2, "cuda": 16}
-    normalisation = f"(x / 255 - {MEAN}) / {STD}"
-
-    @classmethod
-    def defaults(cls, weights_given: str | None) -> tuple[Sampling, Geometry]:
-        """As `VideoExtractor.defaults`: clips as the weights were trained on, 25 of a video."""
-        if weights_given is None or weights.random_seed(weights_given) is not None:
-            return cls.default_sampling, cls.default_geometry
-        told = about(weights.at_path(weights_given), cls.name)
-        sampling = Sampling(clips=_TEST_CLIPS, frames=told.frames, stride=told.stride, placement="linspace")
-        return sampling, Geometry(told.resize, told.crop)
-
-    @functools.cached_property
-    def about(self) -> ClipAbout:
-        """What the weights were trained on; random ones on nothing."""
-        if weights.random_seed(self.weights) is not None:
-            return ClipAbout(self.name, 768, 16, 6, 256, 224, "", 0, "", (), architecture=_PUBLISHED)
-        return about(self.weights_path(), self.name)
+    first = ClipAbout("rest", 768, 16, 6, 256, 224, "", 0, "", (), architecture=_PUBLISHED)
 
     @property
     def architecture(self) -> Architecture:
@@ -89,33 +67,21 @@ class ResT(Backbone):
             ) from error
 
     @property
-    def outputs(self) -> Mapping[str, Output]:
-        """As `Extractor.outputs`: as wide as the weights have it."""
-        return {"features": Output((self.about.width,), "float16")}
+    def width(self) -> int:
+        """As `TrainedClips.width`."""
+        return self.about.width
 
-    def preprocessed(self) -> dict[str, Any]:
-        """As `Extractor.preprocessed`; `trained_on` names the classes that are not unseen to these weights."""
-        told = self.about
-        return {**super().preprocessed(), "trained_on": told.trained_on if told.dataset else None}
+    def network(self) -> VideoNetwork:
+        """As `TrainedClips.network`: what looks at videos."""
+        from extractors.rest_network import VideoNetwork
 
-    @property
-    def published(self) -> weights.Published:
-        """As `Backbone.published`: there is none to fall back on."""
-        raise WeightsMissing(
-            f"{self.name} has no weights of its own. Train them on classes that shall be seen, `zsar finetune "
-            f"{self.name}`, then give --weights {self.name}=PATH, or ask for random ones (random:SEED)."
-        )
+        return VideoNetwork(self.architecture)
 
-    def read(self, path: Path) -> dict[str, np.ndarray]:
-        """As `Backbone.read`: arrays of the sizes that the file's header tells; those of the words are left out."""
-        mine = {name: each for name, each in weights.safetensors(path).items() if _is_video(name)}
-        return weights.checked(mine, self._shapes(), path)
-
-    def random(self, seed: int) -> dict[str, np.ndarray]:
-        """As `Backbone.random`."""
-        shapes = self._shapes()
-        fan_in = {name: int(np.prod(shape[1:])) for name, shape in shapes.items() if len(shape) > 1}
-        return weights.random_arrays(shapes, seed, fan_in)
+    def belongs(self, name: str) -> bool:
+        """As `TrainedClips.belongs`: what reads words is left out."""
+        own = name.removeprefix(_SUMMED)
+        of_video = name.startswith(_VISUAL) or (own != name and not own.startswith(_OF_WORDS))
+        return super().belongs(name) and of_video
 
     def build(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
         """As `Backbone.build`; ExtractorError where clips of another length than it was trained on are asked for."""
@@ -127,38 +93,10 @@ class ResT(Backbone):
                 f"These weights know the places of {own} frames; got {self.sampling.frames}. Ask for {self.name} "
                 "without frames."
             )
-        network = self._network_of()
+        network = self.network()
         told = {name: torch.from_numpy(each) for name, each in arrays.items()}
         network.load_state_dict(told, strict=False)  # but for how many batches BatchNorm has met
         return _Network(network.eval().to(device, dtype), device, dtype)
-
-    def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """As `VideoExtractor.rows`: one row a clip."""
-        return unit_rows(units, self.outputs)
-
-    def columns(self) -> dict[str, list[str]]:
-        """None: the space has no names for its axes."""
-        return {}
-
-    def _network_of(self) -> VideoNetwork:
-        from extractors.rest_network import VideoNetwork
-
-        return VideoNetwork(self.architecture)
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every array of such weights."""
-        import torch
-
-        with torch.device("meta"):
-            arrays = self._network_of().state_dict()
-        return {name: tuple(each.shape) for name, each in arrays.items() if not name.endswith("tracked")}
-
-
-def _is_video(name: str) -> bool:
-    """Whether an array belongs to what looks at videos."""
-    own = name.removeprefix(_SUMMED)
-    of_video = name.startswith(_VISUAL) or (own != name and not own.startswith(_OF_WORDS))
-    return of_video and not name.endswith("tracked")
 
 
 class _Network(Network):

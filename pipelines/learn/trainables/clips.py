@@ -8,12 +8,16 @@ and they judge.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
+from extractors import weights
 from extractors.clip_weights import ClipAbout
-from extractors.errors import InputFault
+from extractors.errors import ExtractorError, InputFault
 from heads.base import ClassTexts, Texts
 from pipelines.errors import UsageError
 from pipelines.learn.runs import identity
@@ -119,6 +123,21 @@ class Clips(Trainable):
         mine = self._vectors(self._texts.tensors)[[self._number[label] for label in self.items.classes]]
         read = [head_texts.read(each, self.options.vectors, ("class",), self._root) for each in others]
         return mine, np.concatenate([self._vectors(each.tensors) for each in read])
+
+    @staticmethod
+    def load(network: nn.Module, path: Path, start: str = "visual.") -> None:
+        """Load the arrays of a file whose names begin so into a network that has them without.
+
+        Raises
+        ------
+        ExtractorError
+            Some lack.
+        """
+        arrays = {name: each for name, each in weights.safetensors(path).items() if name.startswith(start)}
+        kept = {name.removeprefix(start): torch.from_numpy(each) for name, each in arrays.items()}
+        lacking = [name for name in network.load_state_dict(kept, strict=False).missing_keys if "num_" not in name]
+        if lacking:
+            raise ExtractorError(f"{path} lacks {', '.join(lacking[:3])}. Give the file as `zsar finetune` wrote it.")
 
     def told_of(
         self, classes: Sequence[str], kept_back: str | bool, before: Mapping[str, Any] | None, **more: Any

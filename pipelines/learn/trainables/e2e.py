@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from extractors import weights
 from extractors.clip_weights import about
 from extractors.errors import ExtractorError
 from heads.base import ClassTexts, Paper, Videos
@@ -23,7 +22,6 @@ from heads.e2e import E2E, E2eOptions
 from pipelines.errors import UsageError
 from pipelines.learn.trainables.clips import ClipOptions, Clips
 
-_VISUAL = "visual."
 _EPOCHS = 150
 _MILESTONES = (0.4, 0.8)  # of the epochs: 60 and 120 of 150
 
@@ -75,11 +73,7 @@ class E2ENetwork(Clips):
                 f"{path} is {told.width} wide and takes {told.frames} frames of {told.crop} x {told.crop}; asked for "
                 f"are {mine[0]}, {mine[1]} and {mine[2]}. Give --option width={told.width}, or other weights."
             )
-        arrays = {name: each for name, each in weights.safetensors(path).items() if name.startswith(_VISUAL)}
-        kept = {name.removeprefix(_VISUAL): torch.from_numpy(each) for name, each in arrays.items()}
-        lacking = [name for name in network.load_state_dict(kept, strict=False).missing_keys if "num_" not in name]
-        if lacking:
-            raise ExtractorError(f"{path} lacks {', '.join(lacking[:3])}. Give the file as `zsar finetune` wrote it.")
+        self.load(network, path)
         return told.trained_on
 
     def header(

@@ -143,19 +143,15 @@ class JigsawClips(Clips):
 
     def begin(self, network: nn.Module, path: Path, unseen: Sequence[str]) -> Mapping[str, Any]:
         """As `Trainable.begin`: the backbone, of this network or of `e2e_r2plus1d`."""
-        arrays = weights.safetensors(path)
-        start = _NETWORK if any(name.startswith(_NETWORK) for name in arrays) else "visual."
+        start = _NETWORK if any(name.startswith(_NETWORK) for name in weights.safetensors(path)) else "visual."
         told = about(path, self.name if start == _NETWORK else "e2e_r2plus1d")
         if told.width != self.options.width:
             raise ExtractorError(
                 f"{path} is {told.width} wide, and asked for is {self.options.width}. Give --option "
                 f"width={told.width}, or other weights."
             )
-        kept = {n.removeprefix(start): torch.from_numpy(each) for n, each in arrays.items() if n.startswith(start)}
         assert isinstance(network, Segmented)
-        lacking = [n for n in network.network.load_state_dict(kept, strict=False).missing_keys if "num_" not in n]
-        if lacking:
-            raise ExtractorError(f"{path} lacks {', '.join(lacking[:3])}. Give the file as `zsar finetune` wrote it.")
+        self.load(network.network, path, start)
         return told.trained_on
 
     def header(

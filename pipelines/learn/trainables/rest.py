@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from extractors import weights
 from extractors.clip_weights import about
 from extractors.errors import ExtractorError
 from extractors.frame_encoders import Consensus, FrameEncoder
@@ -30,7 +29,6 @@ from pipelines.learn.trainables.base import Stage
 from pipelines.learn.trainables.clips import ClipOptions, Clips
 from stores.root import Root
 
-_VISUAL = "visual."
 _TRIED = ("nearest=5,10,20", "theta=0.8,0.9,1.0", "rho=2,4,8")  # K, theta and rho are unpublished
 
 
@@ -122,11 +120,7 @@ class ResTNetwork(Clips):
                 f"{path} has the backbone {theirs.get('backbone')} of width {theirs.get('width')}; asked for is "
                 f"{own.backbone} of {own.width}. Give --option backbone={theirs.get('backbone')}, or other weights."
             )
-        arrays = {name: each for name, each in weights.safetensors(path).items() if name.startswith(_VISUAL)}
-        kept = {name.removeprefix(_VISUAL): torch.from_numpy(each) for name, each in arrays.items()}
-        lacking = [name for name in network.load_state_dict(kept, strict=False).missing_keys if "num_" not in name]
-        if lacking:
-            raise ExtractorError(f"{path} lacks {', '.join(lacking[:3])}. Give the file as `zsar finetune` wrote it.")
+        self.load(network, path)
         return told.trained_on
 
     def header(
