@@ -37,43 +37,24 @@ _NETWORK = "visual.network."
 
 
 @dataclasses.dataclass(frozen=True)
-class JigsawClipOptions(ClipOptions):
-    """Settings of `JigsawClips`: of `ClipOptions`, and
+class JigsawClipOptions(JigsawOptions, ClipOptions):
+    """Settings of `JigsawClips`: of `ClipOptions`, of the head, and
 
     Attributes
     ----------
     segments : m, clips of a video
     trained : of the backbone: `all`, `last_stage`, or nothing of it, `head`
     text_encoder : of the phrases; of token states the layers above are trained
-    groups, ge, consistency, target, heads, tau, epsilon, er_weight, cons_weight : as `heads.jigsaw.JigsawOptions`
     """
 
     segments: int = 8
     trained: str = "all"
     text_encoder: str = "bert_tokens"
-    groups: bool = True
-    ge: str = "attention"
-    consistency: str = "excited"
-    target: str = "predicted"
-    heads: int = 8
-    tau: float = 0.1
-    epsilon: float = 0.3
-    dropout: float = 0.1
-    cons_weight: float = 1.0
 
     @property
     def head(self) -> JigsawOptions:
-        """Those of the head.
-
-        Raises
-        ------
-        ValueError
-            One that it does not know.
-        """
-        names = {field.name for field in dataclasses.fields(self)}
-        return JigsawOptions(
-            **{f.name: getattr(self, f.name) for f in dataclasses.fields(JigsawOptions) if f.name in names}
-        )
+        """Those of the head."""
+        return JigsawOptions(**{field.name: getattr(self, field.name) for field in dataclasses.fields(JigsawOptions)})
 
 
 class JigsawClips(Clips):
@@ -94,11 +75,8 @@ class JigsawClips(Clips):
                 f"segments must be at least 1 and trained {', '.join(TRAINED[:-1])} or {TRAINED[-1]}, got "
                 f"{options.segments} and {options.trained!r}."
             )
-        try:
-            self._kinds = JigsawNet.reads(options.head)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        self._told = head_texts.read(options.set or dataset, options.text_encoder, self._kinds, root)
+        kinds = JigsawNet.reads(options.head)
+        self._told = head_texts.read(options.set or dataset, options.text_encoder, kinds, root)
 
     @property
     def about(self) -> Mapping[str, Any]:
