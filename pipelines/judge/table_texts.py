@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.judge.paired import paired
-from pipelines.judge.reproduce import Grid, spread
+from pipelines.judge.reproduce import Grid, Judged, spread
 from pipelines.texts import cut
 
 MEASURES = {
@@ -52,8 +52,9 @@ def _markdown(grid: Grid) -> str:
     head = ["", *(title for _, _, title in shown), "hubness"]
     head += [f"against {table.reference}"] if reference else []
     head += ["seeds x splits" if any(each.seeds > 1 for each in rows) else "splits"]
-    departs = any(each.departures for each in rows)
-    head += ["n (missing)", "published", *(["departs from its paper by"] if departs else []), "run"]
+    departs, shared = any(each.departures for each in rows), shared_departures(grid)
+    column = "departs from its paper by" if not shared else "and by"
+    head += ["n (missing)", "published", *([column] if departs else []), "run"]
     lines = [f"### {table.title}", "", *([table.about.strip(), ""] if table.about else [])]
     lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for each in rows:
@@ -66,11 +67,25 @@ def _markdown(grid: Grid) -> str:
         cells += [str(len(own)) if each.seeds == 1 else f"{each.seeds} x {len(own) // each.seeds}"]
         once = [r for r in own if r["seed"] == own[0]["seed"]]  # every seed judges the same videos
         cells += [f"{sum(r['n'] for r in once)} ({sum(r['missing'] for r in once)})", row.published]
-        cells += [each.departs] if departs else []
+        cells += [_others(each, shared)] if departs else []
         cells.append(each.runs[0] + (f" and {len(each.runs) - 1} more" if len(each.runs) > 1 else ""))
         lines.append("| " + " | ".join(cells) + " |")
     sources = sorted({source(r) for each in rows for setting in settings for r in each.found[setting]})
-    return "\n".join([*lines, "", *(f"{source}  " for source in sources)])
+    told = [f"Every row departs from its paper by: {'; '.join(shared)}."] if shared else []
+    return "\n".join([*lines, "", *(f"{line}  " for line in (*told, *sources))])
+
+
+def shared_departures(grid: Grid) -> tuple[str, ...]:
+    """In what all rows of a table depart that have a paper, where there are several: it is said once."""
+    own = [each.departures for each in grid.rows if each.departures is not None]
+    return tuple(line for line in own[0] if all(line in other for other in own)) if len(own) > 1 else ()
+
+
+def _others(judged: Judged, shared: Sequence[str]) -> str:
+    """In what a row departs beside what all do."""
+    if not shared or not judged.departures:
+        return judged.departs
+    return "; ".join(line for line in judged.departures if line not in shared)
 
 
 def source(row: dict[str, Any]) -> str:

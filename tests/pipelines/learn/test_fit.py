@@ -527,6 +527,7 @@ def test_a_run_holds_all_it_depends_on(data, tmp_path):
     assert about["texts"] == {
         "set": "d", "feature": texts.feature, "recipe": texts.recipe, "snapshot": texts.snapshot,
         "digest": texts.digest, "kinds": ["elaboration"], "state": texts.state, "cut": {},
+        "layers_trained": False,
         "a_class": {"elaboration": 1.0},
     }  # fmt: skip
     assert about["notes"] == ["videos lie in the space of the texts: residual projections"]

@@ -20,7 +20,8 @@ from pipelines.learn.finetune import finetune
 from pipelines.learn.settings import FinetuneConfig
 from stores.failures import Failures
 from stores.root import Root
-from tests.pipelines.learn.trainables.test_e2e import SMALL, config, films  # noqa: F401
+from tests.pipelines.learn.trainables.conftest import films  # noqa: F401
+from tests.pipelines.learn.trainables.test_e2e import SMALL, config
 from tests.pipelines.skeletons import dataset
 
 #: the command, with checkpoints at each step and, where it is told so, a process that dies at a step
