@@ -6,6 +6,7 @@ StoreError                 anything a user can mend; its message is the one line
 ├── WriteFailed            a commit that did not happen (full disk, permissions, network)
 ├── Damaged                stored bytes that do not fit their digest, or cannot be read
 │   └── Hollow             a feature set whose creation was cut short: it holds nothing
+├── BadQuery               SQL that cannot be answered
 └── BadFile                a foreign file (HDF5, npy, Parquet) that is not of a layout known here
 """
 
@@ -36,3 +37,7 @@ class Hollow(Damaged):
 
 class BadFile(StoreError):
     """A foreign file whose layout is not known here."""
+
+
+class BadQuery(StoreError):
+    """SQL that is none, names what there is not, or would do more than read."""
