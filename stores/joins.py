@@ -38,6 +38,11 @@ def shut_in(memory_bytes: int = 0) -> Connection:
     return connection
 
 
+def refuse_no_condition(text: str) -> None:
+    """Raise `Fault` where a text is not one expression."""
+    duckdb.SQLExpression(text)
+
+
 def statements(text: str) -> list[str]:
     """The statements of a text; raises `Fault` where it is no SQL."""
     return [statement.query for statement in duckdb.extract_statements(text)]

@@ -94,6 +94,20 @@ def ask(text: str, tables: Mapping[str, pa.Table], hint: str = "") -> pa.Table:
             raise BadQuery(in_a_line(error) + (f" {hint}" if unknown and hint else "")) from error
 
 
+def refuse_no_condition(text: str) -> None:
+    """Refuse what is not one condition.
+
+    Raises
+    ------
+    BadQuery
+        Its message is one line.
+    """
+    try:
+        joins.refuse_no_condition(text)
+    except joins.Fault as error:
+        raise BadQuery(f"{text!r} is no condition: {in_a_line(error)}") from error
+
+
 def in_a_line(error: Exception) -> str:
     """What DuckDB says, without its drawing of the place."""
     told = str(error).split("\n\nLINE ")[0].split("\n")

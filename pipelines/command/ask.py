@@ -1,5 +1,6 @@
 """`zsar sql` and `zsar query`: questions to the cache."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,12 +8,14 @@ import typer
 
 from pipelines.command.base import command
 from pipelines.command.screen import Shown, Table
+from pipelines.look.settings import QueryConfig
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from stores.root import Root
 
+_SEEN = ("score", "video_id", "start_s", "end_s", "label", "split", "text")
 _ROWS, _CELL, _NUMBERS = 50, 400, 4
 
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the answer into this CSV file.")]
@@ -47,6 +50,69 @@ def sql(
         shown = [row | {"columns": ", ".join(row["columns"])} for row in rows]
         return Shown({"views": rows}, [Table("Views", shown, lines=True)])
     return answered(views.ask(query, root), csv, parquet)
+
+
+@command("query", QueryConfig)
+def query(
+    settings: QueryConfig,
+    root: "Root",
+    *,
+    spaces: Annotated[
+        bool, typer.Option("--spaces", help="Say which spaces a phrase can be compared in, and why not in others.")
+    ] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write a page below the root, and print its URL.")] = False,
+    csv: CsvOption = None,
+    parquet: ParquetOption = None,
+) -> Shown:
+    """Find the segments of videos that a phrase tells, or that are like others.
+
+    A phrase is compared where videos and texts share a space: captions that stand for videos, E2E's word space, or the
+    space of a head that `zsar fit` trained (--feature RUN). Segments (--like) are compared in any feature set.
+
+    zsar query "a person puts on make-up" --where "label <> 'ApplyEyeMakeup'" -k 5
+
+    zsar query --like clip.mp4@2.1-4.3 --feature i3d_k400 --html
+
+    Scores are cosines: they rank segments of one space, and mean nothing beside those of another.
+
+    JSON: hits (score, dataset, video_id, label, split, segment, start_s, end_s, text, uri, key), feature, output,
+    space, said, seconds; with --html `page`, a URL; with --csv or --parquet written, the paths; with --spaces spaces
+    (name, output, texts, segments, why_not).
+    """
+    if spaces:
+        return _spaces(root)
+    from pipelines.look.query import query
+
+    hits = query(settings, root)
+    page = {}
+    if html:
+        from pipelines.look import query_page
+
+        page["page"] = query_page.page(settings, hits, root)
+    shown = answered(hits.table, csv, parquet, hits.space)
+    rows = [{name: row[name] for name in _SEEN} for row in hits.table.to_pylist()]
+    parts = list(shown.parts)
+    if not (csv or parquet) and rows:
+        told = [name for name in _SEEN if any(row[name] is not None for row in rows)]
+        parts = [Table(hits.space, [{name: short(row[name]) for name in told} for row in rows])]
+    fields = {"hits": shown.json.get("rows", [])} | {k: v for k, v in shown.json.items() if k == "written"}
+    fields |= {name: value for name, value in dataclasses.asdict(hits).items() if name != "table"} | page
+    fields["seconds"] = round(hits.seconds, 4)
+    return Shown(fields, [*parts, *(f"Look at {url}" for url in page.values())], hits.said)
+
+
+def _spaces(root: "Root") -> Shown:
+    from pipelines.look.spaces import spaces
+
+    found = [dataclasses.asdict(each) for each in spaces(root)]
+    rows = [
+        {
+            "space": row["name"],
+            "a phrase": "no: " + row["why_not"] if row["why_not"] else f"goes through {row['texts']}",
+        }
+        for row in found
+    ]
+    return Shown({"spaces": found}, [Table("Spaces", rows, lines=True) if rows else f"No features in {root.url}."])
 
 
 def answered(table: "pa.Table", csv: Path | None = None, parquet: Path | None = None, title: str = "") -> Shown:

@@ -107,6 +107,7 @@ def drop(
     """
     from pipelines.errors import UsageError
     from stores.features import FeatureStore
+    from stores.vector_index import forget
 
     if not features and not gc:
         raise UsageError("Name the feature sets to drop, or give --gc to free what only old snapshots hold.")
@@ -116,6 +117,7 @@ def drop(
         raise UsageError("Nothing was removed. Where nobody can be asked, give --yes.")
     for name in names:
         store.drop(name)
+        forget(root, name)
     sets = [found for name in store.names() if (found := store.get(name))] if gc else []
     freed = sum(feature_set.collect() for feature_set in sets)
     line = f"Dropped {', '.join(names) or 'nothing'}" + (f"; freed {freed / 1e6:.1f} MB." if gc else ".")

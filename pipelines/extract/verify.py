@@ -12,22 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 
 import extractors
-from extractors import options
-from extractors.base import Extractor
-from extractors.clips import probe_digest
 from extractors.errors import ExtractorError, InputFault
-from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
+from pipelines.extract.again import extractor_of
 from pipelines.extract.compute import runner_of
 from pipelines.extract.items import Item, TextItem, find
-from pipelines.extract.plan import weights_digest
 from pipelines.extract.settings import VerifyConfig
-from pipelines.index import joint_layouts
 from pipelines.machine import device_of
 from stores.errors import Damaged
 from stores.features import Damage, FeatureSet, FeatureStore, ItemRows
 from stores.root import Root
-from stores.stat_cache import StatCache
 
 _Items = dict[bytes, Item | TextItem]
 
@@ -161,7 +155,7 @@ def _compute(
             f"{len(unknown)} items of {feature_set.name} are in no manifest of {root.url} ({', '.join(unknown[:5])}); "
             "index the folder that holds their videos, then verify again."
         )
-    extractor = _extractor_of(feature_set, config, root)
+    extractor = extractor_of(feature_set, config.weights, root)
     device = device_of(config.device)
     extractor.load(device)
     name = feature_set.name
@@ -169,31 +163,6 @@ def _compute(
     items = [dataclasses.replace(places[key], features=(name,)) for key in keys]
     with contextlib.closing(runner.results(items)) as results:
         return {result.item.key: result.outcome for result in results if result is not None}
-
-
-def _extractor_of(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> Extractor:
-    """The extractor configured as the set's recipe says, or an error that says why it cannot be."""
-    recipe = feature_set.recipe
-    if recipe["extractor"] not in extractors.EXTRACTORS:
-        raise UsageError(
-            f"{feature_set.name} was made elsewhere ({recipe['weights'][:20]}...); it cannot be recomputed."
-        )
-    if is_outdated(recipe):
-        raise UsageError(
-            f"{feature_set.name} is of an earlier decoder: its rows can be read and checked, not computed again. "
-            f"Extract anew (`zsar extract {recipe['extractor']} --dataset NAME`), then `zsar drop {feature_set.name}`."
-        )
-    joint_layouts.load(root)
-    given = dict(options.pair(weights) for weights in config.weights).get(recipe["extractor"])
-    extractor = options.of_recipe(recipe, given)
-    here = extractor.recipe(weights_digest(extractor, StatCache(root, "weights")), probe_digest()).to_dict()
-    if here != recipe:
-        other = sorted(field for field in recipe if recipe[field] != here[field])
-        raise UsageError(
-            f"{feature_set.name} cannot be recomputed here: {', '.join(other)} differ from what it was made with. "
-            "Give its weights with --weights NAME=PATH and use the library versions its commits name (`zsar show`)."
-        )
-    return extractor
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

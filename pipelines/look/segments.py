@@ -95,21 +95,28 @@ class Segments:
                 found[name] = self.items[name].take(pa.array(self.item))
         return pa.table(found, schema=pa.schema([SCHEMA.field(name) for name in columns]))
 
-    def where(self, condition: str) -> "Segments":
-        """Those that a condition in SQL holds for, such as `label = 'archery' and start_s < 10`.
+    def hold(self, condition: str) -> np.ndarray:
+        """(n,) bool: which a condition in SQL holds for, such as `label = 'archery' and start_s < 10`.
 
         Raises
         ------
         BadQuery
             It is no condition over the columns of SCHEMA.
         """
+        sql.refuse_no_condition(condition)
         query = f"select number from segments where ({condition}\n)"
         wanted = [name for name in SCHEMA.names if sql.named(query).reads(name)]
         own = self.table(wanted)
         numbers = pa.array(np.arange(len(self)), pa.int64())
         table = pa.table({"number": numbers} | dict(zip(own.column_names, own.columns, strict=True)))
         hint = f"A segment has: {', '.join(SCHEMA.names)}."
-        return self.take(np.sort(sql.ask(query, {"segments": table}, hint)["number"].to_numpy()))
+        held = np.zeros(len(self), bool)
+        held[sql.ask(query, {"segments": table}, hint)["number"].to_numpy()] = True
+        return held
+
+    def of(self, dataset: str) -> np.ndarray:
+        """(n,) bool: which are of a data set."""
+        return np.asarray(np.asarray(pc.equal(self.items["dataset"], dataset))[self.item])
 
     def _texts(self) -> pa.Array:
         """What each caption says; null for segments of anything else."""

@@ -1,9 +1,10 @@
-"""Settings of exports, comparisons, and answers about a clip."""
+"""Settings of exports, comparisons, queries, and answers about a clip."""
 
 import dataclasses
 from typing import Annotated
 
-from pipelines.settings import ARGUMENT
+from pipelines.errors import UsageError
+from pipelines.settings import ARGUMENT, Called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,3 +71,35 @@ class ClassifyConfig:
     leave_out: tuple[str, ...] = ()
     objects: bool = False
     device: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryConfig:
+    """Settings of `zsar query`.
+
+    Attributes
+    ----------
+    phrase : what to look for, in words
+    like : VIDEO, or VIDEO@START-END in seconds: what the segments found are to be like
+    dataset : data set to look in; all, if none is given
+    feature : feature set to compare in, or a run of `zsar fit`, in whose head's space a phrase is compared
+    output : output of the feature set to compare segments in, where it is not `features`
+    where : condition in SQL on dataset, video_id, label, split, segment, start_s, end_s, text, uri, key
+    k : so many segments
+    weights : `NAME=PATH` of an encoder whose weights are a file of your own
+    device : `auto`, `cpu`, `cuda` or `cuda:N`
+    """
+
+    phrase: Annotated[str, ARGUMENT] = ""
+    like: str = ""
+    dataset: str = ""
+    feature: str = ""
+    output: str = ""
+    where: str = ""
+    k: Annotated[int, Called("-k")] = 20
+    weights: tuple[str, ...] = ()
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UsageError(f"-k must be at least 1, got {self.k}.")

@@ -1,0 +1,202 @@
+"""Query: a phrase to segments, or segments to segments.
+
+Run    `zsar query "a person puts on make-up" --where "split = 'test'" -k 20`, `zsar query --like clip@2.1-4.3`
+Takes  feature sets; nothing is encoded but the phrase, and only the index is written
+Gives  segments with their times, labels and cosines, best first, and a line that says in which space
+
+A phrase is compared only where videos and texts share a space (`spaces.py`). Segments are compared in any feature set.
+"""
+
+import dataclasses
+import re
+import time
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines import feature_sets
+from pipelines.errors import UsageError
+from pipelines.extract.again import encoded
+from pipelines.look.searching import Searcher
+from pipelines.look.segments import SCHEMA, Segments, segments
+from pipelines.look.settings import QueryConfig
+from pipelines.look.spaces import space_for
+from stores.errors import StoreError
+from stores.features import FeatureSet, FeatureStore
+from stores.manifest import Manifest
+from stores.root import Root
+from stores.vector_index import unit
+
+_SPAN = re.compile(r"(?P<video>.+)@(?P<start>\d+(?:\.\d+)?)-(?P<end>\d+(?:\.\d+)?)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Hits:
+    """What was found.
+
+    Attributes
+    ----------
+    table : score (a cosine) and the columns of `segments.SCHEMA`, best first
+    feature, output : what was compared; of a run its feature set
+    space : in words
+    said : what else is to be told
+    seconds : that the search took, text encoding aside
+    """
+
+    table: pa.Table
+    feature: str
+    output: str
+    space: str
+    said: tuple[str, ...]
+    seconds: float
+
+
+class Searchers:
+    """Searches in a root; what was opened is kept as long as its feature set is as it was."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._open: dict[tuple[str, str], Searcher] = {}
+
+    def of(self, feature_set: FeatureSet, output: str) -> Searcher:
+        """The searcher of one output of a feature set."""
+        key = feature_set.name, output
+        if key not in self._open or self._open[key].segments.snapshot != feature_set.snapshot:
+            self._open[key] = Searcher(self._root, feature_set, output)
+        return self._open[key]
+
+
+def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -> Hits:
+    """Answer a query.
+
+    Raises
+    ------
+    UsageError
+        Neither or both of a phrase and `like`; no space to compare in; no such video, or nothing of it in a span.
+    NotInStore, Ambiguous, BadQuery
+        No such feature set or data set, or several; a condition that is none.
+    ExtractorError
+        The phrase cannot be encoded here.
+    """
+    if bool(config.phrase) == bool(config.like):
+        raise UsageError("Give a phrase, or --like VIDEO@START-END; one of the two.")
+    searchers = searchers or Searchers(root)
+    if config.dataset:
+        Manifest(root).read(config.dataset, ["video_id"])
+    return _phrase(config, root, searchers) if config.phrase else _like(config, root, searchers)
+
+
+def _phrase(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
+    space, said = space_for(config.phrase, config.feature, root)
+    if not space.output:
+        return _in_a_run(space.name, config, root)
+    encoder = FeatureStore(root).find(space.texts)
+    vector = encoded([config.phrase], encoder, root, config.weights, config.device)[0]
+    started = time.monotonic()
+    searcher = searchers.of(FeatureStore(root).find(space.name), space.output)
+    found, scores = searcher.search(vector, config.k, _allowed(config, searcher.segments))
+    shared = "captions and phrases" if space.name == space.texts else f"{space.output} and phrases by {space.texts}"
+    told = f"{space.name}: {shared}"
+    return Hits(_table(found, scores), space.name, space.output, told, tuple(said), time.monotonic() - started)
+
+
+def _in_a_run(name: str, config: QueryConfig, root: Root) -> Hits:
+    from pipelines.look.head_space import HeadSpace  # it brings torch
+
+    space = HeadSpace(name, root)
+    held = FeatureStore(root).find(space.feature)
+    vector = encoded([config.phrase], FeatureStore(root).find(space.texts), root, config.weights, config.device)[0]
+    started = time.monotonic()
+    own = segments(held, root, config.dataset)
+    allowed = _allowed(config, own)
+    found, scores = space.search(own if allowed is None else own.take(allowed), space.phrase(vector), config.k)
+    told = f"{name}, split {space.split}: {space.feature} and phrases by {space.texts}, as its head has them"
+    return Hits(_table(found, scores), held.name, space.output, told, (), time.monotonic() - started)
+
+
+def _like(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
+    span = _SPAN.fullmatch(config.like)
+    video = span["video"] if span else config.like
+    held = _holding(video, config, root)
+    output = config.output or ("features" if "features" in held.outputs else held.outputs[0])
+    started = time.monotonic()
+    searcher = searchers.of(held, output)
+    own = _own(searcher.segments, video, span, config)
+    vector = unit(searcher.vectors(np.unique(searcher.segments.row[own]))).mean(0)
+    allowed = _allowed(config, searcher.segments)
+    allowed = ~own if allowed is None else allowed & ~own
+    found, scores = searcher.search(vector, config.k, allowed)
+    told = f"{held.name}, {output}: like {int(own.sum())} segments of {video}, which are left out"
+    return Hits(_table(found, scores), held.name, output, told, (), time.monotonic() - started)
+
+
+def _holding(video: str, config: QueryConfig, root: Root) -> FeatureSet:
+    """The feature set to compare a video in: the one named, or the only one that has it."""
+    if config.feature:
+        return feature_sets.find(root, config.feature)
+    having = []
+    for name in FeatureStore(root).names():
+        try:
+            held = FeatureStore(root).find(name)
+            own = segments(held, root, config.dataset)
+        except (StoreError, UsageError):
+            continue
+        if _of_video(own, video).any():
+            having.append(held)
+    if len(having) != 1:
+        told = ", ".join(held.name for held in having)
+        raise UsageError(
+            f"{len(having)} feature sets have {video!r}: {told}. Name one of these with --feature."
+            if having
+            else f'No feature set has a video {video!r}. `zsar sql "select video_id, uri from videos"` lists videos; '
+            "one that is not among them is indexed and extracted first."
+        )
+    return having[0]
+
+
+def _of_video(own: Segments, video: str) -> np.ndarray:
+    """(n,) bool: which segments are of a video, by its id or by its file."""
+    ids, uris = own.items["video_id"].to_pylist(), own.items["uri"].to_pylist()
+    named = [name == video for name in ids]
+    if not any(named):
+        named = [uri == video or uri.endswith(f"/{video}") for uri in uris]
+    return np.asarray(np.array([*named, False], bool)[own.item])
+
+
+def _own(own: Segments, video: str, span: re.Match[str] | None, config: QueryConfig) -> np.ndarray:
+    """(n,) bool: the segments that a query of segments is."""
+    mine = _of_video(own, video)
+    if config.dataset and (mine & own.of(config.dataset)).any():
+        mine &= own.of(config.dataset)
+    if not mine.any():
+        raise UsageError(f"{own.feature_set.name} has no segment of a video {video!r}.")
+    if not span:
+        return mine
+    start, end = float(span["start"]), float(span["end"])
+    if np.isnan(own.times[mine]).all():
+        raise UsageError(
+            f"The segments of {video!r} in {own.feature_set.name} have no times (captions have none). "
+            f"Give --like {video} without @, or another --feature."
+        )
+    with np.errstate(invalid="ignore"):
+        chosen = mine & (own.times[:, 0] < end) & (own.times[:, 1] > start)
+    if not chosen.any():
+        first, last = np.nanmin(own.times[mine, 0]), np.nanmax(own.times[mine, 1])
+        raise UsageError(
+            f"No segment of {video!r} lies in {start:g}-{end:g} s; those of {own.feature_set.name} lie between "
+            f"{first:.2f} and {last:.2f} s."
+        )
+    return chosen
+
+
+def _allowed(config: QueryConfig, own: Segments) -> np.ndarray | None:
+    """(n,) bool: which segments may be found; None where all may."""
+    allowed = own.hold(config.where) if config.where else None
+    if config.dataset:
+        allowed = own.of(config.dataset) if allowed is None else allowed & own.of(config.dataset)
+    return allowed
+
+
+def _table(found: Segments, scores: np.ndarray) -> pa.Table:
+    own = found.table(SCHEMA.names)
+    return own.add_column(0, "score", pa.array(scores, pa.float32()))

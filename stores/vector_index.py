@@ -1,0 +1,275 @@
+"""Nearest rows of a feature set by cosine: a FAISS index an output, appended to as the store is.
+
+    indexes/NAME/OUTPUT/index.json           what it is as far as: snapshot, items, rows; its lists, its parts
+    indexes/NAME/OUTPUT/lists.faiss          what the lists are centred on, learned once
+    indexes/NAME/OUTPUT/part-0003-....faiss  rows 3 * 2^20 and on, at most 2^20 of them; the number is the row behind
+
+    few rows     (up to 65,536)  one part, exact (`IndexFlatIP` over unit rows)
+    many         inverted lists over spherical k-means, a byte a number (`IndexIVFScalarQuantizer`, SQ8)
+
+The number of a vector is that of its stored row. Rows that came since are encoded and added to the last part; full
+parts are never written again. An index is made from nothing where its few rows became many, where rows it knows were
+rewritten (`zsar verify --repair`), and where its set was made anew. Parts with lists are mapped from the disk: a search
+reads those lists it probes, and memory holds what was read of late, at most a byte a number and 8 bytes a row.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from stores.errors import StoreError, WriteFailed
+from stores.features import FeatureSet
+from stores.keys import rows_digest
+from stores.root import Root
+
+_FOLDER = "indexes"
+_ABOUT, _LISTS = "index.json", "lists.faiss"
+_FORMAT = 1
+EXACT_ROWS = 1 << 16  #: up to so many rows are searched exactly
+_PART_ROWS = 1 << 20
+_BLOCK_ROWS = 1 << 14  # read at a time
+_POINTS_A_LIST = 40  # that lists are learned from
+_MOST_LISTS = 8192
+_ITERATIONS = 8
+_PROBED = 64  # one list in so many is searched
+_LEAST_PROBED = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What an index says of itself.
+
+    Attributes
+    ----------
+    snapshot : of the feature set that it is as far as
+    items, rows : how many of the set it knows
+    digest : of these items' digests
+    lists : inverted lists; 0 of an exact index
+    parts : names of their files
+    """
+
+    snapshot: str = ""
+    items: int = 0
+    rows: int = 0
+    digest: str = ""
+    lists: int = 0
+    parts: tuple[str, ...] = ()
+    format: int = _FORMAT
+
+
+class VectorIndex:
+    """The index of one output of a feature set, brought up to date when it is opened.
+
+    Where it cannot be written (a cache that may only be read), it is in memory.
+
+    Parameters
+    ----------
+    root : Root
+    feature_set : FeatureSet
+    output : whose rows are compared
+
+    Attributes
+    ----------
+    about : About
+    added : rows that were added when it was opened
+
+    Raises
+    ------
+    StoreError
+        The output holds no vectors, or FAISS is not installed.
+    """
+
+    def __init__(self, root: Root, feature_set: FeatureSet, output: str = "features") -> None:
+        self._root, self._set, self._output = root, feature_set, output
+        self._folder = f"{_FOLDER}/{feature_set.name}/{output}"
+        self._array = feature_set.array(output)
+        self._width = math.prod(self._array.shape[1:])
+        if self._array.dtype.kind != "f":
+            raise StoreError(
+                f"Output {output!r} of {feature_set.name} holds {self._array.dtype}, which is no vector to compare. "
+                f"Its outputs are: {', '.join(feature_set.outputs)}."
+            )
+        self._unwritten: dict[str, Any] = {}
+        self.about, self.added = self._told(), 0
+        if self.about.snapshot != feature_set.snapshot:
+            try:
+                with root.lock(f"index-{feature_set.name}"):
+                    self._bring_up_to_date()
+            except WriteFailed:
+                self._bring_up_to_date()
+        self._parts = [self._read(name) for name in self.about.parts]
+
+    def __len__(self) -> int:
+        return self.about.rows
+
+    def search(self, queries: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The k stored rows nearest to each query, best first.
+
+        Parameters
+        ----------
+        queries : (q, D), of any length
+        k : int
+        among : (rows,) bool, optional
+            Rows that may be found.
+
+        Returns
+        -------
+        scores : (q, k) float32, cosines; -inf where there are not so many rows
+        rows : (q, k) int64, -1 there
+        """
+        faiss = _faiss()
+        queries = unit(np.asarray(queries, np.float32).reshape(len(queries), -1))
+        if queries.shape[1] != self._width:
+            raise StoreError(f"A query has {queries.shape[1]} numbers, rows of {self._set.name} have {self._width}.")
+        mask = np.ones(self.about.rows, bool)
+        if among is not None:
+            mask[:] = False
+            mask[: len(among)] = among[: len(mask)]
+        allowed = int(np.count_nonzero(mask))
+        if not allowed:
+            return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+        chosen = {"sel": faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))} if allowed < len(mask) else {}
+        if not self.about.lists:
+            return _without_none(*self._parts[0].search(queries, k, params=faiss.SearchParameters(**chosen)))
+        probed = max(_LEAST_PROBED, self.about.lists // _PROBED)
+        probed = min(self.about.lists, math.ceil(probed * len(mask) / allowed))  # as many rows of those allowed
+        if chosen:
+            settings = faiss.SearchParametersIVF(nprobe=probed, **chosen)
+            found = [part.search(queries, k, params=settings) for part in self._parts]
+        else:
+            found = self._probe(queries, k, probed)
+        scores, rows = _without_none(*(np.concatenate(each, 1) for each in zip(*found, strict=True)))
+        order = np.argsort(-scores, 1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+
+    def _probe(self, queries: np.ndarray, k: int, probed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What each part finds; which lists are near is asked once for all of them."""
+        near, lists = self._parts[0].quantizer.search(queries, probed)
+        for part in self._parts:
+            part.nprobe = probed
+            part.parallel_mode = int(len(queries) == 1)  # over lists, where there is one query
+        return [part.search_preassigned(queries, k, lists, near) for part in self._parts]
+
+    # -- keeping it ---------------------------------------------------------------------------------------------------
+
+    def _bring_up_to_date(self) -> None:
+        snapshot = self._set.snapshot
+        digests = np.asarray(self._set.array("digest")[:])
+        rows = int(self._set.array("offsets")[len(digests)])
+        self._array = self._set.array(self._output)
+        before = known = self._told()
+        if known.items > len(digests) or known.digest != _digest(digests[: known.items]):
+            known = About()  # rows that it knows are others now
+        if not known.lists and rows > EXACT_ROWS:
+            trained = self._trained(rows)
+            self._write(_LISTS, trained)
+            known = About(lists=trained.nlist)
+        self.added = rows - known.rows
+        parts = self._grown(known, rows) if self.added else known.parts
+        self.about = About(snapshot, len(digests), rows, _digest(digests), known.lists, parts)
+        if not self._unwritten:
+            self._root.write_text(json.dumps(dataclasses.asdict(self.about)), self._folder, _ABOUT)
+            for name in set(before.parts) - set(parts):
+                self._root.remove(self._folder, name)
+
+    def _grown(self, known: About, rows: int) -> tuple[str, ...]:
+        """The parts with all rows; those that were full stay as they are."""
+        names, at = list(known.parts), known.rows
+        room = _PART_ROWS if known.lists else rows
+        part = self._read(names.pop(), to_grow=True) if at % room else self._empty(known.lists)
+        for block in self._blocks(at, rows):
+            while len(block):
+                fits = block[: room - at % room]
+                if known.lists:
+                    part.add_with_ids(fits, np.arange(at, at + len(fits)))
+                else:
+                    part.add(fits)
+                at, block = at + len(fits), block[len(fits) :]
+                if at % room == 0 or at == rows:
+                    names.append(f"part-{(at - 1) // room:04d}-{at:010d}.faiss")
+                    self._write(names[-1], part)
+                    part = self._empty(known.lists) if at < rows else None
+        return tuple(names)
+
+    def _empty(self, lists: int) -> Any:
+        return self._read(_LISTS, to_grow=True) if lists else _faiss().IndexFlatIP(self._width)
+
+    def _trained(self, rows: int) -> Any:
+        """An index without rows, its lists learned from rows drawn evenly from all."""
+        faiss = _faiss()
+        lists = min(_MOST_LISTS, 1 << round(math.log2(4 * math.sqrt(rows))), max(1, rows // 8))
+        kind = (faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(self._width), self._width, lists, *kind)
+        index.cp.niter, index.cp.spherical, index.cp.seed = _ITERATIONS, True, 0
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _POINTS_A_LIST
+        step = max(1, rows // (lists * _POINTS_A_LIST))
+        index.train(np.concatenate([block[::step] for block in self._blocks(0, rows)]))
+        return index
+
+    def _blocks(self, start: int, stop: int) -> Iterator[np.ndarray]:
+        """Unit rows (n, D) float32, some at a time; what is not finite is nought, which is near to nothing."""
+        for at in range(start - start % _BLOCK_ROWS, stop, _BLOCK_ROWS):
+            block = np.asarray(self._array[max(at, start) : min(at + _BLOCK_ROWS, stop)], np.float32)
+            yield unit(np.nan_to_num(block.reshape(len(block), -1), posinf=0, neginf=0))
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _told(self) -> About:
+        if not self._root.exists(self._folder, _ABOUT):
+            return About()
+        told = json.loads(self._root.read_text(self._folder, _ABOUT))
+        return About(**told | {"parts": tuple(told["parts"])}) if told.get("format") == _FORMAT else About()
+
+    def _read(self, name: str, to_grow: bool = False) -> Any:
+        """A file's index; one to be searched is mapped where it has lists, and one to grow is a copy in memory."""
+        faiss = _faiss()
+        if name in self._unwritten:
+            return faiss.clone_index(self._unwritten[name]) if to_grow else self._unwritten[name]
+        if self._root.is_local:
+            flags = 0 if to_grow or not self.about.lists else faiss.IO_FLAG_MMAP
+            return faiss.read_index(self._root.path(self._folder, name), flags)
+        with self._root.fs.open(self._root.path(self._folder, name), "rb") as file:
+            return faiss.deserialize_index(np.frombuffer(file.read(), np.uint8))
+
+    def _write(self, name: str, index: Any) -> None:
+        """Write a file; where that cannot be, keep its index."""
+        try:
+            with self._root.new_file(self._folder, name) as path:
+                try:
+                    _faiss().write_index(index, str(path))
+                except RuntimeError as error:
+                    raise OSError(str(error)) from error
+        except WriteFailed:
+            self._unwritten[name] = index
+
+
+def forget(root: Root, name: str) -> None:
+    """Remove the indexes of a feature set, where it has any."""
+    if root.exists(_FOLDER, name):
+        root.remove(_FOLDER, name)
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, D) float32 of length 1; nought stays nought."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.ascontiguousarray(rows / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def _without_none(scores: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(rows < 0, -np.inf, scores).astype(np.float32), rows
+
+
+def _digest(digests: np.ndarray) -> str:
+    return rows_digest(np.ascontiguousarray(digests).data.cast("B")).hex() if len(digests) else ""
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:  # two builds install the same folder, so neither is a dependency
+        raise StoreError("FAISS is not installed. Run `pip install -e '.[cpu]'`, or '.[gpu]' on a GPU.") from error
+    return faiss
