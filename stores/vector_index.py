@@ -13,6 +13,7 @@ rewritten (`zsar verify --repair`), and where its set was made anew. Parts with 
 reads those lists it probes, and memory holds what was read of late, at most a byte a number and 8 bytes a row.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -36,7 +37,7 @@ _POINTS_A_LIST = 40  # that lists are learned from
 _MOST_LISTS = 8192
 _ITERATIONS = 8
 _PROBED = 64  # one list in so many is searched
-_LEAST_PROBED = 24
+_LEAST_PROBED = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,6 @@ class VectorIndex:
         scores : (q, k) float32, cosines; -inf where there are not so many rows
         rows : (q, k) int64, -1 there
         """
-        faiss = _faiss()
         queries = unit(np.asarray(queries, np.float32).reshape(len(queries), -1))
         if queries.shape[1] != self._width:
             raise StoreError(f"A query has {queries.shape[1]} numbers, rows of {self._set.name} have {self._width}.")
@@ -132,6 +132,12 @@ class VectorIndex:
         allowed = int(np.count_nonzero(mask))
         if not allowed:
             return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+        faiss = _faiss()
+        with _threads(faiss, len(queries)):
+            return self._search(queries, k, mask, allowed)
+
+    def _search(self, queries: np.ndarray, k: int, mask: np.ndarray, allowed: int) -> tuple[np.ndarray, np.ndarray]:
+        faiss = _faiss()
         chosen = {"sel": faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))} if allowed < len(mask) else {}
         if not self.about.lists:
             return _without_none(*self._parts[0].search(queries, k, params=faiss.SearchParameters(**chosen)))
@@ -151,7 +157,6 @@ class VectorIndex:
         near, lists = self._parts[0].quantizer.search(queries, probed)
         for part in self._parts:
             part.nprobe = probed
-            part.parallel_mode = int(len(queries) == 1)  # over lists, where there is one query
         return [part.search_preassigned(queries, k, lists, near) for part in self._parts]
 
     # -- keeping it ---------------------------------------------------------------------------------------------------
@@ -265,6 +270,17 @@ def _without_none(scores: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.
 
 def _digest(digests: np.ndarray) -> str:
     return rows_digest(np.ascontiguousarray(digests).data.cast("B")).hex() if len(digests) else ""
+
+
+@contextlib.contextmanager
+def _threads(faiss: Any, queries: int) -> Iterator[None]:
+    """One thread for one query: with more, each search waits until all of them have had a core."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(min(before, queries))
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def _faiss() -> Any:

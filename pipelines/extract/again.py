@@ -27,6 +27,7 @@ from stores.padded import has_states
 from stores.root import Root
 from stores.stat_cache import StatCache
 
+_FEW = 32  # texts that are sooner computed, once a model is loaded, than looked up among millions
 _loaded: dict[tuple[str, str], Extractor] = {}  # by recipe key and device: a notebook asks many times
 
 
@@ -105,12 +106,8 @@ def encoded(
         what = "token states" if kind == "text" else f"{kind} items"
         raise UsageError(f"{feature_set.name} is of {what}; a text has a vector in the set of an encoder, as minilm.")
     keys = [text_key(text) for text in texts]
-    there = positions(feature_set.keys(), keys_of(keys))
-    found: dict[bytes, np.ndarray] = {}
-    if (there >= 0).any():
-        held = [key for key, at in zip(keys, there, strict=True) if at >= 0]
-        distinct = keys_of(dict.fromkeys(held))
-        found = dict(zip(map(bytes, distinct), feature_set.load(distinct).values, strict=True))
+    is_loaded = (feature_set.key, device_of(device)) in _loaded
+    found = {} if is_loaded and len(set(keys)) <= _FEW else _held(feature_set, keys)
     lacking = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
     if lacking:
         rows = _computed(lacking, feature_set, root, weights, device)
@@ -119,6 +116,15 @@ def encoded(
             feature_set.append(rows)
     width = feature_set.array("features").shape[1:]
     return np.array([found[key] for key in keys], np.float32).reshape(len(keys), *width)
+
+
+def _held(feature_set: FeatureSet, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+    """The vectors of those texts that a set holds."""
+    asked = keys_of(dict.fromkeys(keys))
+    distinct = asked[positions(feature_set.keys(), asked) >= 0]
+    if not len(distinct):
+        return {}
+    return dict(zip(map(bytes, distinct), feature_set.load(distinct).values, strict=True))
 
 
 def _computed(

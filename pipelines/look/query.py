@@ -20,7 +20,7 @@ from pipelines.extract.again import encoded
 from pipelines.look.searching import Searcher
 from pipelines.look.segments import SCHEMA, Segments, segments
 from pipelines.look.settings import QueryConfig
-from pipelines.look.spaces import space_for
+from pipelines.look.spaces import Space, space_for
 from stores.errors import StoreError
 from stores.features import FeatureSet, FeatureStore
 from stores.manifest import Manifest
@@ -57,6 +57,8 @@ class Searchers:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._open: dict[tuple[str, str], Searcher] = {}
+        self._spaces: dict[str, tuple[Space, list[str], str]] = {}
+        self._sets: dict[str, FeatureSet] = {}
 
     def of(self, feature_set: FeatureSet, output: str) -> Searcher:
         """The searcher of one output of a feature set."""
@@ -64,6 +66,21 @@ class Searchers:
         if key not in self._open or self._open[key].segments.snapshot != feature_set.snapshot:
             self._open[key] = Searcher(self._root, feature_set, output)
         return self._open[key]
+
+    def find(self, name: str) -> FeatureSet:
+        """The feature set of a full name, opened once."""
+        if name not in self._sets:
+            self._sets[name] = FeatureStore(self._root).find(name)
+        return self._sets[name]
+
+    def space(self, phrase: str, feature: str) -> tuple[Space, list[str]]:
+        """As `space_for`, found again as long as its feature set is as it was."""
+        space, said, snapshot = self._spaces.get(feature, (None, [], ""))
+        if space is None or not space.output or self.find(space.name).snapshot != snapshot:
+            space, said = space_for(phrase, feature, self._root)
+            snapshot = self.find(space.name).snapshot if space.output else ""
+            self._spaces[feature] = space, said, snapshot
+        return space, said
 
 
 def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -> Hits:
@@ -87,13 +104,12 @@ def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -
 
 
 def _phrase(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
-    space, said = space_for(config.phrase, config.feature, root)
+    space, said = searchers.space(config.phrase, config.feature)
     if not space.output:
         return _in_a_run(space.name, config, root)
-    encoder = FeatureStore(root).find(space.texts)
-    vector = encoded([config.phrase], encoder, root, config.weights, config.device)[0]
+    vector = encoded([config.phrase], searchers.find(space.texts), root, config.weights, config.device)[0]
     started = time.monotonic()
-    searcher = searchers.of(FeatureStore(root).find(space.name), space.output)
+    searcher = searchers.of(searchers.find(space.name), space.output)
     found, scores = searcher.search(vector, config.k, _allowed(config, searcher.segments))
     shared = "captions and phrases" if space.name == space.texts else f"{space.output} and phrases by {space.texts}"
     told = f"{space.name}: {shared}"

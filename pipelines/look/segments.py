@@ -9,7 +9,6 @@ have. A row that stands for none (the text of a class, beside captions) is in no
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +54,7 @@ class Segments:
     row : (n,) int64, the stored row
     times : (n, 2) float64 seconds in the file of the video; NaN where the store has none
     root : Root
+    read : what was read of captions, shared by all that are taken of these
     """
 
     feature_set: FeatureSet
@@ -65,6 +65,7 @@ class Segments:
     row: np.ndarray
     times: np.ndarray
     root: Root
+    read: list[tuple[pa.ChunkedArray, np.ndarray]] = dataclasses.field(default_factory=list, repr=False)
 
     def __len__(self) -> int:
         return len(self.item)
@@ -77,7 +78,7 @@ class Segments:
     def take(self, chosen: np.ndarray) -> "Segments":
         """Some of them, by their numbers or as a mask."""
         parts = (self.item[chosen], self.number[chosen], self.row[chosen], self.times[chosen])
-        return Segments(self.feature_set, self.snapshot, self.items, *parts, self.root)
+        return Segments(self.feature_set, self.snapshot, self.items, *parts, self.root, self.read)
 
     def table(self, columns: Sequence[str] = tuple(SCHEMA.names)) -> pa.Table:
         """A row a segment, with these columns of SCHEMA."""
@@ -118,23 +119,23 @@ class Segments:
         """(n,) bool: which are of a data set."""
         return np.asarray(np.asarray(pc.equal(self.items["dataset"], dataset))[self.item])
 
-    def _texts(self) -> pa.Array:
+    def _texts(self) -> pa.Array | pa.ChunkedArray:
         """What each caption says; null for segments of anything else."""
         if not self.of_captions:
             return pa.nulls(len(self), pa.string())
-        said, at = self._captions
+        if not self.read:
+            self.read.append(self._captions())
+        said, at = self.read[0]
         found = at[self.row]
-        return pa.array(np.where(found >= 0, said[np.maximum(found, 0)], None), pa.string())
+        return said.take(pa.array(found, pa.int64(), mask=found < 0))
 
-    @cached_property
-    def _captions(self) -> tuple[np.ndarray, np.ndarray]:
-        """Different captions, and which of them each stored row has."""
+    def _captions(self) -> tuple[pa.ChunkedArray, np.ndarray]:
+        """Captions, and which of them each stored row has; -1 for none."""
         tables = [Captions(self.root).read(name, ["key", "text"]) for name in pc.unique(self.items["dataset"]).tolist()]
         table = pa.concat_tables(tables)
-        keys, offsets = key_array(table["key"]), np.asarray(self.feature_set.array("offsets")[:])
-        of_item = positions(keys, self.feature_set.keys()) if len(keys) else np.full(len(offsets) - 1, -1)
-        said = np.array([*table["text"].to_pylist(), None], object)
-        return said, np.repeat(of_item, np.diff(offsets)[: len(of_item)])
+        offsets = np.asarray(self.feature_set.array("offsets")[:])
+        of_item = positions(key_array(table["key"]), self.feature_set.keys()[: len(offsets) - 1])
+        return table["text"], np.repeat(of_item, np.diff(offsets))
 
 
 def segments(feature_set: FeatureSet, root: Root, dataset: str = "") -> Segments:

@@ -18,6 +18,7 @@ from pipelines.index.settings import IndexConfig
 from pipelines.learn.fit import fit
 from pipelines.look import query_page
 from pipelines.look.query import Hits, query
+from pipelines.look.segments import segments
 from pipelines.look.settings import QueryConfig
 from pipelines.look.spaces import spaces
 from stores import vector_index
@@ -113,19 +114,20 @@ def test_films_have_no_space_with_phrases_and_it_is_said_why(films):
 
 
 def test_a_segment_finds_segments_like_it_and_not_itself(films):
-    held = FeatureStore(films).find("fake")
     everything = query(QueryConfig(like="v2", k=100), films)
     assert len(everything.table) == 15
     assert "v2" not in everything.table["video_id"].to_pylist()
-    times = np.asarray(held.array("times")[:])
-    middle = (times[1] + times[0]).tolist()  # of two rows of the first film
-    hits = query(QueryConfig(like=f"v0@{times[0][0]}-{times[0][0] + 0.01}", k=100), films)
-    assert len(hits.table) in (16, 17), middle
-    own = held.load(held.keys()).values.astype(float)
-    unit = own / np.linalg.norm(own, axis=1, keepdims=True)
-    assert hits.table["score"].to_pylist()[0] == pytest.approx(
-        max(unit[0] @ row for row in unit[18 - len(hits.table) :]), abs=2e-3
-    )
+    own = segments(FeatureStore(films).find("fake"), films)
+    table = own.table().to_pylist()
+    first = next(row for row in table if row["video_id"] == "v0" and row["segment"] == 0)
+    span = f"v0@{first['start_s']}-{first['start_s'] + 0.001}"
+    (mine,) = [i for i, row in enumerate(table) if row["video_id"] == "v0" and row["start_s"] == first["start_s"]]
+    hits = query(QueryConfig(like=span, k=100), films)
+    values = own.feature_set.load().values.astype(float)[own.row]
+    cosines = values @ values[mine] / np.linalg.norm(values, axis=1) / np.linalg.norm(values[mine])
+    right = sorted(np.delete(cosines, mine), reverse=True)
+    assert hits.table["score"].to_pylist() == pytest.approx(right, abs=1e-5)
+    assert (table[mine]["video_id"], table[mine]["segment"]) not in found(hits, "video_id", "segment")
 
 
 def test_a_video_is_called_by_its_id_or_by_its_file(films, videos):
