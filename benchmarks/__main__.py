@@ -19,6 +19,7 @@ BENCHMARKS = (
         "training",
         "proxies",
         "text_layers",
+        "search",
     ),
 )
 

@@ -142,7 +142,9 @@ def _like(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     allowed = _allowed(config, searcher.segments)
     allowed = ~own if allowed is None else allowed & ~own
     found, scores = searcher.search(vector, config.k, allowed)
-    told = f"{held.name}, {output}: like {int(own.sum())} segments of {video}, which are left out"
+    count = int(own.sum())
+    many = f"{count} segments of {video}, which are" if count > 1 else f"1 segment of {video}, which is"
+    told = f"{held.name}, {output}: like {many} left out"
     return Hits(_table(found, scores), held.name, output, told, (), time.monotonic() - started)
 
 

@@ -71,6 +71,25 @@ def test_many_rows_are_found_as_by_exact_search(root, held, small_lists):
     assert np.array_equal(index.search(queries[:1], 10)[1], found[:1]), "one query, searched by several threads"
 
 
+@pytest.mark.pack
+def test_real_vectors_are_found_as_by_exact_search(root, monkeypatch):
+    """Of 20,000 words of GloVe, which lie less tidily than features of films: queries are other words."""
+    from extractors import word_files
+    from extractors.word_vectors import GloVe50d
+
+    file = word_files.opened(GloVe50d().weights_path())
+    vectors = file.take(np.arange(20_200))
+    rows, queries = vectors[200:], vectors[:200]
+    held = FeatureStore(root).create("glove@ab", {}, "ab", {"features": ((50,), "float32")})
+    held.append([ItemRows(text_key(str(i)), {"features": row[None]}) for i, row in enumerate(rows)])
+    monkeypatch.setattr(vector_index, "EXACT_ROWS", 10_000)
+    index = VectorIndex(root, held)
+    assert index.about.lists == 512
+    _, found = index.search(queries, 10)
+    right = np.argsort(-(unit(queries) @ unit(rows).T), 1)[:, :10]
+    assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, right, strict=True)]) >= 0.95
+
+
 def test_rows_that_come_are_added_and_full_parts_stay(root, held, small_lists, monkeypatch):
     rows = made(1500)
     appended(held, rows[:600])
