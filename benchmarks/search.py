@@ -1,7 +1,7 @@
 """How long a search over many segments takes, and how near to an exact one it comes; texts are not encoded.
 
-Run: `python -m benchmarks.search` (under a minute), `python -m benchmarks.search 5000000 FOLDER` for more of them, which
-need 2 KB of disk each.
+Run: `python -m benchmarks.search` (under a minute), `python -m benchmarks.search 5000000 FOLDER` for more of them, of
+which each needs 2 KB of disk.
 
 Segments are generated as features lie: 700 classes, videos about their classes along 24 directions, 8 segments about
 each video. Queries are segments of videos that are not there. A search is what `zsar query` does once it is open: the

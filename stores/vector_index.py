@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from stores.errors import StoreError, WriteFailed
+from stores.errors import Damaged, StoreError, WriteFailed
 from stores.features import FeatureSet
 from stores.keys import rows_digest
 from stores.root import Root
@@ -38,6 +38,7 @@ _MOST_LISTS = 8192
 _ITERATIONS = 8
 _PROBED = 64  # one list in so many is searched
 _LEAST_PROBED = 64
+_TRIES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class VectorIndex:
     Raises
     ------
     StoreError
-        The output holds no vectors, or FAISS is not installed.
+        The output holds no vectors, the index is damaged, or FAISS is not installed.
     """
 
     def __init__(self, root: Root, feature_set: FeatureSet, output: str = "features") -> None:
@@ -102,7 +103,7 @@ class VectorIndex:
                     self._bring_up_to_date()
             except WriteFailed:
                 self._bring_up_to_date()
-        self._parts = [self._read(name) for name in self.about.parts]
+        self._parts = self._opened()
 
     def __len__(self) -> int:
         return self.about.rows
@@ -222,6 +223,19 @@ class VectorIndex:
             yield unit(np.nan_to_num(block.reshape(len(block), -1), posinf=0, neginf=0))
 
     # -- files --------------------------------------------------------------------------------------------------------
+
+    def _opened(self) -> list[Any]:
+        """The parts to be searched; somebody else may have grown the last one since it was named."""
+        why: Exception | None = None
+        for _ in range(_TRIES):
+            try:
+                return [self._read(name) for name in self.about.parts]
+            except (RuntimeError, OSError) as error:
+                why, self.about = error, self._told()
+        raise Damaged(
+            f"The index of {self._set.name} cannot be read ({str(why).splitlines()[0][-120:]}). "
+            f"Remove {self._folder} in {self._root.url}; the next search makes it anew."
+        ) from why
 
     def _told(self) -> About:
         if not self._root.exists(self._folder, _ABOUT):

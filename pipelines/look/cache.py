@@ -203,8 +203,8 @@ class FeatureRows:
         labels = pc.unique(self._table["label"]).drop_null()
         return (
             f"{len(self)} rows of {held.name}, {self.output} ({shape}), snapshot {own.snapshot}\n"
-            f"  {len(np.unique(own.item))} videos of {_some(pc.unique(self._table['dataset']).to_pylist())}, "
-            f"{len(labels)} labels: {_some(labels.to_pylist())}"
+            f"  {len(np.unique(own.item))} videos of {_some(pc.unique(self._table['dataset']).to_pylist())}; "
+            f"labels: {_some(labels.to_pylist())}"
         )
 
     @cached_property

@@ -10,6 +10,7 @@ segment and its outputs as arrays. What is larger than a gibibyte waits in a fil
 """
 
 import contextlib
+import difflib
 import json
 import shutil
 import tempfile
@@ -184,7 +185,8 @@ def ask(text: str, root: Root) -> pa.Table:
             elif name in held:
                 tables[name] = stack.enter_context(_rows(held[name], named, root))
         hint = f"Views are: {', '.join(VIEWS)}" + "".join(f", {_quoted(name)}" for name in held) + "."
-        return sql.ask(text, tables, hint)
+        meant = [near for name in named.tables if name not in tables for near in _near(name, [*VIEWS, *held])]
+        return sql.ask(text, tables, "".join(f"Did you mean {_quoted(name)}? " for name in meant[:1]) + hint)
 
 
 def by_name(root: Root) -> dict[str, FeatureSet]:
@@ -286,6 +288,10 @@ def _vectors(own: Segments, output: str, root: Root) -> Iterator[pa.ChunkedArray
             ],
             kind,
         )
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    return difflib.get_close_matches(name, names, 1)
 
 
 def _quoted(name: str) -> str:

@@ -195,3 +195,31 @@ def test_an_empty_set_finds_nothing(root, held):
     scores, rows = VectorIndex(root, held).search(made(2), 3)
     assert (rows == -1).all()
     assert np.isneginf(scores).all()
+
+
+def test_an_index_that_lost_a_file_says_how_to_mend_it(root, held):
+    appended(held, made(30))
+    (name,) = VectorIndex(root, held).about.parts
+    root.remove("indexes", "x@ab", "features", name)
+    with pytest.raises(StoreError, match="cannot be read .*Remove indexes/x@ab/features in .*makes it anew"):
+        VectorIndex(root, held)
+    vector_index.forget(root, "x@ab")
+    assert VectorIndex(root, held).added == 30
+
+
+def test_who_opened_a_part_that_was_grown_since_finds_the_new_one(root, held, monkeypatch):
+    rows = made(60)
+    appended(held, rows[:30])
+    VectorIndex(root, held)
+    reading = VectorIndex._read
+    grown = []
+
+    def grown_meanwhile(self, name, to_grow=False):
+        if not grown:
+            grown.append(True)
+            appended(held, rows[30:], begin=10)
+            VectorIndex(root, held)
+        return reading(self, name, to_grow)
+
+    monkeypatch.setattr(VectorIndex, "_read", grown_meanwhile)
+    assert VectorIndex(root, held).search(rows[[40]], 1)[1].tolist() == [[40]]

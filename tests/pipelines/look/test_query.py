@@ -222,3 +222,11 @@ def test_the_command_writes_json_a_page_and_parquet(films, tmp_path):
 def test_an_empty_cache_says_so(root):
     with pytest.raises(UsageError, match="It has no features"):
         query(QueryConfig("a dog"), root)
+
+
+def test_what_is_dropped_loses_its_index_too(films):
+    query(QueryConfig(like="v1"), films)
+    name = FeatureStore(films).resolve("fake")
+    assert films.exists("indexes", name)
+    assert CliRunner().invoke(app, ["drop", "fake", "--yes", "--root", films.url]).exit_code == 0
+    assert not films.exists("indexes", name)

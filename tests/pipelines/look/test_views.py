@@ -112,6 +112,8 @@ def test_views_join(root, held):
 
 
 def test_an_unknown_view_is_told_with_those_there_are(root, held):
+    with pytest.raises(BadQuery, match=r"vidos does not exist! Did you mean videos\? Views are"):
+        views.ask("select * from vidos", root)
     with pytest.raises(BadQuery, match='Views are: videos, .*failures, "x@ab", x\\.'):
         views.ask("select * from y", root)
 
