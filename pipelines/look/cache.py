@@ -17,29 +17,25 @@ open the cache again. Nothing is written but indexes of searches, and texts wher
 
 import os
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.again import encoded
 from pipelines.look import views
+from pipelines.look.feature_rows import FeatureRows, some
 from pipelines.look.frames import frames_at
 from pipelines.look.query import Searchers, query
-from pipelines.look.segments import Segments, segments
+from pipelines.look.segments import segments
 from pipelines.look.settings import QueryConfig
 from pipelines.look.spaces import Space, spaces
-from pipelines.look.tables import Answer, imported
+from pipelines.look.tables import Answer
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
-
-_SHOWN = 5
 
 
 def open(root: str | os.PathLike[str] | None = None) -> "Cache":
@@ -76,11 +72,11 @@ class Cache:
     def __repr__(self) -> str:
         sets, runs = FeatureStore(self.root).names(), Runs(self.root).names()
         return (
-            f"Cache({self.root.url!r})\n  data sets: {_some(Manifest(self.root).datasets())}\n"
-            f"  feature sets: {_some(sets)}\n  runs: {_some(runs)}"
+            f"Cache({self.root.url!r})\n  data sets: {some(Manifest(self.root).datasets())}\n"
+            f"  feature sets: {some(sets)}\n  runs: {some(runs)}"
         )
 
-    def features(self, name: str, dataset: str = "", where: str = "", output: str = "features") -> "FeatureRows":
+    def features(self, name: str, dataset: str = "", where: str = "", output: str = "features") -> FeatureRows:
         """The rows of a feature set with names, labels, splits and times; nothing is read until it is looked at.
 
         Parameters
@@ -180,107 +176,3 @@ class Cache:
                 if own.num_rows:
                     return str(own["uri"][0].as_py())
         raise UsageError(f"No film is called {video!r} in {self.root.url}: cache.sql('select video_id from videos').")
-
-
-class FeatureRows:
-    """Rows of one output of a feature set, a row a segment, with what they are of.
-
-    Parameters
-    ----------
-    own : Segments
-    output : str
-    """
-
-    def __init__(self, own: Segments, output: str) -> None:
-        self.segments, self.output = own, output
-
-    def __len__(self) -> int:
-        return len(self.segments)
-
-    def __repr__(self) -> str:
-        held, own = self.segments.feature_set, self.segments
-        shape = " x ".join(map(str, held.array(self.output).shape[1:]))
-        labels = pc.unique(self._table["label"]).drop_null()
-        return (
-            f"{len(self)} rows of {held.name}, {self.output} ({shape}), snapshot {own.snapshot}\n"
-            f"  {len(np.unique(own.item))} videos of {_some(pc.unique(self._table['dataset']).to_pylist())}; "
-            f"labels: {_some(labels.to_pylist())}"
-        )
-
-    @cached_property
-    def _table(self) -> pa.Table:
-        return self.segments.table()
-
-    @cached_property
-    def values(self) -> np.ndarray:
-        """(n, ...) in the stored dtype, read once."""
-        held, order = self.segments.feature_set, np.argsort(self.segments.row, kind="stable")
-        array, rows = held.array(self.output), self.segments.row[order]
-        found, at = np.empty((len(rows), *array.shape[1:]), array.dtype), 0
-        for block in held.scan(self.output) if len(rows) else ():
-            low, high = np.searchsorted(rows, (at, at + len(block)))
-            found[order[low:high]] = block[rows[low:high] - at]
-            at += len(block)
-        return found
-
-    @property
-    def names(self) -> np.ndarray:
-        """(n,) video ids."""
-        return self._column("video_id")
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(n,) labels; None where there is none."""
-        return self._column("label")
-
-    @property
-    def splits(self) -> np.ndarray:
-        """(n,) what the data set says of its split; None where it says nothing."""
-        return self._column("split")
-
-    @property
-    def times(self) -> np.ndarray:
-        """(n, 2) float64 seconds in the file; NaN where the store has none."""
-        return self.segments.times
-
-    def to_arrow(self) -> pa.Table:
-        """A table of names, labels, splits, times and the values, as lists of fixed length; half floats as float32."""
-        flat = self.values.reshape(len(self), -1)
-        flat = flat.astype(np.float32) if flat.dtype == np.float16 else flat  # which few readers know
-        lists = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), max(flat.shape[1], 1))
-        return self._table.append_column(
-            self.output if self.output not in self._table.column_names else "values", lists
-        )
-
-    def to_pandas(self) -> Any:
-        """A pandas DataFrame, an array a cell."""
-        imported("pandas")
-        frame = self._table.to_pandas()
-        frame[self.output] = list(self.values)
-        return frame
-
-    def to_polars(self) -> Any:
-        """A polars DataFrame, with a column of arrays."""
-        return imported("polars").from_arrow(self.to_arrow())
-
-    def to_dask(self) -> Any:
-        """The values as a lazy Dask array (n, ...)."""
-        imported("dask.array")
-        return self.segments.feature_set.to_dask(self.output)[self.segments.row]
-
-    def to_xarray(self) -> Any:
-        """A lazy DataArray over `row`, with names, labels, splits and times as coordinates."""
-        xarray = imported("xarray")
-        columns = ("dataset", "video_id", "label", "split", "segment", "start_s", "end_s")
-        coordinates = {name: ("row", self._column(name)) for name in columns}
-        values = self.to_dask()
-        inner = [f"{self.output}_{axis}" for axis in range(values.ndim - 1)]
-        return xarray.DataArray(values, dims=("row", *inner), coords=coordinates, name=self.output)
-
-    def _column(self, name: str) -> np.ndarray:
-        return np.asarray(self._table[name].to_numpy())
-
-
-def _some(names: Sequence[Any]) -> str:
-    shown = ", ".join(map(str, names[:_SHOWN])) or "none"
-    return shown + (f", ... {len(names)} in all" if len(names) > _SHOWN else "")

@@ -6,36 +6,30 @@ Gives  its answer as an Arrow table
 
 A view is made when a query names it, and of a feature set those outputs that the query may read: counting videos reads
 no features. Each feature set is a view of its own, called by its full name (in quotes) or its extractor's, a row a
-segment and its outputs as arrays. What is larger than a gibibyte waits in a file that is mapped, not in memory.
+segment and its outputs as arrays (`arrays.py`).
 """
 
 import contextlib
 import difflib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from pipelines.judge.results import results
 from pipelines.look import listing
+from pipelines.look.arrays import columns_of, rows_of
 from pipelines.look.segments import SCHEMA as SEGMENT
-from pipelines.look.segments import Segments, hexadecimal, segments
+from pipelines.look.segments import hexadecimal, segments
 from pipelines.texts import phrases
 from stores import captions, classes, sql, texts
-from stores.errors import Damaged, StoreError, WriteFailed
+from stores.errors import Damaged, StoreError
 from stores.features import FeatureSet, FeatureStore
 from stores.keys import key_array
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
-
-_IN_MEMORY_BYTES = 1 << 30
-_AT_ONCE = 1 << 16  # rows of features
 
 
 class View(NamedTuple):
@@ -183,7 +177,7 @@ def ask(text: str, root: Root) -> pa.Table:
                 empty = named.only_schema
                 tables[name] = VIEWS[name].schema.empty_table() if empty else VIEWS[name].make(root)
             elif name in held:
-                tables[name] = stack.enter_context(_rows(held[name], named, root))
+                tables[name] = stack.enter_context(rows_of(held[name], named, root))
         hint = f"Views are: {', '.join(VIEWS)}" + "".join(f", {_quoted(name)}" for name in held) + "."
         meant = [near for name in named.tables if name not in tables for near in _near(name, [*VIEWS, *held])]
         return sql.ask(text, tables, "".join(f"Did you mean {_quoted(name)}? " for name in meant[:1]) + hint)
@@ -210,12 +204,6 @@ def listed(root: Root) -> list[tuple[str, str, list[str]]]:
     return rows
 
 
-def columns_of(held: FeatureSet) -> pa.Schema:
-    """The columns of a feature set's view."""
-    outputs = [pa.field(_output_name(name), _type(held.array(name))) for name in held.outputs]
-    return pa.schema([*SEGMENT, *outputs])
-
-
 def _sound(root: Root) -> dict[str, FeatureSet]:
     store = FeatureStore(root)
     found = {}
@@ -223,71 +211,6 @@ def _sound(root: Root) -> dict[str, FeatureSet]:
         with contextlib.suppress(StoreError):
             found[name] = store.find(name)
     return found
-
-
-@contextlib.contextmanager
-def _rows(held: FeatureSet, named: sql.Named, root: Root) -> Iterator[pa.Table]:
-    """A feature set as a table, with those outputs that a query may read."""
-    own = segments(held, root)
-    if named.only_schema:
-        own = own.take(np.zeros(0, np.int64))
-    table = own.table([name for name in SEGMENT.names if named.reads(name)] or ["segment"])
-    with contextlib.ExitStack() as stack:
-        for output in held.outputs:
-            if named.reads(_output_name(output)):
-                column = stack.enter_context(_vectors(own, output, root))
-                table = table.append_column(_output_name(output), column)
-        yield table
-
-
-def _output_name(output: str) -> str:
-    """An output that is called as a column of its segments has another name beside them."""
-    return f"{output}_" if output in SEGMENT.names else output
-
-
-def _type(array: Any) -> pa.DataType:
-    dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype  # DuckDB has no half floats
-    width = int(np.prod(array.shape[1:]))
-    return pa.list_(pa.from_numpy_dtype(dtype), width)
-
-
-@contextlib.contextmanager
-def _vectors(own: Segments, output: str, root: Root) -> Iterator[pa.ChunkedArray]:
-    """One output of segments as arrays of fixed length, in memory or in a file that is mapped."""
-    array = own.feature_set.array(output)
-    kind = _type(array)
-    dtype = kind.value_type.to_pandas_dtype()
-    needed = len(own) * kind.list_size * np.dtype(dtype).itemsize
-    with contextlib.ExitStack() as stack:
-        shape = (len(own), kind.list_size)
-        if needed <= _IN_MEMORY_BYTES:
-            values = np.empty(shape, dtype)
-        else:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zsar-sql-")))
-            if (free := shutil.disk_usage(folder).free) < needed:
-                raise WriteFailed(
-                    f"Output {output!r} of {own.feature_set.name} needs {needed / 1e9:.1f} GB of scratch space in "
-                    f"{folder.parent}, which has {free / 1e9:.1f} GB. Give $TMPDIR a larger disk, or ask for segments "
-                    "alone and take their features in Python."
-                )
-            values = np.memmap(folder / "values", dtype, "w+", shape=shape)
-        order = np.argsort(own.row, kind="stable")
-        sorted_rows = own.row[order]
-        at = 0
-        for block in own.feature_set.scan(output) if len(own) else ():
-            low, high = np.searchsorted(sorted_rows, (at, at + len(block)))
-            chosen = order[low:high]
-            values[chosen] = block.reshape(len(block), -1)[own.row[chosen] - at]
-            at += len(block)
-        flat = pa.Array.from_buffers(kind.value_type, values.size, [None, pa.py_buffer(values)])
-        yield pa.chunked_array(
-            [
-                pa.FixedSizeListArray.from_arrays(flat.slice(i * kind.list_size, n * kind.list_size), kind.list_size)
-                for i in range(0, max(len(own), 1), _AT_ONCE)
-                for n in [min(_AT_ONCE, len(own) - i)]
-            ],
-            kind,
-        )
 
 
 def _near(name: str, names: list[str]) -> list[str]:

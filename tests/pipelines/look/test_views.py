@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.command.main import app
-from pipelines.look import views
+from pipelines.look import arrays, views
 from stores.errors import BadQuery, NotInStore
 from stores.failures import Failure, Failures
 from stores.features import FeatureSet, FeatureStore, ItemRows
@@ -62,7 +62,7 @@ def test_a_feature_set_is_a_view_of_segments_with_arrays(root, held):
 
 def test_a_set_larger_than_memory_should_hold_gives_the_same(root, held, monkeypatch):
     in_memory = views.ask("select * from x order by video_id, segment", root)
-    monkeypatch.setattr(views, "_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(arrays, "_IN_MEMORY_BYTES", 0)
     assert views.ask("select * from x order by video_id, segment", root).equals(in_memory)
 
 
