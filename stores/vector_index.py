@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,7 @@ class VectorIndex:
     root : Root
     feature_set : FeatureSet
     output : whose rows are compared
+    advance : is told how many rows are in the index of how many there are, while some are added
 
     Attributes
     ----------
@@ -85,8 +86,14 @@ class VectorIndex:
         The output holds no vectors, the index is damaged, or FAISS is not installed.
     """
 
-    def __init__(self, root: Root, feature_set: FeatureSet, output: str = "features") -> None:
-        self._root, self._set, self._output = root, feature_set, output
+    def __init__(
+        self,
+        root: Root,
+        feature_set: FeatureSet,
+        output: str = "features",
+        advance: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._root, self._set, self._output, self._advance = root, feature_set, output, advance
         self._folder = f"{_FOLDER}/{feature_set.name}/{output}"
         self._array = feature_set.array(output)
         self._width = math.prod(self._array.shape[1:])
@@ -188,6 +195,7 @@ class VectorIndex:
         room = _PART_ROWS if known.lists else rows
         part = self._read(names.pop(), to_grow=True) if at % room else self._empty(known.lists)
         for block in self._blocks(at, rows):
+            self._advance(at, rows)
             while len(block):
                 fits = block[: room - at % room]
                 if known.lists:
@@ -199,6 +207,7 @@ class VectorIndex:
                     names.append(f"part-{(at - 1) // room:04d}-{at:010d}.faiss")
                     self._write(names[-1], part)
                     part = self._empty(known.lists) if at < rows else None
+        self._advance(rows, rows)
         return tuple(names)
 
     def _empty(self, lists: int) -> Any:

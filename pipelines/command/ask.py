@@ -1,5 +1,6 @@
 """`zsar sql` and `zsar query`: questions to the cache."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.command.base import command
-from pipelines.command.screen import Shown, Table
+from pipelines.command.screen import Advance, Bar, Shown, Table
 from pipelines.look.settings import QueryConfig
 
 if TYPE_CHECKING:
@@ -81,9 +82,17 @@ def query(
     """
     if spaces:
         return _spaces(root)
-    from pipelines.look.query import query
+    from pipelines.look.query import Searchers, query
 
-    hits = query(settings, root)
+    with contextlib.ExitStack() as stack:
+        bars: list[Advance] = []
+
+        def advance(done: int, total: int) -> None:  # a bar where there is something to add
+            if not bars:
+                bars.append(stack.enter_context(Bar("Indexing")))
+            bars[0](done, total)
+
+        hits = query(settings, root, Searchers(root, advance))
     page = {}
     if html:
         from pipelines.look import query_page

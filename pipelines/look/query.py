@@ -10,6 +10,7 @@ A phrase is compared only where videos and texts share a space (`spaces.py`). Se
 import dataclasses
 import re
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -52,10 +53,16 @@ class Hits:
 
 
 class Searchers:
-    """Searches in a root; what was opened is kept as long as its feature set is as it was."""
+    """Searches in a root; what was opened is kept as long as its feature set is as it was.
 
-    def __init__(self, root: Root) -> None:
-        self._root = root
+    Parameters
+    ----------
+    root : Root
+    advance : is told how an index grows, where rows came since it was last asked
+    """
+
+    def __init__(self, root: Root, advance: Callable[[int, int], None] = lambda done, total: None) -> None:
+        self._root, self._advance = root, advance
         self._open: dict[tuple[str, str], Searcher] = {}
         self._spaces: dict[str, tuple[Space, list[str], str]] = {}
         self._sets: dict[str, FeatureSet] = {}
@@ -64,7 +71,7 @@ class Searchers:
         """The searcher of one output of a feature set."""
         key = feature_set.name, output
         if key not in self._open or self._open[key].segments.snapshot != feature_set.snapshot:
-            self._open[key] = Searcher(self._root, feature_set, output)
+            self._open[key] = Searcher(self._root, feature_set, output, self._advance)
         return self._open[key]
 
     def find(self, name: str) -> FeatureSet:

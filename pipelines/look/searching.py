@@ -6,6 +6,8 @@ What may be found is told as a mask over all segments (`Segments.of`, `Segments.
 gives some more than are asked for, and their stored rows decide.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from pipelines.look.segments import Segments, segments
@@ -25,6 +27,7 @@ class Searcher:
     root : Root
     feature_set : FeatureSet
     output : whose rows are compared
+    advance : as of a VectorIndex
 
     Attributes
     ----------
@@ -32,8 +35,14 @@ class Searcher:
     index : VectorIndex
     """
 
-    def __init__(self, root: Root, feature_set: FeatureSet, output: str = "features") -> None:
-        self.index = VectorIndex(root, feature_set, output)
+    def __init__(
+        self,
+        root: Root,
+        feature_set: FeatureSet,
+        output: str = "features",
+        advance: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.index = VectorIndex(root, feature_set, output, advance)
         self.segments: Segments = segments(feature_set, root)
         self._spans = Spans(feature_set, output)
         self._order = np.argsort(self.segments.row, kind="stable")
