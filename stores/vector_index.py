@@ -36,8 +36,7 @@ _BLOCK_ROWS = 1 << 14  # read at a time
 _POINTS_A_LIST = 40  # that lists are learned from
 _MOST_LISTS = 8192
 _ITERATIONS = 8
-_PROBED = 64  # one list in so many is searched
-_LEAST_PROBED = 64
+_PROBED = 64  # lists that are searched
 _TRIES = 3
 
 
@@ -149,8 +148,7 @@ class VectorIndex:
         chosen = {"sel": faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))} if allowed < len(mask) else {}
         if not self.about.lists:
             return _without_none(*self._parts[0].search(queries, k, params=faiss.SearchParameters(**chosen)))
-        probed = max(_LEAST_PROBED, self.about.lists // _PROBED)
-        probed = min(self.about.lists, math.ceil(probed * len(mask) / allowed))  # as many rows of those allowed
+        probed = min(self.about.lists, math.ceil(_PROBED * len(mask) / allowed))  # as many rows of those allowed
         if chosen:
             settings = faiss.SearchParametersIVF(nprobe=probed, **chosen)
             found = [part.search(queries, k, params=settings) for part in self._parts]
