@@ -8,7 +8,8 @@ ExtractorError             anything a user can mend; its message is the one line
 InputFault                 a fault of one item: quarantines it and nothing else; `reason` is its class in the tables
 ├── Unreachable            the bytes cannot be had: vanished, not permitted (holds until the file is indexed again)
 ├── NotAVideo              no container, no video stream
-├── NotAnImage             no image of a format that is read, or one too large
+├── NotAnImage             no image of a format that is read
+├── TooLarge               more memory than one file may take
 ├── NoDecoder              a stream that FFmpeg here has no decoder for, or whose codec tag is broken
 ├── Truncated              fewer frames than the container says
 ├── Corrupt                frames that do not decode, or decode with errors
@@ -52,7 +53,11 @@ class NotAVideo(InputFault):
 
 
 class NotAnImage(InputFault):
-    """No image of a format that is read, or more pixels than are decoded."""
+    """No image of a format that is read."""
+
+
+class TooLarge(InputFault):
+    """It asks for more memory than one file may take (`untrusted.limits`)."""
 
 
 class NoDecoder(InputFault):

@@ -13,7 +13,9 @@ from typing import Any
 import av
 import fsspec
 
+from extractors import images
 from extractors.errors import Corrupt, InputFault, MachineFault, NoDecoder, NotAVideo, Truncated, Unreachable
+from untrusted.limits import most_pixels
 
 #: FFmpeg's names of the containers that hold films in one file
 CONTAINERS = (
@@ -44,7 +46,7 @@ class Film:
         Raises
         ------
         InputFault
-            Unreachable, not a video, cut short, no decoder, corrupt; the last also while packets are read.
+            Unreachable, not a video, too large, cut short, no decoder, corrupt; the last also while packets are read.
         MachineFault
             FFmpeg here has no decoder for it.
         """
@@ -52,8 +54,11 @@ class Film:
             if "://" in self._uri and not self._uri.startswith("file://"):
                 self._file = fsspec.open(self._uri, "rb").open()
             source = self._file or self._uri.removeprefix("file://")
-            self._container = av.open(source, metadata_errors="replace", options=_OPTIONS)
+            largest = {"max_pixels": str(most_pixels())}  # already while FFmpeg looks at the first pictures
+            self._container = av.open(source, metadata_errors="replace", options=_OPTIONS | largest)
             stream = _film_of(self._container)
+            images.refuse_large(stream.codec_context.width, stream.codec_context.height)
+            stream.codec_context.options = largest
             stream.codec_context.thread_count = 1
             return self._container, stream
         except BaseException as error:

@@ -3,8 +3,8 @@
     file ─Pillow─▶ (h, w, 3) uint8
 
 Formats are those of data sets of scenes (JPEG, PNG, WebP, BMP, TIFF) and no others; what a file says of its size is
-believed only up to `MOST_PIXELS`, before anything is allocated. Sixteen bits become eight by their upper byte, and
-transparency is dropped.
+believed only up to `untrusted.limits.most_pixels`, before anything is allocated. Sixteen bits become eight by their
+upper byte, and transparency is dropped.
 """
 
 import io
@@ -15,10 +15,10 @@ import fsspec
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from extractors.errors import Corrupt, InputFault, NotAnImage, Unreachable
+from extractors.errors import Corrupt, InputFault, NotAnImage, TooLarge, Unreachable
+from untrusted.limits import VARIABLE, most_pixels
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-MOST_PIXELS = 89_000_000  #: 267 MB
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 
@@ -35,7 +35,7 @@ def read(uri: str, least: int = 0) -> np.ndarray:
     Raises
     ------
     InputFault
-        Unreachable, no image, one of more than `MOST_PIXELS`, cut short, corrupt.
+        Unreachable, no image, one of more pixels than are decoded, cut short, corrupt.
     """
     try:
         with fsspec.open(uri, "rb") as file:
@@ -52,8 +52,7 @@ def _decoded(file: io.BytesIO, least: int) -> np.ndarray:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise NotAnImage(f"it has {width} x {height} pixels; more than {MOST_PIXELS:,} are not decoded")
+            refuse_large(width, height)
             if least:
                 image.draft("RGB", (least * width // min(width, height), least * height // min(width, height)))
             return np.asarray(_rgb(ImageOps.exif_transpose(image)))
@@ -62,9 +61,17 @@ def _decoded(file: io.BytesIO, least: int) -> np.ndarray:
     except InputFault:
         raise
     except Image.DecompressionBombError as error:
-        raise NotAnImage(f"it says that it has more than {MOST_PIXELS:,} pixels, which are not decoded") from error
+        raise TooLarge(f"it says that it has more than {most_pixels():,} pixels, which are not decoded") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise Corrupt(f"it does not decode: {error}") from error
+
+
+def refuse_large(width: int, height: int) -> None:
+    """TooLarge where a picture has more pixels than are decoded."""
+    if width * height > (most := most_pixels()):
+        raise TooLarge(
+            f"it has {width} x {height} pixels; more than {most:,} are not decoded, nor more than ${VARIABLE} allows"
+        )
 
 
 def _rgb(image: Any) -> Any:

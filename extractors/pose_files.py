@@ -27,10 +27,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+import untrusted.arrays
+import untrusted.hdf5
 from extractors import joints, pose_axes
 from extractors.errors import InputFault, Truncated
 from extractors.joints import COCO_17, NTU_25, OPENPOSE_18, OPENPOSE_25, Layout
 from extractors.poses import BadJoint, LayoutMismatch, NoBody, Poses, WrongJoints, checked
+from untrusted.limits import Unsafe
 
 _BODY_NUMBERS = 10
 _JOINT_NUMBERS = 12
@@ -318,8 +321,9 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
 
 def _npz(content: bytes) -> dict[str, np.ndarray]:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        return untrusted.arrays.npz(io.BytesIO(content))
+    except Unsafe as error:
+        raise NotPoses(f"it {error}.") from error
     except (*_DAMAGE, AttributeError) as error:
         raise NotPoses(
             f"it cannot be read as .npz: {_first_line(error)}. It is cut short or of another kind."
@@ -327,15 +331,16 @@ def _npz(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _hdf5(content: bytes) -> dict[str, np.ndarray]:
-    """The datasets at the top of the file that lie in it; links to other files are not followed."""
+    """The datasets at the top of the file; one that refers to others is refused."""
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            inside = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-            sets = {name: file[name] for name in inside if isinstance(file[name], h5py.Dataset)}
-            own = {name: thing for name, thing in sets.items() if not thing.external and not thing.is_virtual}
-            texts = {name for name, thing in own.items() if h5py.check_string_dtype(thing.dtype) is not None}
-            found = {name: np.asarray(thing.asstr()[()] if name in texts else thing[()]) for name, thing in own.items()}
-            return {"layout": np.asarray(file.attrs["layout"]), **found} if "layout" in file.attrs else found
+        with untrusted.hdf5.opened(io.BytesIO(content), len(content)) as file:
+            top = file.top
+            sets = {name: top[name] for name in top if name in top and isinstance(top[name], h5py.Dataset)}
+            texts = {name for name, thing in sets.items() if h5py.check_string_dtype(thing.dtype) is not None}
+            found = {name: file.texts(one) if name in texts else file.numbers(one) for name, one in sets.items()}
+            return {"layout": np.asarray(top.attrs["layout"]), **found} if "layout" in top.attrs else found
+    except Unsafe as error:
+        raise NotPoses(f"it {error}.") from error
     except _DAMAGE as error:
         raise NotPoses(
             f"it cannot be read as HDF5: {_first_line(error)}. It is cut short or of another kind."
@@ -344,13 +349,15 @@ def _hdf5(content: bytes) -> dict[str, np.ndarray]:
 
 def _npy(content: bytes, layout: Layout | None, axes: str) -> Poses:
     try:
-        found = np.load(io.BytesIO(content), allow_pickle=False)
+        if content[:2] == b"PK":
+            raise NotPoses("it is no .npy file but an archive. Call it .npz.")
+        found = untrusted.arrays.npy(io.BytesIO(content))
+    except Unsafe as error:
+        raise NotPoses(f"it {error}.") from error
     except _DAMAGE as error:
         raise NotPoses(
             f"it cannot be read as .npy: {_first_line(error)}. It is cut short or of another kind."
         ) from error
-    if not isinstance(found, np.ndarray):
-        raise NotPoses("it is no .npy file but an archive. Call it .npz.")
     own = _layout_of({}, layout)
     return _of_array(_ordered(found, own, axes), own)
 

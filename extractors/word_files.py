@@ -26,6 +26,7 @@ import numpy as np
 
 from extractors.errors import BadWeights, WeightsMissing
 from extractors.weights import cache_dir
+from untrusted import arrays
 
 _ENTRY = np.dtype([("hash", "<u8"), ("offset", "<u8")])
 _NUMPY_MAGIC = b"\x93NUMPY"
@@ -98,7 +99,7 @@ class _ArrayFile(VectorFile):
         if not beside.is_file():
             raise WeightsMissing(f"The words of {path} should stand in {beside}, which is not there.")
         try:
-            self._array = np.load(path, mmap_mode="r", allow_pickle=False)
+            self._array = arrays.mapped(path)
             table = pq.read_table(beside)
         except (ValueError, EOFError, OSError, pa.ArrowException) as error:
             raise BadWeights(f"{path} and {beside.name} cannot be read: {_first_line(error)}.") from error

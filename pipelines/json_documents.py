@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pipelines.lines import DECODER, Line, Problem, Value, after_blank, no_json
+from untrusted.limits import Room, Unsafe
+
+_CHARACTER_BYTES = 8  # of text, of the copy it is read from, and of what is made of it
 
 
 class Members(NamedTuple):
@@ -29,13 +32,18 @@ def is_spread(sample: list[str]) -> bool:
 
 def json_document(numbered: Iterable[Line | Problem]) -> Iterator[Value | Members | Problem]:
     """The entries of a document, or of several behind each other."""
-    lines_of = io.StringIO()
+    lines_of, room = io.StringIO(), Room()
     for entry in numbered:
         if isinstance(entry, Problem):
             yield entry
             lines_of.write("\n")
-        else:
-            lines_of.write(entry[1] + "\n")
+            continue
+        try:
+            room.take(_CHARACTER_BYTES * len(entry[1]), "a whole document of JSON")
+        except Unsafe as error:
+            yield Problem(entry[0], f"the document {error}; nothing of it is read")
+            return
+        lines_of.write(entry[1] + "\n")
     scan = _Scan(lines_of.getvalue())
     try:
         while scan.next():

@@ -41,6 +41,8 @@ from stores.ragged import (
     safe_names,
     stacked,
 )
+from untrusted import arrays
+from untrusted.limits import Unsafe
 
 __all__ = [
     "FORMATS",
@@ -89,6 +91,8 @@ def read_foreign(path: str | Path) -> Foreign:
             return _read_parquet(path)
     except FileNotFoundError:
         raise BadFile(f"There is no file of features {str(path)!r}. Check the spelling.") from None
+    except Unsafe as error:
+        raise BadFile(f"{path} {error}.") from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         if "allow_pickle" in reason:
@@ -110,14 +114,25 @@ def write_foreign(path: str | Path, features: Foreign, format: str, layout: str 
     Raises
     ------
     BadFile
-        No such format and layout.
+        No such format and layout; a name that the format cannot hold.
     WriteFailed
         Nothing was written; what was there before is untouched.
     """
     if (format, layout) not in FORMATS:
         known = ", ".join(f"{f} {kind}" for f, kind in FORMATS)
         raise BadFile(f"No export is called {format!r} {layout!r}; there are: {known}.")
+    _refuse_names(features.video_id, format)
     FORMATS[format, layout](path, features)
+
+
+def _refuse_names(video_ids: Sequence[str], format: str) -> None:
+    """Names that a format cannot hold: halves of characters nowhere, NUL not in HDF5."""
+    for name in video_ids:
+        is_half = any("\ud800" <= character <= "\udfff" for character in name)
+        if is_half or ("\0" in name and format == "hdf5"):
+            what = "half a character (a surrogate)" if is_half else "a NUL"
+            mend = "Rename it and index again" if is_half else "Export as npy or parquet"
+            raise BadFile(f"The video id {ascii(name)[:100]} holds {what}, which {format} does not. {mend}.")
 
 
 # -- npy --------------------------------------------------------------------------------------------------------------
@@ -129,8 +144,8 @@ def _is_ragged(folder: Path) -> bool:
 
 def _load(path: Path, mapped: bool = False) -> np.ndarray:
     if mapped and path.stat().st_size > _MAP_ABOVE_BYTES:
-        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    return np.asarray(np.load(path, allow_pickle=False))
+        return arrays.mapped(path)
+    return arrays.npy(path)
 
 
 def _one(path: Path) -> Foreign:
@@ -143,6 +158,7 @@ def _read_folder(folder: Path) -> Foreign:
         return _read_ragged(folder, marker)
     if "items" in marker:
         files, ids, keys = ([item[i] for item in marker["items"]] for i in range(3))
+        _refuse_outside(folder, files)
         found = None if None in keys else _keys_of(keys)
         features = stacked(folder, ids, [_load(folder / name) for name in files], found)
         return Foreign(ids, found, features.values, features.offsets, None, marker.get("recipe"))
@@ -154,6 +170,24 @@ def _read_folder(folder: Path) -> Foreign:
     features = stacked(folder, names, [_load(folder / f"{name}.npy") for name in names], None)
     times = _instants(folder, features, beside)
     return dataclasses.replace(features, times=times, unread=tuple(sorted(beside)))
+
+
+def _refuse_outside(folder: Path, files: Sequence[Any]) -> None:
+    """A marker names files of its own folder: anything else would be read into a store unseen by its digest."""
+    own = folder.resolve()
+    for name in files:
+        if not isinstance(name, str) or not name.endswith(".npy") or not _is_below(folder / name, own):
+            raise BadFile(
+                f"{folder / MARKER} names {str(name)[:100]!r}, and features lie in its folder, in .npy files. "
+                "Nothing outside it is read; take the marker away to read the .npy files by their names."
+            )
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (ValueError, OSError, RuntimeError):  # a NUL, a ring of links
+        return False
 
 
 def _beside(names: Sequence[str]) -> dict[str, str]:
@@ -214,14 +248,13 @@ def _from_parts(
 
 
 def _read_npz(path: Path) -> Foreign:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    if not (parts := named_parts(list(arrays))):
-        return stacked(path, list(arrays), list(arrays.values()), None)
-    recipe = json.loads(arrays["recipe"].item()) if "recipe" in arrays else None
-    side = {name: arrays.get(name) for name in ("offsets", "keys", "times")}
-    features = _from_parts(path, _texts(arrays[parts["video_id"]]), arrays[parts["values"]], side, recipe)
-    unread = set(arrays) - {*parts.values(), *side, "recipe"}
+    found = arrays.npz(path)
+    if not (parts := named_parts(list(found))):
+        return stacked(path, list(found), list(found.values()), None)
+    recipe = json.loads(found["recipe"].item()) if "recipe" in found else None
+    side = {name: found.get(name) for name in ("offsets", "keys", "times")}
+    features = _from_parts(path, _texts(found[parts["video_id"]]), found[parts["values"]], side, recipe)
+    unread = set(found) - {*parts.values(), *side, "recipe"}
     return dataclasses.replace(features, unread=tuple(sorted(unread)))
 
 

@@ -16,6 +16,8 @@ import numpy as np
 
 from stores.errors import BadFile
 from stores.ragged import Foreign, blocks, checked, named_parts, put_in_place, safe_names, stacked
+from untrusted import hdf5 as guarded
+from untrusted.limits import Unsafe
 
 SUFFIXES = (".h5", ".hdf5")
 _PER_VIDEO = "per-video"
@@ -71,58 +73,65 @@ def read(path: str | Path) -> Foreign:
         No HDF5, neither layout, or parts that contradict each other.
     """
     try:
-        with h5py.File(path, "r") as file:
-            parts = {} if file.attrs.get("layout") == _PER_VIDEO else named_parts(list(file))
+        with guarded.opened(path, Path(path).stat().st_size) as file:
+            top = file.top
+            parts = {} if top.attrs.get("layout") == _PER_VIDEO else named_parts(list(top))
             return _ragged(path, file, parts) if parts else _per_video(path, file)
     except FileNotFoundError:
         raise
+    except Unsafe as error:
+        raise BadFile(f"{path} {error}.") from error
     except (OSError, RuntimeError, KeyError) as error:
         raise BadFile(
             f"{path} cannot be read as HDF5: {str(error).splitlines()[0]}. It is cut short or of another kind."
         ) from error
 
 
-def _ragged(path: str | Path, file: Any, parts: dict[str, str]) -> Foreign:
-    there = parts | {name: name for name in ("offsets", "keys", "times") if name in file}
+def _ragged(path: str | Path, file: guarded.File, parts: dict[str, str]) -> Foreign:
+    top = file.top
+    there = parts | {name: name for name in ("offsets", "keys", "times") if name in top}
     for name in there.values():
-        if not isinstance(file[name], h5py.Dataset):
+        if not isinstance(top[name], h5py.Dataset):
             raise BadFile(
                 f"{path}: {name!r} must be a dataset, it is a group. Give a file of a layout that `zsar export` writes."
             )
-    values, names = file[parts["values"]], file[parts["video_id"]]
+    values, names = top[parts["values"]], top[parts["video_id"]]
     if values.ndim == 0 or names.ndim != 1 or h5py.check_string_dtype(names.dtype) is None:
         raise BadFile(
             f"{path}: needs values (rows, D) and video_id (n) of strings, got {values.shape} and "
             f"{names.shape} {names.dtype}."
         )
-    video_id = [str(name) for name in names.asstr()[:]]
-    offsets = file["offsets"][:] if "offsets" in file else np.arange(len(video_id) + 1)
+    video_id = [str(name) for name in file.texts(names)]
+    side = {name: file.numbers(top[name]) for name in ("offsets", "keys", "times") if name in there}
+    for name, array in side.items():
+        if array.dtype.kind not in "fiu":
+            raise BadFile(f"{path}: {name!r} must be numbers, got {array.dtype}.")
     return checked(
         Foreign(
             video_id,
-            file["keys"][:] if "keys" in file else None,
-            _values(path, values),
-            offsets.astype(np.int64),
-            file["times"][:].astype(np.float32) if "times" in file else None,
-            _recipe(path, file),
-            tuple(sorted(set(file) - set(there.values()))),
+            side.get("keys"),
+            _values(path, file, values),
+            side.get("offsets", np.arange(len(video_id) + 1)).astype(np.int64),
+            side["times"].astype(np.float32) if "times" in side else None,
+            _recipe(path, top),
+            tuple(sorted(set(top) - set(there.values()))),
         ),
         path,
     )
 
 
-def _values(path: str | Path, dataset: Any) -> np.ndarray:
+def _values(path: str | Path, file: guarded.File, dataset: Any) -> np.ndarray:
     if h5py.check_vlen_dtype(dataset.dtype) is not None:
-        return _of_lists(path, dataset)
+        return _of_lists(path, file, dataset)
     offset = dataset.id.get_offset()
-    if offset is None or dataset.size == 0 or not isinstance(path, str | Path):
-        return np.asarray(dataset[:])
+    if offset is None or dataset.size == 0 or dataset.dtype.kind not in "fiub":
+        return file.numbers(dataset)
     return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
 
 
-def _of_lists(path: str | Path, dataset: Any) -> np.ndarray:
+def _of_lists(path: str | Path, file: guarded.File, dataset: Any) -> np.ndarray:
     """(n, D) of n lists of equal length; of others nobody can tell how many rows each is."""
-    lists = [np.asarray(one) for one in dataset[:].ravel()]
+    lists = file.lists(dataset)
     lengths = sorted({len(one) for one in lists})
     if len(lengths) != 1:
         raise BadFile(
@@ -132,16 +141,16 @@ def _of_lists(path: str | Path, dataset: Any) -> np.ndarray:
     return np.stack(lists)
 
 
-def _per_video(path: str | Path, file: Any) -> Foreign:
+def _per_video(path: str | Path, file: guarded.File) -> Foreign:
     found: list[tuple[int, str, Any]] = []
-    ours = file.attrs.get("layout") == _PER_VIDEO
+    ours = file.top.attrs.get("layout") == _PER_VIDEO
 
     def visit(name: str, thing: Any) -> None:
         if isinstance(thing, h5py.Dataset):
             attributes = thing.attrs if ours else {}
             found.append((int(attributes.get("position", len(found))), str(attributes.get("video_id", name)), thing))
 
-    file.visititems(visit)
+    file.top.visititems(visit)
     found.sort(key=lambda entry: entry[0])
     datasets = [dataset for _, _, dataset in found]
     keys = None
@@ -153,8 +162,8 @@ def _per_video(path: str | Path, file: Any) -> Foreign:
                 f"{path}: neither `values` with `video_id` nor a dataset of numbers a video: "
                 f"{name!r} is {dataset.shape} {dataset.dtype}. Give a file of a layout that `zsar export` writes."
             )
-    features = stacked(path, [name for _, name, _ in found], [dataset[:] for dataset in datasets], keys)
-    return Foreign(features.video_id, keys, features.values, features.offsets, None, _recipe(path, file))
+    features = stacked(path, [name for _, name, _ in found], [file.numbers(dataset) for dataset in datasets], keys)
+    return Foreign(features.video_id, keys, features.values, features.offsets, None, _recipe(path, file.top))
 
 
 def _recipe(path: str | Path, file: Any) -> dict[str, Any] | None:

@@ -33,6 +33,26 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _of_all(
+    most_memory: Annotated[
+        str | None,
+        typer.Option(help="What one file may take, as 64GB; else a quarter of this machine's ($ZSAR_MOST_MEMORY)."),
+    ] = None,
+) -> None:
+    """Compute features of videos once, keep them, find them again by their key."""
+    from untrusted.limits import VARIABLE, size_of
+
+    told = most_memory or os.environ.get(VARIABLE)
+    if told is None:
+        return
+    try:
+        size_of(told)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--most-memory") from error
+    os.environ[VARIABLE] = told  # for the processes that this one starts, too
+
+
 def _from_toml(context: typer.Context, path: Path | None) -> Path | None:
     """`--config F.toml`: what it says stands where no option was given; a recipe that comes along is named."""
     if path is None:

@@ -1,16 +1,16 @@
 """What the command shows people: tables on stdout, bars and remarks on stderr.
 
-Rich draws them; it is imported when something is drawn, so that a command for machines starts without it.
+Rich draws them; it is imported when something is drawn, so that a command for machines starts without it. Names come
+from files of others, so whatever is shown goes through `untrusted.names` here.
 """
 
 import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
-if TYPE_CHECKING:
-    pass
+from untrusted.names import shown as shown_names
 
 _WIDTH_OF_A_FILE = 160
 
@@ -50,7 +50,7 @@ def show(shown: Shown, as_json: bool) -> None:
         if isinstance(part, Table):
             print_table(*part)
         else:
-            print(part)
+            print(shown_names(part))
     for line in shown.said:
         say(line)
 
@@ -67,7 +67,7 @@ def percent(measure: str, value: float) -> str:
 
 def say(text: str) -> None:
     """A line for a person: stderr, so that stdout stays for results."""
-    print(text, file=sys.stderr)
+    print(shown_names(text), file=sys.stderr)
 
 
 def print_table(title: str, rows: list[dict[str, Any]], lines: bool = False) -> None:
@@ -76,13 +76,13 @@ def print_table(title: str, rows: list[dict[str, Any]], lines: bool = False) -> 
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left", show_lines=lines)
+    table = Table(title=Text(shown_names(title)), title_justify="left", show_lines=lines)
     for column in rows[0] if rows else ():
         numeric = all(isinstance(row[column], (int, float)) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(shown_names(column)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         # as Text: a name such as `Title [dQw4w9WgXcQ].mp4` is no markup
-        table.add_row(*(Text(f"{v:.4f}" if isinstance(v, float) else str(v)) for v in row.values()))
+        table.add_row(*(Text(f"{v:.4f}" if isinstance(v, float) else shown_names(str(v))) for v in row.values()))
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE).print(table)
 
 
@@ -114,7 +114,9 @@ class Bar:
         return self._advance
 
     def _advance(self, done: int, total: int, said: str = "") -> None:
-        self._progress.update(self._task, completed=done, total=total, said=said)
+        from rich.markup import escape
+
+        self._progress.update(self._task, completed=done, total=total, said=escape(shown_names(said)))
 
     def __exit__(self, *error: object) -> None:
         self._progress.stop()

@@ -9,6 +9,7 @@ Such a place is the `uri` of a row of the manifest. A file of many is read once 
 for: the manifest keeps them together.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -16,11 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from extractors import joints, pose_files
-from extractors.errors import ExtractorError, InputFault, Unreachable
+from extractors.errors import ExtractorError, InputFault, TooLarge, Unreachable
 from extractors.pose_files import Collection
 from extractors.poses import Poses
 from pipelines.index.stored_poses import StoredPoses
 from stores.keys import pose_key
+from untrusted.limits import Room, Unsafe
 
 _FEATURE_SET = re.compile(r"(.*)/features/([^/]+@[0-9a-f]+)")
 
@@ -108,10 +110,13 @@ def _many_of(place: Place) -> Collection | StoredPoses:
 
 
 def content_of(path: str) -> bytes:
-    """The bytes of a file; Unreachable where it cannot be read."""
+    """The bytes of a file; Unreachable where it cannot be read, TooLarge where it is more than memory is to hold."""
     try:
         with open(path, "rb") as file:
+            Room().take(os.fstat(file.fileno()).st_size, "it is read whole")
             return file.read()
+    except Unsafe as error:
+        raise TooLarge(f"it {error}") from error
     except FileNotFoundError as error:
         raise Unreachable("the file is not there (any more)") from error
     except OSError as error:

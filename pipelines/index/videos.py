@@ -35,8 +35,9 @@ from pipelines.index.report import IndexReport
 from pipelines.index.settings import IndexConfig
 from pipelines.index.spellings import first
 from pipelines.progress import Progress
+from stores.errors import BadFile
 from stores.failures import Failure, Failures
-from stores.foreign import MARKER, is_feature_file
+from stores.foreign import MARKER, Foreign, is_feature_file
 from stores.keys import span_key
 from stores.manifest import Manifest
 from stores.root import Root
@@ -107,6 +108,7 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
         table = taken_over(merged.table)
         Manifest(root).write(config.dataset, table)
     labels = {found.uri: found.label for found in reading.found}
+    readable = list(_readable(paths.features, faults, alone=False))
     _note_failures(root, config.dataset, faults, reading.missing, labels)
     return IndexReport(
         videos=len(entries),
@@ -118,7 +120,7 @@ def index(config: IndexConfig, root: Root, progress: Progress | None = None) -> 
         unlabelled=table["label"].slice(table.num_rows - len(entries)).null_count,
         pruned=merged.pruned,
         layout=reading.layout,
-        imports=tuple(import_features(path, features_of(path), config.dataset, root) for path in paths.features),
+        imports=tuple(import_features(path, features, config.dataset, root) for path, features in readable),
         not_taken=paths.not_taken,
     )
 
@@ -171,15 +173,15 @@ def _index_features(paths: _Paths, config: IndexConfig, root: Root) -> IndexRepo
     alone = bool(config.labels) or config.layout != "auto"
     items: list[Released] = []
     imports = []
-    for path in paths.features:
-        features = features_of(path)
+    unread: list[Fault] = []
+    for path, features in _readable(paths.features, unread, alone=True):
         if alone:
             refuse_streams(path, features.video_id)
             items.append(index_released(path, features, config, root))
         elif features.keys is None and not _has_items(root, config.dataset):
             raise UsageError(_nobodys(path, features.video_id, config.dataset))
         imports.append(import_features(path, features, config.dataset, root))
-    faults = [fault for each in items for fault in each.faults]
+    faults = [*unread, *(fault for each in items for fault in each.faults)]
     absent = [fault for each in items for fault in each.missing]
     _note_failures(root, config.dataset, faults, absent, {})
     rows, new = sum(each.items for each in items), sum(each.new for each in items)
@@ -197,6 +199,21 @@ def _index_features(paths: _Paths, config: IndexConfig, root: Root) -> IndexRepo
         of_videos=sum(each.of_videos for each in items),
         not_taken=paths.not_taken,
     )
+
+
+def _readable(paths: Sequence[str], faults: list[Fault], alone: bool) -> Iterator[tuple[str, Foreign]]:
+    """The files of features that can be read; one that cannot is a fault, and the error where nothing else is there."""
+    left = len(paths) if alone else -1
+    for path in paths:
+        try:
+            features = features_of(path)
+        except BadFile as error:
+            left -= 1
+            if not left:
+                raise
+            faults.append(Fault(path, type(error).__name__, str(error)))
+            continue
+        yield path, features
 
 
 def _has_items(root: Root, dataset: str) -> bool:

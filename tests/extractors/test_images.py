@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from extractors import images
-from extractors.errors import Corrupt, NotAnImage, Unreachable
+from extractors.errors import Corrupt, NotAnImage, TooLarge, Unreachable
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def broken(name: str) -> bytes:
         ("empty", NotAnImage, "it is no JPEG, PNG, WebP, BMP or TIFF"),
         ("text", NotAnImage, "it is no JPEG, PNG, WebP, BMP or TIFF"),
         ("gif", NotAnImage, "it is no JPEG, PNG, WebP, BMP or TIFF"),
-        ("large", NotAnImage, "more than 89,000,000"),
-        ("larger", NotAnImage, "9600 x 9600 pixels; more than 89,000,000 are not decoded"),
+        ("large", TooLarge, "more than 89,000,000"),
+        ("larger", TooLarge, "9600 x 9600 pixels; more than 89,000,000 are not decoded"),
         ("hollow", Corrupt, "it does not decode"),
     ],
 )

@@ -17,6 +17,7 @@ import fsspec
 
 from pipelines.errors import LayoutError
 from pipelines.index.files import is_local, local_path
+from untrusted.limits import most_bytes
 
 #: column name to how it is spelt elsewhere
 Columns = Mapping[str, tuple[str, ...]]
@@ -180,7 +181,9 @@ def _expand(given: str) -> list[str]:
 def _text(path: str) -> LabelFile:
     try:
         with fsspec.open(path, "rb") as file:
-            content = file.read()
+            content = file.read(most_bytes() // 8)  # the text, its copy, its rows
+            if file.read(1):
+                raise LayoutError(f"The label file {path!r} is larger than {len(content):,} bytes. Give less at once.")
     except FileNotFoundError:
         raise LayoutError(f"There is no label file {path!r}. Check the spelling of --labels.") from None
     except OSError as error:

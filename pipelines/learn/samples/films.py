@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from extractors import clips
-from extractors.errors import Corrupt, InputFault, NoDecoder, NotAnImage, NotAVideo, Truncated
+from extractors.errors import Corrupt, InputFault, NoDecoder, NotAnImage, NotAVideo, TooLarge, Truncated
 from extractors.sampling import View
 from pipelines.extract.items import Item
 from pipelines.extract.runners.places import at_first_place, unchanged
@@ -16,7 +16,7 @@ from stores.failures import Failures
 from stores.root import Root
 
 #: faults of a video itself, whatever is asked of it; one out of reach may be back
-_BROKEN = tuple(each.__name__ for each in (NotAVideo, NotAnImage, NoDecoder, Truncated, Corrupt))
+_BROKEN = tuple(each.__name__ for each in (NotAVideo, NotAnImage, TooLarge, NoDecoder, Truncated, Corrupt))
 
 
 class Source(Protocol):
