@@ -83,15 +83,14 @@ class Captions:
         """
         own = pa.array(gathered.groups().values(), pa.binary(KEY_BYTES))
         kept = groups.filter(pc.invert(pc.is_in(groups, own)))
-        there = (piece.filter(pc.is_in(piece["group"], kept)) for piece in (self._pieces(dataset) if len(kept) else ()))
+        pieces = self._pieces(dataset) if self.exist(dataset) and len(kept) else ()
+        there = (piece.filter(pc.is_in(piece["group"], kept)) for piece in pieces)
         new_file = self._root.new_file(_FOLDER, f"{dataset}.parquet")
         with new_file as path, pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
             for rows in gathered.sorted(there):
                 writer.write_table(rows)
 
     def _pieces(self, dataset: str) -> Iterator[pa.Table]:
-        if not self.exist(dataset):
-            return
         path = self._root.path(_FOLDER, f"{dataset}.parquet")
         with contextlib.ExitStack() as stack:
             source = path if self._root.is_local else stack.enter_context(self._root.fs.open(path, "rb"))

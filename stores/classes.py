@@ -26,6 +26,10 @@ class Classes:
         """Names of the sets that have classes, sorted."""
         return [name.removesuffix(".parquet") for name in self._root.names_in(_FOLDER) if name.endswith(".parquet")]
 
+    def rows(self, name: str) -> pa.Table:
+        """The classes of a set, as `read`; none of one that has none."""
+        return self.read(name) if self._root.exists(_FOLDER, f"{name}.parquet") else SCHEMA.empty_table()
+
     def read(self, name: str) -> pa.Table:
         """The classes of a set.
 

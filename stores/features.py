@@ -174,10 +174,8 @@ class FeatureStore:
         with self._root.lock(name):
             if there := self.get(name):
                 return there
-            if self._root.exists(_FOLDER, name):
-                self._root.remove(_FOLDER, name)  # what is left of a creation that was cut short
             with _writing(name):
-                repository = icechunk.Repository.create(self._root.storage(_FOLDER, name))
+                repository = self._begun(name)
                 session = repository.writable_session(_BRANCH)
                 group = zarr.create_group(session.store)
                 group.attrs.update(
@@ -198,8 +196,23 @@ class FeatureStore:
                 _create(group, "digest", (DIGEST_BYTES,), "uint8", _CHUNK_ITEMS)
                 _create(group, "offsets", (), "int64", _CHUNK_ITEMS)
                 _array(group, "offsets").append(np.zeros(1, np.int64))
-                session.commit("empty", metadata=environment())
+                with contextlib.suppress(icechunk.ConflictError):  # another made it at the same time
+                    session.commit("empty", metadata=environment())
         return FeatureSet(self._root, name, self._wrap)
+
+    def _begun(self, name: str) -> icechunk.Repository:
+        """A repository without anything in it; what a creation that was cut short has left is gone on with."""
+        storage = self._root.storage(_FOLDER, name)
+        if icechunk.Repository.exists(storage):
+            return icechunk.Repository.open(storage)
+        try:
+            return icechunk.Repository.create(storage)
+        except icechunk.IcechunkError:
+            if icechunk.Repository.exists(storage):  # another was first
+                return icechunk.Repository.open(storage)
+            # the beginning of a repository, which is none: whoever holds the lock is the only one to make it
+            self._root.remove(_FOLDER, name)
+            return icechunk.Repository.create(storage)
 
     def drop(self, name: str) -> None:
         """Remove a feature set and all it holds. A folder operation: nothing else is touched."""

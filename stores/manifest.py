@@ -70,7 +70,7 @@ class Manifest:
 
     def rows(self, dataset: str) -> pa.Table:
         """The rows of one data set, as `read`; none of one that was never indexed."""
-        return self.read(dataset) if dataset in self.datasets() else SCHEMA.empty_table()
+        return self.read(dataset) if self._root.exists(_FOLDER, f"{dataset}.parquet") else SCHEMA.empty_table()
 
     def write(self, dataset: str, table: pa.Table) -> None:
         """Replace the rows of one data set at once, sorted by (video_id, start_s)."""

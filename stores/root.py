@@ -1,26 +1,32 @@
 """Where a cache lives: a local folder or an object-store URL, behind one small interface.
 
 Parquet tables are written whole and appear at once (a rename on a disk, a put on an object store); Icechunk opens its
-own storage below the same root. On a disk a file lock stands between processes; object stores bring conditional writes.
+own storage below the same root. A table that is read, merged and written is so under a `lock`: of a file on a disk, of
+an object that is renewed on an object store (`leases.py`). There a table that was read under a lock is also put only if
+it is still the one that was read, so that a process that lost its lock, or its connection, loses nobody's rows.
 """
 
 import contextlib
+import functools
 import os
 import re
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import fsspec
 import icechunk
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
+from fsspec.implementations.local import LocalFileSystem
 
+from stores import leases
 from stores.errors import StoreError, WriteFailed
+from stores.object_store import ABSENT, Lost, ObjectStore, told
 
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
 
@@ -69,11 +75,23 @@ class Root:
                 )
         elif urlsplit(self.url).scheme not in _SCHEMES:
             raise StoreError(f"A root is a folder or a URL of {', '.join(_SCHEMES)}; got {self.url!r}.")
-        self.fs: Any
-        self.fs, self._base = fsspec.core.url_to_fs(self.url)
+        self._base = self.url if self.is_local else self.url.partition("://")[2]
+        self._own = threading.local()  # of a thread: what it has read under each lock that it holds
 
     def __repr__(self) -> str:
         return f"Root({self.url!r})"
+
+    def __reduce__(self) -> tuple[type["Root"], tuple[str]]:
+        return Root, (self.url,)  # connections are each process's own
+
+    @functools.cached_property
+    def _objects(self) -> ObjectStore:
+        return ObjectStore(self.url)
+
+    @functools.cached_property
+    def fs(self) -> Any:
+        """The file system below the root."""
+        return LocalFileSystem() if self.is_local else self._objects.fs
 
     def path(self, *parts: str) -> str:
         """Path of a thing below the root, in the form `self.fs` takes."""
@@ -83,19 +101,23 @@ class Root:
         """Names in a folder, sorted; an absent folder is empty."""
         self.fs.invalidate_cache(self.path(folder))
         try:
-            found = self.fs.ls(self.path(folder), detail=False)
+            with told(self.url):
+                found = self.fs.ls(self.path(folder), detail=False)
         except FileNotFoundError:
             return []
         return sorted({str(p).rstrip("/").rsplit("/", 1)[-1] for p in found} - {"", folder.rsplit("/", 1)[-1]})
 
     def exists(self, *parts: str) -> bool:
         """True if a file or folder is there."""
+        self._note(self.path(*parts))
         self.fs.invalidate_cache(self.path(*parts[:-1]))
-        return bool(self.fs.exists(self.path(*parts)))
+        with told(self.url):
+            return bool(self.fs.exists(self.path(*parts)))
 
     def remove(self, *parts: str) -> None:
         """Remove a file or a whole folder."""
-        self.fs.rm(self.path(*parts), recursive=True)
+        with told(self.url):
+            self.fs.rm(self.path(*parts), recursive=True)
 
     def read_table(self, *parts: str, columns: list[str] | None = None) -> pa.Table:
         """Read one Parquet file."""
@@ -103,13 +125,12 @@ class Root:
         if self.is_local:  # by Arrow's own reader: its threads must not call into an interpreter that is ending
             with pq.ParquetFile(path) as file:
                 return file.read(columns=columns)
-        with self.fs.open(path, "rb") as stream:
-            return pq.ParquetFile(stream).read(columns=columns)
+        return pq.ParquetFile(pa.BufferReader(self._read(path))).read(columns=columns)
 
     def read_text(self, *parts: str) -> str:
         """Read one text file."""
-        with self.fs.open(self.path(*parts), "rb") as stream:
-            return bytes(stream.read()).decode()
+        path = self.path(*parts)
+        return Path(path).read_text() if self.is_local else self._read(path).decode()
 
     def write_table(self, table: pa.Table, *parts: str) -> None:
         """Write one Parquet file so that a reader sees the old one or the new one, never half of it.
@@ -146,7 +167,12 @@ class Root:
             else:
                 with tempfile.TemporaryDirectory(prefix="zsar-") as folder:
                     yield (path := Path(folder, parts[-1]))
-                    self.fs.put_file(str(path), target)
+                    self._put(path, target)
+        except Lost as error:
+            raise WriteFailed(
+                f"{'/'.join(parts)} below {self.url} was written by another command meanwhile. Nothing of this one is "
+                "there; run it again."
+            ) from error
         except OSError as error:
             raise WriteFailed(
                 f"Writing {'/'.join(parts)} below {self.url} failed: {error.strerror or error}. "
@@ -155,9 +181,22 @@ class Root:
 
     @contextlib.contextmanager
     def lock(self, name: str, timeout_s: float = -1) -> Iterator[None]:
-        """Hold the named lock of this root (disk only; on an object store conditional writes do its work)."""
+        """Hold the named lock of this root; what is read and written under it is not written by others meanwhile.
+
+        Raises
+        ------
+        TimeoutError
+            Another process holds it for longer than `timeout_s` (-1: wait for it).
+        WriteFailed
+            The root cannot be written.
+        """
         if not self.is_local:
-            yield
+            with leases.held(self._objects, self.path("locks", f"{name}.lock"), timeout_s):
+                self._reads().append({})
+                try:
+                    yield
+                finally:
+                    self._reads().pop()
             return
         folder = Path(self._base) / "locks"
         lock = FileLock(folder / f"{name}.lock", timeout=timeout_s)
@@ -175,6 +214,35 @@ class Root:
             yield
         finally:
             lock.release()
+
+    def _reads(self) -> list[dict[str, str]]:
+        """The tags of what this thread has read under each lock that it holds, the innermost last."""
+        if not hasattr(self._own, "reads"):
+            self._own.reads = []
+        reads: list[dict[str, str]] = self._own.reads
+        return reads
+
+    def _note(self, path: str) -> None:
+        """Remember which state of an object is about to be read: one that is written in between is lost, not won."""
+        if not self.is_local and (reads := self._reads()):
+            reads[-1][path] = self._objects.tag(path)
+
+    def _read(self, path: str) -> bytes:
+        """The bytes of an object; which state they are of is remembered."""
+        content, tag = self._objects.read(path)
+        if reads := self._reads():
+            reads[-1][path] = tag
+        if tag == ABSENT:
+            raise FileNotFoundError(path)
+        return content
+
+    def _put(self, path: Path, target: str) -> None:
+        reads = self._reads()
+        if reads and target in reads[-1]:
+            reads[-1][target] = self._objects.put(target, path, reads[-1][target])
+            return
+        with told(self.url):
+            self.fs.put_file(str(path), target)
 
     def storage(self, *parts: str) -> icechunk.Storage:
         """Icechunk storage of a folder below the root."""

@@ -96,8 +96,7 @@ class Runs:
         return self._json(name, *parts) if self._root.exists(_FOLDER, name, *parts) else None
 
     def _json(self, *parts: str) -> dict[str, Any]:
-        with self._root.fs.open(self._root.path(_FOLDER, *parts)) as file:
-            told: dict[str, Any] = json.load(file)
+        told: dict[str, Any] = json.loads(self._root.read_text(_FOLDER, *parts))
         return told
 
     def splits(self, name: str) -> list[int]:

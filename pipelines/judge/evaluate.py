@@ -154,12 +154,14 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
             judged.append(videos)
         if progress:
             progress(done, len(fitted))
-    for what, table in (("results", pa.Table.from_pylist(rows, schema=RESULTS)), ("judged", pa.concat_tables(judged))):
-        before = runs.read(name, what)
-        if before is not None and set(before.schema) <= set(table.schema):  # of splits that are not judged now
-            others = pc.invert(pc.is_in(before["split"], pa.array(fitted, pa.int32())))
-            table = pa.concat_tables([table.slice(0, 0), before.filter(others), table], promote_options="default")
-        runs.write(name, what, table)
+    fresh = (("judged", pa.concat_tables(judged)), ("results", pa.Table.from_pylist(rows, schema=RESULTS)))
+    with root.lock(f"judged-{name}"):  # other splits may be judged at the same time
+        for what, table in fresh:
+            before = runs.read(name, what)
+            if before is not None and set(before.schema) <= set(table.schema):  # of splits that are not judged now
+                others = pc.invert(pc.is_in(before["split"], pa.array(fitted, pa.int32())))
+                table = pa.concat_tables([table.slice(0, 0), before.filter(others), table], promote_options="default")
+            runs.write(name, what, table)
     kept = {number: found for number in fitted if (found := (run.told(number) or {}).get("kept_nearest"))}
     return _report(name, rows, kept, time.monotonic() - started)
 

@@ -51,7 +51,7 @@ class Run:
         return Runs(self.root).told(self.name, _ABOUT[self.stage]) or {}
 
     def begin(self, about: dict[str, Any]) -> None:
-        """Write what it depends on; what was written before says when it was first made, and that stays.
+        """Write what it depends on; when it was first made, and which splits were asked for before, stays.
 
         Raises
         ------
@@ -59,9 +59,14 @@ class Run:
             A root that is no folder of this machine.
         """
         Runs(self.root).folder(self.name).mkdir(parents=True, exist_ok=True)
-        made = self.about().get("made", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-        text = json.dumps({**about, "made": made}, indent=1, sort_keys=True)
-        self.root.write_text(text, "runs", self.name, _ABOUT[self.stage])
+        with self.root.lock(f"begun-{self.name}"):
+            before = self.about()
+            made = before.get("made", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+            whole = {**about, "made": made}
+            if "splits" in about:  # others may be trained at the same time
+                whole["splits"] = sorted({*before.get("splits", ()), *about["splits"]})
+            text = json.dumps(whole, indent=1, sort_keys=True)
+            self.root.write_text(text, "runs", self.name, _ABOUT[self.stage])
 
     def folder(self, number: int) -> Path:
         """Where a split's training lies."""

@@ -214,7 +214,7 @@ def link(name: str, dataset: str, root: Root) -> dict[str, str | None]:
 def _name_classes(config: TextsConfig, root: Root, names: list[str]) -> list[str]:
     """Put new classes into the table of the set and return them; definitions bring some only where there are none."""
     store = Classes(root)
-    there = store.read(config.set) if config.set in store.sets() else class_tables.SCHEMA.empty_table()
+    there = store.rows(config.set)
     if config.kind == "definition" and there.num_rows:
         return []
     means = Linker(there)  # another spelling of a class that is there is no new one

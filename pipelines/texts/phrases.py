@@ -85,8 +85,8 @@ def phrases(config: PhrasesConfig, root: Root) -> PhrasesReport:
         pa.array([phrase.key for _, phrase, _ in pairs], pa.string()),
         pa.array([name for _, _, name in pairs], pa.string()),
     ]
-    root.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), _FOLDER, f"{config.set}.parquet")
     with root.lock(f"texts-{config.set}"), Texts(root, config.set).adding() as adding:
+        root.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), _FOLDER, f"{config.set}.parquet")
         adding.rows(_as_texts(columns, verb_phrases.parser_digest(parser)))
         new = adding.texts
     by_phrase = [(phrase.text, tuple(names[k] for k in shared.classes(p))) for p, phrase in enumerate(shared.phrases)]

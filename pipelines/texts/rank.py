@@ -59,6 +59,11 @@ def rank(config: RankConfig, root: Root) -> RankReport:
     """Rank the descriptions of a set; raises as `class_texts.read` does."""
     texts = encoded.read(config.set, config.vectors, root, ("class", "description"), config.weights)
     name = f"{config.set}@{texts.feature.partition('@')[2]}-k{config.k}"
+    with root.lock(f"ranked-{name}"):
+        return _ranked_anew(config, root, texts, name)
+
+
+def _ranked_anew(config: RankConfig, root: Root, texts: ClassTexts, name: str) -> RankReport:
     before = _by_class(root, name)
     digests = texts.digests("description")
     rows: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ import pyarrow as pa
 from extractors.names import readable, unspaced
 from pipelines.errors import UsageError
 from pipelines.extract.settings import ExtractConfig
-from stores.errors import WriteFailed
+from stores.errors import StoreError
 from stores.features import FeatureStore, positions
 from stores.keys import KEY_BYTES, keys_of, text_key
 from stores.root import Root
@@ -64,8 +64,9 @@ class Forms:
     def save(self) -> None:
         """Keep what is new; a root that may only be read is done without."""
         if len(self._known) > self._saved:
-            with contextlib.suppress(WriteFailed):
-                self._root.write_text(json.dumps(self._known), *_FORMS)
+            with contextlib.suppress(StoreError), self._root.lock("forms"):
+                there = json.loads(self._root.read_text(*_FORMS)) if self._root.exists(*_FORMS) else {}
+                self._root.write_text(json.dumps(there | self._known), *_FORMS)
 
 
 def encoded(names: Sequence[str], root: Root, device: str, sets: tuple[str, str]) -> tuple[np.ndarray, ...]:

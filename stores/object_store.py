@@ -1,0 +1,187 @@
+"""An object store as a root needs it: puts that hold only if nobody else was first, and an end to waiting.
+
+    read ──▶ bytes, tag        put(path, content, expected=tag)  ──▶ new tag, or `Lost` where another has written since
+
+A tag is the store's own name of one state of one object (etag, generation). S3, Google's and Azure's stores hold puts
+against it, so that of two writers at once one wins and the other is told. Every request ends: it is tried again a few
+times, and `$ZSAR_STORE_TIMEOUT_S` (120) after the first try the command stops with one line. Requests are waited for
+where Ctrl-C is heard.
+"""
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fsspec.asyn import sync
+
+from stores.errors import StoreError
+
+ABSENT = ""  #: the tag of what is not there
+_TIMEOUT = "ZSAR_STORE_TIMEOUT_S"
+_MOST_RETRIES = 4
+
+
+class Lost(Exception):
+    """Somebody else wrote an object since it was read."""
+
+
+class ObjectStore:
+    """The bucket of a root.
+
+    Parameters
+    ----------
+    url : str
+        `s3://bucket/prefix`, `gs://...`, `az://...`; credentials and endpoint come from the environment.
+
+    Raises
+    ------
+    StoreError
+        What reads such URLs is not installed, or the URL or the credentials make no sense to it.
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme, bucket = urlsplit(url)[:2]
+        scheme = {"gcs": "gs", "az": "abfs"}.get(scheme, scheme)
+        try:
+            from obstore import fsspec as of_obstore
+        except ImportError as error:
+            raise StoreError(f"{url} needs object stores: `pip install -e '.[cloud]'` where zsar lies.") from error
+        end_s, soon_s = (datetime.timedelta(seconds=seconds) for seconds in (timeout_s(), min(10, timeout_s())))
+        options: dict[str, Any] = {"timeout": end_s, "connect_timeout": soon_s}
+        config: dict[str, Any] = {}
+        if scheme == "s3" and (endpoint := os.environ.get("AWS_ENDPOINT_URL")):
+            config = {"endpoint": endpoint, "region": os.environ.get("AWS_REGION", "us-east-1")}
+            options["allow_http"] = endpoint.startswith("http://")
+        self._bucket = bucket
+        self.fs: Any
+        with told(url):
+            made: Any = of_obstore.FsspecStore
+            self.fs = made(
+                scheme,
+                config=config,
+                client_options=options,
+                retry_config={"max_retries": _MOST_RETRIES, "retry_timeout": end_s},
+                skip_instance_cache=True,
+            )
+            self._store = self.fs._construct_store(bucket)
+
+    def read(self, path: str) -> tuple[bytes, str]:
+        """The bytes of an object and their tag; nothing and `ABSENT` where there is none."""
+        import obstore
+
+        async def get() -> tuple[bytes, str]:
+            found = await obstore.get_async(self._store, self._key(path))
+            return bytes(await found.bytes_async()), _tag(found.meta)
+
+        with told(path):
+            try:
+                return sync(self.fs.loop, get)  # type: ignore[no-any-return]
+            except FileNotFoundError as error:
+                _refuse_no_bucket(error, path)
+                return b"", ABSENT
+
+    def tag(self, path: str) -> str:
+        """The tag of an object, `ABSENT` where there is none."""
+        import obstore
+
+        async def head() -> str:
+            return _tag(await obstore.head_async(self._store, self._key(path)))
+
+        with told(path):
+            try:
+                return sync(self.fs.loop, head)  # type: ignore[no-any-return]
+            except FileNotFoundError as error:
+                _refuse_no_bucket(error, path)
+                return ABSENT
+
+    def put(self, path: str, content: bytes | Path, expected: str) -> str:
+        """Write an object whose tag is still the expected one; its new tag.
+
+        Raises
+        ------
+        Lost
+            Another has written it since.
+        StoreError
+            The store does not take it, or does not answer.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        mode: Any = "create" if expected == ABSENT else _state(expected)
+
+        async def put() -> str:
+            return _tag(await obstore.put_async(self._store, self._key(path), content, mode=mode, use_multipart=False))
+
+        with told(path):
+            try:
+                return sync(self.fs.loop, put)  # type: ignore[no-any-return]
+            except (AlreadyExistsError, PreconditionError) as error:
+                raise Lost(path) from error
+            except FileNotFoundError as error:
+                _refuse_no_bucket(error, path)
+                raise Lost(path) from error  # removed since it was read
+
+    def _key(self, path: str) -> str:
+        return path.removeprefix(f"{self._bucket}/")
+
+
+def timeout_s() -> float:
+    """After how many seconds a request that is not answered has failed."""
+    told = os.environ.get(_TIMEOUT, "120")
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 1e6:
+        raise StoreError(f"${_TIMEOUT} is a number of seconds, got {told!r}.")
+    return seconds
+
+
+@contextlib.contextmanager
+def told(where: str) -> Iterator[None]:
+    """Turn what an object store refuses into one line; what is not there stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        _refuse_no_bucket(error, where)
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith("obstore"):
+            raise
+        raise StoreError(f"The object store refuses {where}: {_reason(error)}") from error
+
+
+def _refuse_no_bucket(error: Exception, where: str) -> None:
+    if "NoSuchBucket" in str(error):
+        raise StoreError(
+            f"There is no bucket of this name: {where}. Check the spelling of --root, or make it."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    kind = type(error).__name__
+    if "NoSuchBucket" in text:
+        return "there is no bucket of this name. Check the spelling of --root, or make it."
+    if "Permission" in kind or "Unauth" in kind or "403" in text or "401" in text:
+        return "it does not let these credentials in (403). Check them, and what they may do."
+    if "50" in text and "Server returned" in text:
+        return "it answers with an error of its own (500 or the like), several times. Try again later."
+    first = " ".join(text.split("\n\nDebug source")[0].split())
+    return (
+        f"{first[:200]}. Check the network and the endpoint; ${_TIMEOUT} says how long is waited ({timeout_s():g} s)."
+    )
+
+
+def _tag(meta: Any) -> str:
+    """What a put can be held against: etag, and version where the store has one."""
+    return f"{meta.get('e_tag') or ''}\n{meta.get('version') or ''}"
+
+
+def _state(tag: str) -> dict[str, str]:
+    e_tag, version = tag.split("\n")
+    return {name: value for name, value in (("e_tag", e_tag), ("version", version)) if value}
