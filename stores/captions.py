@@ -91,10 +91,7 @@ class Captions:
                 writer.write_table(rows)
 
     def _pieces(self, dataset: str) -> Iterator[pa.Table]:
-        path = self._root.path(_FOLDER, f"{dataset}.parquet")
-        with contextlib.ExitStack() as stack:
-            source = path if self._root.is_local else stack.enter_context(self._root.fs.open(path, "rb"))
-            file = stack.enter_context(pq.ParquetFile(source))
+        with self._root.at_hand(_FOLDER, f"{dataset}.parquet") as path, pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):  # `iter_batches` reads far ahead
                 yield file.read_row_group(number, use_threads=False)
 

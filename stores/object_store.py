@@ -10,19 +10,20 @@ where Ctrl-C is heard.
 
 import contextlib
 import datetime
+import functools
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-from fsspec.asyn import sync
 
 from stores.errors import StoreError
 
 ABSENT = ""  #: the tag of what is not there
 _TIMEOUT = "ZSAR_STORE_TIMEOUT_S"
 _MOST_RETRIES = 4
+_T = TypeVar("_T")
 
 
 class Lost(Exception):
@@ -45,9 +46,9 @@ class ObjectStore:
 
     def __init__(self, url: str) -> None:
         scheme, bucket = urlsplit(url)[:2]
-        scheme = {"gcs": "gs", "az": "abfs"}.get(scheme, scheme)
         try:
-            from obstore import fsspec as of_obstore
+            import obstore
+            from obstore.store import from_url
         except ImportError as error:
             raise StoreError(f"{url} needs object stores: `pip install -e '.[cloud]'` where zsar lies.") from error
         end_s, soon_s = (datetime.timedelta(seconds=seconds) for seconds in (timeout_s(), min(10, timeout_s())))
@@ -56,50 +57,76 @@ class ObjectStore:
         if scheme == "s3" and (endpoint := os.environ.get("AWS_ENDPOINT_URL")):
             config = {"endpoint": endpoint, "region": os.environ.get("AWS_REGION", "us-east-1")}
             options["allow_http"] = endpoint.startswith("http://")
-        self._bucket = bucket
-        self.fs: Any
+        made: Any = from_url
+        self._api: Any = obstore
         with told(url):
-            made: Any = of_obstore.FsspecStore
-            self.fs = made(
-                scheme,
+            self._store = made(
+                f"{ {'gcs': 'gs'}.get(scheme, scheme) }://{bucket}",
                 config=config,
                 client_options=options,
                 retry_config={"max_retries": _MOST_RETRIES, "retry_timeout": end_s},
-                skip_instance_cache=True,
             )
-            self._store = self.fs._construct_store(bucket)
+
+    def names(self, folder: str) -> list[str]:
+        """Paths of what lies in a folder: objects, and folders of objects."""
+        with told(folder):
+            found: dict[str, Any] = _waited(lambda: self._api.list_with_delimiter(self._store, f"{_key(folder)}/"))
+        return [*found["common_prefixes"], *(one["path"] for one in found["objects"])]
+
+    def exists(self, path: str) -> bool:
+        """True where there is an object, or a folder of some."""
+        return self.tag(path) != ABSENT or bool(self.names(path))
+
+    def remove(self, path: str) -> None:
+        """Remove an object, or a folder of them."""
+        with told(path):
+            for some in iter(functools.partial(self._some, path), []):
+                _waited(functools.partial(self._api.delete, self._store, some))
+            if self.tag(path) != ABSENT:
+                _waited(lambda: self._api.delete(self._store, _key(path)))
+
+    def _some(self, folder: str) -> list[str]:
+        found: list[dict[str, Any]] = _waited(
+            lambda: next(iter(self._api.list(self._store, f"{_key(folder)}/", chunk_size=1000)), [])
+        )
+        return [one["path"] for one in found]
 
     def read(self, path: str) -> tuple[bytes, str]:
         """The bytes of an object and their tag; nothing and `ABSENT` where there is none."""
-        import obstore
 
-        async def get() -> tuple[bytes, str]:
-            found = await obstore.get_async(self._store, self._key(path))
-            return bytes(await found.bytes_async()), _tag(found.meta)
+        def get() -> tuple[bytes, str]:
+            found = self._api.get(self._store, _key(path))
+            return bytes(found.bytes()), _tag(found.meta)
 
         with told(path):
             try:
-                return sync(self.fs.loop, get)  # type: ignore[no-any-return]
+                return _waited(get)
             except FileNotFoundError as error:
                 _refuse_no_bucket(error, path)
                 return b"", ABSENT
 
-    def tag(self, path: str) -> str:
-        """The tag of an object, `ABSENT` where there is none."""
-        import obstore
+    def fetch(self, path: str, target: Path) -> None:
+        """Write an object into a local file, a piece at a time; FileNotFoundError where there is none."""
 
-        async def head() -> str:
-            return _tag(await obstore.head_async(self._store, self._key(path)))
+        def get() -> None:
+            with open(target, "wb") as file:
+                for piece in self._api.get(self._store, _key(path)).stream():
+                    file.write(piece)
 
         with told(path):
+            _waited(get)
+
+    def tag(self, path: str) -> str:
+        """The tag of an object, `ABSENT` where there is none."""
+        with told(path):
             try:
-                return sync(self.fs.loop, head)  # type: ignore[no-any-return]
+                return _tag(_waited(lambda: self._api.head(self._store, _key(path))))
             except FileNotFoundError as error:
                 _refuse_no_bucket(error, path)
                 return ABSENT
 
-    def put(self, path: str, content: bytes | Path, expected: str) -> str:
-        """Write an object whose tag is still the expected one; its new tag.
+    def put(self, path: str, content: bytes | Path, expected: str | None) -> str:
+        """Write an object whose tag is still the expected one (None: whatever it is); its new tag.
 
         Raises
         ------
@@ -108,25 +135,44 @@ class ObjectStore:
         StoreError
             The store does not take it, or does not answer.
         """
-        import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        mode: Any = "create" if expected == ABSENT else _state(expected)
-
-        async def put() -> str:
-            return _tag(await obstore.put_async(self._store, self._key(path), content, mode=mode, use_multipart=False))
-
+        how: dict[str, Any] = {}
+        if expected is not None:
+            how = {"mode": "create" if expected == ABSENT else _state(expected), "use_multipart": False}
         with told(path):
             try:
-                return sync(self.fs.loop, put)  # type: ignore[no-any-return]
+                return _tag(_waited(lambda: self._api.put(self._store, _key(path), content, **how)))
             except (AlreadyExistsError, PreconditionError) as error:
                 raise Lost(path) from error
             except FileNotFoundError as error:
                 _refuse_no_bucket(error, path)
                 raise Lost(path) from error  # removed since it was read
 
-    def _key(self, path: str) -> str:
-        return path.removeprefix(f"{self._bucket}/")
+
+def _key(path: str) -> str:
+    """Of an object in its bucket."""
+    return path.partition("/")[2]
+
+
+def _waited(request: Callable[[], _T]) -> _T:
+    """What a request gives, waited for where Ctrl-C is heard: the request itself hears nothing until it ends."""
+    outcome: list[_T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(request())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.5)
+    if failure:
+        raise failure[0]
+    return outcome[0]
 
 
 def timeout_s() -> float:

@@ -10,23 +10,22 @@ import contextlib
 import functools
 import os
 import re
+import shutil
 import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import icechunk
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
-from fsspec.implementations.local import LocalFileSystem
 
 from stores import leases
 from stores.errors import StoreError, WriteFailed
-from stores.object_store import ABSENT, Lost, ObjectStore, told
+from stores.object_store import ABSENT, Lost, ObjectStore
 
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
 
@@ -88,36 +87,37 @@ class Root:
     def _objects(self) -> ObjectStore:
         return ObjectStore(self.url)
 
-    @functools.cached_property
-    def fs(self) -> Any:
-        """The file system below the root."""
-        return LocalFileSystem() if self.is_local else self._objects.fs
-
     def path(self, *parts: str) -> str:
-        """Path of a thing below the root, in the form `self.fs` takes."""
+        """Path of a thing below the root: of a file, or of a bucket and an object in it."""
         return "/".join([self._base.rstrip("/"), *parts])
 
     def names_in(self, folder: str) -> list[str]:
         """Names in a folder, sorted; an absent folder is empty."""
-        self.fs.invalidate_cache(self.path(folder))
+        if not self.is_local:
+            found = self._objects.names(self.path(folder))
+            return sorted({path.rstrip("/").rsplit("/", 1)[-1] for path in found} - {""})
         try:
-            with told(self.url):
-                found = self.fs.ls(self.path(folder), detail=False)
-        except FileNotFoundError:
+            return sorted(os.listdir(self.path(folder)))
+        except (FileNotFoundError, NotADirectoryError):  # a stray file holds nothing
             return []
-        return sorted({str(p).rstrip("/").rsplit("/", 1)[-1] for p in found} - {"", folder.rsplit("/", 1)[-1]})
 
     def exists(self, *parts: str) -> bool:
         """True if a file or folder is there."""
-        self._note(self.path(*parts))
-        self.fs.invalidate_cache(self.path(*parts[:-1]))
-        with told(self.url):
-            return bool(self.fs.exists(self.path(*parts)))
+        path = self.path(*parts)
+        if self.is_local:
+            return os.path.exists(path)
+        self._note(path)
+        return self._objects.exists(path)
 
     def remove(self, *parts: str) -> None:
         """Remove a file or a whole folder."""
-        with told(self.url):
-            self.fs.rm(self.path(*parts), recursive=True)
+        path = self.path(*parts)
+        if not self.is_local:
+            self._objects.remove(path)
+        elif os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
 
     def read_table(self, *parts: str, columns: list[str] | None = None) -> pa.Table:
         """Read one Parquet file."""
@@ -129,8 +129,23 @@ class Root:
 
     def read_text(self, *parts: str) -> str:
         """Read one text file."""
+        return self.read_bytes(*parts).decode()
+
+    def read_bytes(self, *parts: str) -> bytes:
+        """Read one file."""
         path = self.path(*parts)
-        return Path(path).read_text() if self.is_local else self._read(path).decode()
+        return Path(path).read_bytes() if self.is_local else self._read(path)
+
+    @contextlib.contextmanager
+    def at_hand(self, *parts: str) -> Iterator[str]:
+        """The path of a file on this machine while it is read: itself, or a copy of an object."""
+        path = self.path(*parts)
+        if self.is_local:
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="zsar-") as folder:
+            self._objects.fetch(path, copy := Path(folder, parts[-1]))
+            yield str(copy)
 
     def write_table(self, table: pa.Table, *parts: str) -> None:
         """Write one Parquet file so that a reader sees the old one or the new one, never half of it.
@@ -241,8 +256,7 @@ class Root:
         if reads and target in reads[-1]:
             reads[-1][target] = self._objects.put(target, path, reads[-1][target])
             return
-        with told(self.url):
-            self.fs.put_file(str(path), target)
+        self._objects.put(target, path, None)
 
     def storage(self, *parts: str) -> icechunk.Storage:
         """Icechunk storage of a folder below the root."""

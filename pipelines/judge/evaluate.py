@@ -158,9 +158,11 @@ def evaluate(config: EvaluateConfig, root: Root, progress: Progress | None = Non
     with root.lock(f"judged-{name}"):  # other splits may be judged at the same time
         for what, table in fresh:
             before = runs.read(name, what)
-            if before is not None and set(before.schema) <= set(table.schema):  # of splits that are not judged now
-                others = pc.invert(pc.is_in(before["split"], pa.array(fitted, pa.int32())))
-                table = pa.concat_tables([table.slice(0, 0), before.filter(others), table], promote_options="default")
+            if before is not None and set(before.schema.names) <= set(table.schema.names):
+                others = pc.invert(pc.is_in(before["split"], pa.array(fitted, pa.int32())))  # not judged now
+                # cast: Parquet calls what a list holds by another name, and so gives another type
+                kept_as_is = before.filter(others).cast(pa.schema([table.field(name) for name in before.schema.names]))
+                table = pa.concat_tables([table.slice(0, 0), kept_as_is, table], promote_options="default")
             runs.write(name, what, table)
     kept = {number: found for number in fitted if (found := (run.told(number) or {}).get("kept_nearest"))}
     return _report(name, rows, kept, time.monotonic() - started)

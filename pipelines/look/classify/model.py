@@ -61,8 +61,7 @@ def made(root: Root, device: str = "auto", also: Sequence[str] = ()) -> Model:
     settings = [*digests, *TEMPLATES, str(dataclasses.asdict(MapOptions())), str(_VERSION)]
     name = f"{hashlib.blake2b(json.dumps(settings).encode(), digest_size=12).hexdigest()}.npz"
     if root.exists("maps", name):
-        with root.fs.open(root.path("maps", name), "rb") as stream:
-            return _unpacked(np.load(io.BytesIO(stream.read()), allow_pickle=False))
+        return _unpacked(np.load(io.BytesIO(root.read_bytes("maps", name)), allow_pickle=False))
     model = _make(root, device, also)
     with root.new_file("maps", name) as path, open(path, "wb") as file:
         np.savez(file, **_packed(model))

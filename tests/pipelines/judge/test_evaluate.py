@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -425,3 +427,35 @@ def test_a_run_whose_kept_back_videos_are_others_now_is_stale(data, tmp_path):
     assert state.startswith("stale: what is kept back changed; run `zsar fit eszsl")
     with pytest.raises(UsageError, match="or the videos that are kept back, have changed since it was fitted"):
         evaluate(EvaluateConfig(run), data)
+
+
+def test_splits_that_are_judged_at_once_are_all_kept(data, tmp_path, monkeypatch):
+    run = fit(studies.config(tmp_path, "nearest", ()), data).run
+    real = Runs.read
+
+    def slowly(self, name, what):
+        found = real(self, name, what)
+        time.sleep(0.5)  # in which another could write what this one does not know of
+        return found
+
+    monkeypatch.setattr(Runs, "read", slowly)
+    with ThreadPoolExecutor(3) as judges:
+        list(judges.map(lambda split: evaluate(EvaluateConfig(run, splits=split), Root(data.url)), "012"))
+    monkeypatch.undo()
+    for what in ("results", "judged"):
+        assert sorted(set(Runs(data).read(run, what)["split"].to_pylist())) == [0, 1, 2]
+
+
+def test_splits_that_are_begun_at_once_are_all_told(root, monkeypatch):
+    real = Run.about
+
+    def slowly(self):
+        found = real(self)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(Run, "about", slowly)
+    with ThreadPoolExecutor(3) as trainings:
+        list(trainings.map(lambda n: Run(Root(root.url), "r", "finetune").begin({"splits": [n]}), range(3)))
+    monkeypatch.undo()
+    assert Run(root, "r", "finetune").about()["splits"] == [0, 1, 2]
