@@ -204,15 +204,15 @@ class FeatureStore:
         """A repository without anything in it; what a creation that was cut short has left is gone on with."""
         storage = self._root.storage(_FOLDER, name)
         if icechunk.Repository.exists(storage):
-            return icechunk.Repository.open(storage)
+            return icechunk.Repository.open(storage, self._root.repository_config())
         try:
-            return icechunk.Repository.create(storage)
+            return icechunk.Repository.create(storage, self._root.repository_config())
         except icechunk.IcechunkError:
             if icechunk.Repository.exists(storage):  # another was first
-                return icechunk.Repository.open(storage)
+                return icechunk.Repository.open(storage, self._root.repository_config())
             # the beginning of a repository, which is none: whoever holds the lock is the only one to make it
             self._root.remove(_FOLDER, name)
-            return icechunk.Repository.create(storage)
+            return icechunk.Repository.create(storage, self._root.repository_config())
 
     def drop(self, name: str) -> None:
         """Remove a feature set and all it holds. A folder operation: nothing else is touched."""
@@ -234,7 +234,7 @@ class FeatureSet:
         try:
             if not icechunk.Repository.exists(storage):
                 raise Hollow(f"Feature set {name} in {root.url} cannot be opened: it holds nothing. {advice}")
-            self._repository = icechunk.Repository.open(storage)
+            self._repository = icechunk.Repository.open(storage, root.repository_config())
             attributes: Any = self._reading().attrs
         except GroupNotFoundError as error:
             raise Hollow(f"Feature set {name} in {root.url} cannot be opened: it holds nothing. {advice}") from error

@@ -22,7 +22,7 @@ from stores.errors import StoreError
 
 ABSENT = ""  #: the tag of what is not there
 _TIMEOUT = "ZSAR_STORE_TIMEOUT_S"
-_MOST_RETRIES = 4
+MOST_RETRIES = 4
 _T = TypeVar("_T")
 
 
@@ -64,7 +64,7 @@ class ObjectStore:
                 f"{ {'gcs': 'gs'}.get(scheme, scheme) }://{bucket}",
                 config=config,
                 client_options=options,
-                retry_config={"max_retries": _MOST_RETRIES, "retry_timeout": end_s},
+                retry_config={"max_retries": MOST_RETRIES, "retry_timeout": end_s},
             )
 
     def names(self, folder: str) -> list[str]:

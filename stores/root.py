@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from stores import leases
 from stores.errors import StoreError, WriteFailed
-from stores.object_store import ABSENT, Lost, ObjectStore
+from stores.object_store import ABSENT, MOST_RETRIES, Lost, ObjectStore, timeout_s
 
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
 
@@ -258,6 +258,16 @@ class Root:
             return
         self._objects.put(target, path, None)
 
+    def repository_config(self) -> icechunk.RepositoryConfig:
+        """How Icechunk waits: on an object store as often as everything else there is tried."""
+        config = icechunk.RepositoryConfig.default()
+        if not self.is_local:
+            retries = icechunk.StorageRetriesSettings(
+                max_tries=MOST_RETRIES, initial_backoff_ms=100, max_backoff_ms=10_000
+            )
+            config.storage = icechunk.StorageSettings(retries=retries)
+        return config
+
     def storage(self, *parts: str) -> icechunk.Storage:
         """Icechunk storage of a folder below the root."""
         if self.is_local:
@@ -274,6 +284,7 @@ class Root:
                 endpoint_url=endpoint,
                 allow_http=bool(endpoint and endpoint.startswith("http://")),
                 force_path_style=bool(endpoint),
+                network_stream_timeout_seconds=max(1, int(timeout_s())),
             )
         if scheme in {"gs", "gcs"}:
             return icechunk.gcs_storage(bucket=bucket, prefix=prefix, from_env=True)

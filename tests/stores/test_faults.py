@@ -1,0 +1,107 @@
+"""An object store that refuses, fails or does not answer: one line, and an end."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from stores.errors import StoreError
+from stores.features import FeatureStore
+from stores.root import Root
+from tests.stores.store_contract import OUTPUTS
+
+
+@contextlib.contextmanager
+def answering(status: int | None) -> Iterator[str]:
+    """A store that answers every request so, or (None) never."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_any(self) -> None:
+            if status is None:
+                ended.wait(60)
+                return
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = do_any  # noqa: N815
+
+        def log_message(self, *about: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def there(monkeypatch):
+    settings = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1"}
+    for name, value in {**settings, "ZSAR_STORE_TIMEOUT_S": "2"}.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("status", "told"), [(403, "403"), (500, "500"), (503, "500"), (None, "how long is waited")])
+def test_what_the_store_answers_is_one_line_and_comes_to_an_end(there, status, told):
+    with answering(status) as url:
+        there.setenv("AWS_ENDPOINT_URL", url)
+        root = Root("s3://bucket-there/cache")
+        asked = {
+            "names": FeatureStore(root).names,
+            "read": lambda: root.read_text("a"),
+            "write": lambda: root.write_text("a", "b"),
+            "lock": lambda: root.lock("x").__enter__(),
+        }
+        for ask in asked.values():
+            started = time.monotonic()
+            with pytest.raises(StoreError, match=told) as raised:
+                ask()
+            assert "\n" not in str(raised.value)
+            assert time.monotonic() - started < 15
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_commit_that_is_refused_comes_to_an_end(there, status):
+    with answering(status) as url:
+        there.setenv("AWS_ENDPOINT_URL", url)
+        there.setattr(Root, "lock", lambda self, name, timeout_s=-1: contextlib.nullcontext())
+        there.setattr(Root, "exists", lambda self, *parts: False)
+        started = time.monotonic()
+        with pytest.raises(StoreError) as raised:
+            FeatureStore(Root("s3://bucket-there/cache")).create("x@ab", {"extractor": "x"}, "ab", OUTPUTS)
+        assert "\n" not in str(raised.value)
+        assert time.monotonic() - started < 60
+
+
+def test_ctrl_c_ends_a_wait(there):
+    with answering(None) as url:
+        environment = {**os.environ, "AWS_ENDPOINT_URL": url, "ZSAR_STORE_TIMEOUT_S": "60"}
+        code = (
+            "from stores.root import Root; root = Root('s3://bucket-there/cache'); print('go', flush=True)\n"
+            "try: root.read_text('a')\nexcept KeyboardInterrupt: print('heard', flush=True)"
+        )
+        run = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        assert run.stdout.readline() == "go\n"
+        time.sleep(1)
+        run.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        out, _ = run.communicate(timeout=30)
+        assert out == "heard\n"
+        assert time.monotonic() - started < 5
