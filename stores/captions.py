@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from stores.errors import WriteFailed
 from stores.keys import KEY_BYTES, key_array
-from stores.root import Root
+from stores.root import Root, of_table
 
 SCHEMA = pa.schema(
     [
@@ -86,12 +86,17 @@ class Captions:
         pieces = self._pieces(dataset) if self.exist(dataset) and len(kept) else ()
         there = (piece.filter(pc.is_in(piece["group"], kept)) for piece in pieces)
         new_file = self._root.new_file(_FOLDER, f"{dataset}.parquet")
-        with new_file as path, pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        with new_file as path, pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
             for rows in gathered.sorted(there):
                 writer.write_table(rows)
 
     def _pieces(self, dataset: str) -> Iterator[pa.Table]:
-        with self._root.at_hand(_FOLDER, f"{dataset}.parquet") as path, pq.ParquetFile(path) as file:
+        name = f"{dataset}.parquet"
+        with (
+            of_table(f"{_FOLDER}/{name}", self._root.url),
+            self._root.at_hand(_FOLDER, name) as path,
+            pq.ParquetFile(path, page_checksum_verification=True) as file,
+        ):
             for number in range(file.num_row_groups):  # `iter_batches` reads far ahead
                 yield file.read_row_group(number, use_threads=False)
 

@@ -6,6 +6,7 @@ One repository a feature set, at `features/NAME@KEY`. Each output is one array o
     keys    (items, 32) uint8     content keys, in the order of commits
     times   (rows, 2) float32     seconds, for outputs of video; NaN where a row has no time
     digest  (items, 16) uint8     of the item's row bytes
+    seal    (items, 16) uint8     of its key, its times and that digest; sets of before have none, and go on without
     columns (bytes,) uint8        the names of outputs' columns, as zlib-compressed JSON; written once
 
 A commit appends to all of them at once or not at all. Rows are kept uncompressed in chunks of 4,096: float16 features
@@ -41,6 +42,7 @@ _CHUNK_ROWS = 4096
 _CHUNK_ITEMS = 16384
 _BLOCK_CHUNKS = 8  # written at a time: what memory holds of an item of any length
 _SHARED = ("offsets", "keys", "times", "digest")
+_SEAL = "seal"
 _COLUMNS = "columns"
 _BRANCH = "main"
 _COMMITS_BETWEEN_COLLECTIONS = 64
@@ -68,6 +70,13 @@ class ItemRows:
     def digest(self) -> bytes:
         """Digest of the row bytes, output by output in the order of their names."""
         return rows_digest(*(_bytes_of(self.values[name]) for name in sorted(self.values)))
+
+    @property
+    def stored_times(self) -> np.ndarray:
+        """(r, 2) float32, NaN where a row has no time."""
+        if self.times is None:
+            return np.full((len(next(iter(self.values.values()))), 2), np.nan, np.float32)
+        return np.asarray(self.times, np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +128,9 @@ class FeatureStore:
 
     def names(self) -> list[str]:
         """Full names of the feature sets, sorted."""
-        return [name for name in self._root.names_in(_FOLDER) if "@" in name]
+        names = [name for name in self._root.names_in(_FOLDER) if "@" in name]
+        # a stray file is no set
+        return [name for name in names if not self._root.is_file(_FOLDER, name)]
 
     def find(self, name: str) -> "FeatureSet":
         """The feature set called `extractor` or `extractor@keyprefix`.
@@ -194,6 +205,7 @@ class FeatureStore:
                 _create(group, "times", (2,), "float32", _CHUNK_ITEMS)
                 _create(group, "keys", (KEY_BYTES,), "uint8", _CHUNK_ITEMS)
                 _create(group, "digest", (DIGEST_BYTES,), "uint8", _CHUNK_ITEMS)
+                _create(group, _SEAL, (DIGEST_BYTES,), "uint8", _CHUNK_ITEMS)
                 _create(group, "offsets", (), "int64", _CHUNK_ITEMS)
                 _array(group, "offsets").append(np.zeros(1, np.int64))
                 with contextlib.suppress(icechunk.ConflictError):  # another made it at the same time
@@ -430,13 +442,17 @@ class FeatureSet:
                     )
                 record[rows.key.hex()] = [digests[item].tobytes().hex(), rows.digest.hex()]
                 _array(group, "digest")[item] = np.frombuffer(rows.digest, np.uint8)
+                if _SEAL in group:
+                    seal = _seal(rows.key, rows.stored_times, rows.digest)
+                    _array(group, _SEAL)[item] = np.frombuffer(seal, np.uint8)
             for name in self.outputs:
                 spans = [(int(offsets[item]), rows.values[name]) for item, rows in fresh.items()]
                 _overwrite(_array(group, name), spans)
+            _overwrite(_array(group, "times"), [(int(offsets[i]), rows.stored_times) for i, rows in fresh.items()])
             session.commit("repair", metadata=environment() | {"digests": record})
 
     def damage(self) -> Iterator[Damage]:
-        """Items whose stored rows are not what was written: unreadable, changed, or not finite."""
+        """Items whose stored rows, key or times are not what was written: unreadable, changed, or not finite."""
         group = self._reading()
         keys, digests, offsets = (_read(_array(group, name)) for name in ("keys", "digest", "offsets"))
         rows = _array(group, "times").shape[0]
@@ -444,6 +460,11 @@ class FeatureSet:
             raise Damaged(
                 f"{self.name}: offsets do not fit its {len(keys)} items and {rows} rows. Drop it and extract again."
             )
+        if len(digests) != len(keys):
+            raise Damaged(
+                f"{self.name}: it has {len(digests)} digests of {len(keys)} items. Drop it and extract again."
+            )
+        seals = _read(_array(group, _SEAL)) if _SEAL in group else None
         names = sorted(self.outputs)
         arrays = [_array(group, name) for name in names]
         item = 0
@@ -453,11 +474,17 @@ class FeatureSet:
             block = slice(int(offsets[item]), int(offsets[last]))
             try:
                 values = [_read(array, block) for array in arrays]
-            except (icechunk.IcechunkError, OSError, ValueError):
+            except (Damaged, OSError, ValueError):
                 values = None
+            times = None if seals is None else _read_or_none(_array(group, "times"), block)
             for i in range(item, last):
                 own = slice(int(offsets[i]), int(offsets[i + 1]))
-                reason = self._damage_of(own, block, values, arrays, digests[i].tobytes())
+                digest = digests[i].tobytes()
+                reason = self._damage_of(own, block, values, arrays, digest)
+                if not reason and seals is not None:
+                    mine = None if times is None else times[own.start - block.start : own.stop - block.start]
+                    if mine is None or _seal(keys[i].tobytes(), mine, digest) != seals[i].tobytes():
+                        reason = "changed: its key or its times do not fit their seal"
                 if reason:
                     yield Damage(i, keys[i].tobytes(), reason)
             item = last
@@ -507,7 +534,7 @@ class FeatureSet:
                 mine = [_read(array, own) for array in arrays]
             else:
                 mine = [v[own.start - block.start : own.stop - block.start] for v in values]
-        except (icechunk.IcechunkError, OSError, ValueError) as error:
+        except (Damaged, OSError, ValueError) as error:
             return f"unreadable: {_first_line(error)}"
         if rows_digest(*map(_bytes_of, mine)) != digest:
             return "changed: its rows do not fit their digest"
@@ -525,16 +552,16 @@ class FeatureSet:
         counts = [len(next(iter(item.values.values()))) for item in items]
         for name in self.outputs:
             _append(_array(group, name), [item.values[name] for item in items])
-        times = [
-            np.full((count, 2), np.nan, np.float32) if item.times is None else item.times
-            for item, count in zip(items, counts, strict=True)
-        ]
-        _array(group, "times").append(np.concatenate(times).astype(np.float32))
+        _array(group, "times").append(np.concatenate([item.stored_times for item in items]))
         offsets = _array(group, "offsets")
         end = int(_read(offsets, slice(offsets.shape[0] - 1, None))[0])
         offsets.append(end + np.cumsum(counts))
         _array(group, "keys").append(np.stack([np.frombuffer(item.key, np.uint8) for item in items]))
-        _array(group, "digest").append(np.stack([np.frombuffer(item.digest, np.uint8) for item in items]))
+        digests = [item.digest for item in items]
+        _array(group, "digest").append(np.stack([np.frombuffer(digest, np.uint8) for digest in digests]))
+        if _SEAL in group:
+            seals = [_seal(item.key, item.stored_times, digest) for item, digest in zip(items, digests, strict=True)]
+            _array(group, _SEAL).append(np.stack([np.frombuffer(seal, np.uint8) for seal in seals]))
 
     def _collect_sometimes(self) -> None:
         """Small commits leave many dead copies of the tail chunk: every 64 commits take them away."""
@@ -596,7 +623,25 @@ def _array(group: zarr.Group, name: str) -> Any:
 
 
 def _read(array: Any, rows: slice = slice(None)) -> np.ndarray:
-    return np.asarray(array[rows])
+    try:
+        return np.asarray(array[rows])
+    except icechunk.IcechunkError as error:
+        raise Damaged(
+            f"{array.name.lstrip('/')} of a feature set cannot be read: {_first_line(error)}. Run `zsar verify`, which "
+            "says what of it is damaged."
+        ) from error
+
+
+def _read_or_none(array: Any, rows: slice) -> np.ndarray | None:
+    try:
+        return _read(array, rows)
+    except (Damaged, OSError, ValueError):
+        return None
+
+
+def _seal(key: bytes, times: np.ndarray, digest: bytes) -> bytes:
+    """Digest of what an item's digest does not cover, and of that."""
+    return rows_digest(key, _bytes_of(times), digest)
 
 
 def _append(array: Any, parts: Sequence[np.ndarray]) -> None:
@@ -634,7 +679,7 @@ def _overwrite(array: Any, spans: list[tuple[int, np.ndarray]]) -> None:
         first, last = chunk * step, min((chunk + 1) * step, array.shape[0])
         try:
             content = _read(array, slice(first, last)).copy()
-        except (icechunk.IcechunkError, OSError, ValueError):
+        except (Damaged, OSError, ValueError):
             content = np.zeros((last - first, *array.shape[1:]), array.dtype)
         for start, rows in spans:
             low, high = max(start, first), min(start + len(rows), last)

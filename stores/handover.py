@@ -102,7 +102,7 @@ class Handover:
     def _read(self, part: str, columns: list[str] | None = None) -> pa.Table:
         try:
             return self._root.read_table(self._folder, part, columns=columns)
-        except pa.ArrowInvalid as error:
+        except Damaged as error:
             raise Damaged(
                 f"{self._root.path(self._folder, part)} is no part that was handed over: {error}. Remove it and run "
                 "the same command again; what it held is computed again."

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from stores import leases
-from stores.errors import StoreError, WriteFailed
+from stores.errors import Damaged, StoreError, WriteFailed
 from stores.object_store import ABSENT, MOST_RETRIES, Lost, ObjectStore, timeout_s
 
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
@@ -48,6 +48,23 @@ def whole(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def of_table(name: str, where: str) -> Iterator[None]:
+    """Turn what Arrow says of a table that is damaged into one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+        if getattr(error, "errno", None):  # of the disk, not of what lies on it
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise Damaged(
+            f"The table {name} below {where} is damaged: {reason}. Bring it back from a copy, or take it away and run "
+            "again the command that made it."
+        ) from error
 
 
 class Root:
@@ -109,6 +126,10 @@ class Root:
         self._note(path)
         return self._objects.exists(path)
 
+    def is_file(self, *parts: str) -> bool:
+        """True if a file is there, and no folder; on an object store a name is whichever is asked of it."""
+        return self.is_local and os.path.isfile(self.path(*parts))
+
     def remove(self, *parts: str) -> None:
         """Remove a file or a whole folder."""
         path = self.path(*parts)
@@ -120,12 +141,20 @@ class Root:
             os.remove(path)
 
     def read_table(self, *parts: str, columns: list[str] | None = None) -> pa.Table:
-        """Read one Parquet file."""
+        """Read one Parquet file, its pages held against their checksums where they have any.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none.
+        Damaged
+            It cannot be read back as it was written.
+        """
         path = self.path(*parts)
-        if self.is_local:  # by Arrow's own reader: its threads must not call into an interpreter that is ending
-            with pq.ParquetFile(path) as file:
-                return file.read(columns=columns)
-        return pq.ParquetFile(pa.BufferReader(self._read(path))).read(columns=columns)
+        # on a disk by Arrow's own reader: its threads must not call into an interpreter that is ending
+        source = path if self.is_local else pa.BufferReader(self._read(path))
+        with of_table("/".join(parts), self.url), pq.ParquetFile(source, page_checksum_verification=True) as file:
+            return file.read(columns=columns)
 
     def read_text(self, *parts: str) -> str:
         """Read one text file."""
@@ -156,7 +185,7 @@ class Root:
             The disk is full, not writable, or gone.
         """
         with self.new_file(*parts) as path:
-            pq.write_table(table, path, compression="zstd")
+            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
     def write_text(self, text: str, *parts: str) -> str:
         """Write one text file, whole as `write_table` does, and give its URL."""

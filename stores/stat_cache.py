@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from stores.errors import Damaged, StoreError
 from stores.keys import KEY_BYTES
 from stores.root import Root
 
@@ -44,6 +45,10 @@ class StatCache:
             try:
                 columns = root.read_table(self._folder, part).to_pydict()
             except FileNotFoundError:  # folded by another run since it was listed
+                continue
+            except Damaged:  # what it held is read again from the files
+                with contextlib.suppress(OSError, StoreError):
+                    root.remove(self._folder, part)
                 continue
             self._known.update(
                 zip(

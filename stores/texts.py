@@ -98,7 +98,7 @@ class Texts:
             adding = Adding(connection, known, now)
             name = f"{now:020d}-{uuid.uuid4().hex[:8]}.parquet"
             path = stack.enter_context(_unless_empty(self._root, (self._folder, name), adding))
-            with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+            with pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
                 adding.writer = writer
                 yield adding
 
