@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from extractors.errors import BadWeights
+from untrusted.limits import Room, Unsafe
 
 #: a damaged pickle fails in as many ways as it has instructions
 DAMAGE = (
@@ -169,7 +170,7 @@ class _Unpickler(pickle._Unpickler):
 
 def _flattened(top: Any) -> Iterator[tuple[str, np.ndarray]]:
     waiting: list[tuple[str, Any, int]] = [("", top, 0)]
-    count, dicts = 0, set()
+    count, dicts, room = 0, set(), Room()
     while waiting:
         prefix, node, depth = waiting.pop()
         count += 1
@@ -183,6 +184,10 @@ def _flattened(top: Any) -> Iterator[tuple[str, np.ndarray]]:
             named = [f"{prefix}|{key}" if prefix else key for key in keys]
             waiting += [(key, value, depth + 1) for key, value in zip(named, node.values(), strict=True)][::-1]
         elif isinstance(node, _Array) and node.array is not None and node.array.dtype.kind in "fiu" and prefix:
-            yield prefix, node.array
+            try:
+                room.take(node.array.nbytes, prefix)  # many may be of the same bytes
+            except Unsafe as error:
+                raise BadWeights(f"{error}.") from error
+            yield prefix, node.array.copy(order="K")  # of its own, and to be written to
         else:
             raise BadWeights(f"should hold numpy arrays in nested dicts; at {prefix or 'its top'} there is other data.")
