@@ -258,8 +258,7 @@ class VectorIndex:
         if self._root.is_local:
             flags = 0 if to_grow or not self.about.lists else faiss.IO_FLAG_MMAP
             return faiss.read_index(self._root.path(self._folder, name), flags)
-        with self._root.fs.open(self._root.path(self._folder, name), "rb") as file:
-            return faiss.deserialize_index(np.frombuffer(file.read(), np.uint8))
+        return faiss.deserialize_index(np.frombuffer(self._root.read_bytes(self._folder, name), np.uint8))
 
     def _write(self, name: str, index: Any) -> None:
         """Write a file; where that cannot be, keep its index."""
