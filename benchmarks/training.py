@@ -70,12 +70,7 @@ def _step(paths: list[Path]) -> Bar:
         network.zero_grad(set_to_none=True)
         network(batch.segments).sum().backward()
 
-    bare()
-    _whole_step(task, optimiser, batch)
-    pairs = [(_seconds(bare), _seconds(lambda: _whole_step(task, optimiser, batch))) for _ in range(5)]
-    least, taken = (min(values) for values in zip(*pairs, strict=True))
-    detail = f"{taken:.3f} s a step of {_BATCH} clips, the network alone {least:.3f} s; best of 5"
-    return Bar.at_most("step-over-bare-module", taken / least, 1.1, detail)
+    return _over(bare, task, optimiser, batch, "step-over-bare-module", 1.1)
 
 
 def _rest_step(paths: list[Path]) -> Bar:
@@ -94,12 +89,19 @@ def _rest_step(paths: list[Path]) -> Bar:
         x, states = head.network(network(batch.segments), head.words(words))
         (x.sum() + states.sum()).backward()
 
+    return _over(bare, task, optimiser, batch, "rest-step-over-bare-modules", 1.15)
+
+
+def _over(
+    bare: Callable[[], None], task: Task, optimiser: torch.optim.Optimizer, batch: Videos, name: str, bound: float
+) -> Bar:
+    """A whole step of a task over forward and backward of its bare modules."""
     bare()
     _whole_step(task, optimiser, batch)
     pairs = [(_seconds(bare), _seconds(lambda: _whole_step(task, optimiser, batch))) for _ in range(5)]
     least, taken = (min(values) for values in zip(*pairs, strict=True))
     detail = f"{taken:.3f} s a step of {_BATCH} clips, forward and backward alone {least:.3f} s; best of 5"
-    return Bar.at_most("rest-step-over-bare-modules", taken / least, 1.15, detail)
+    return Bar.at_most(name, taken / least, bound, detail)
 
 
 def _samples(paths: list[Path], loaders: int) -> tuple[Pixels, ClassTexts]:

@@ -21,8 +21,6 @@ zsar texts phrases --set practice --corrections phrases.json
   echo
   zsar reproduce rest-practice --only segments
   echo
-  zsar reproduce rest-practice --only films --splits 0
-  echo
   zsar reproduce jigsaw-practice
 } > "$here/docs/results-practice.md.new"
 mv "$here/docs/results-practice.md.new" "$here/docs/results-practice.md"

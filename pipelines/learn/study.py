@@ -87,6 +87,11 @@ class Study:
             self._join(found, root)
         self.encoder = config.encoder or _encoder_of(self.videos)
         self.notes: list[str] = [self._removal()] if config.judge else []
+        if self.videos.repeated:
+            count, m = len(self.videos.ids), self.videos.segments.shape[1]
+            self.notes.append(
+                f"{self.videos.repeated} of {count} videos have fewer rows than {m} segments: rows are repeated"
+            )
         given = self._fallbacks(options.pairs(config.options), root)
         self.options, self.training = self.settings(given)
         self._given = given

@@ -50,6 +50,7 @@ class VideoFeatures:
     missing : ids of labelled videos without features, and of those that failed when they were indexed
     missing_labels, missing_keys : (M,) int64 and (M, 32) uint8, of these; keys of those that were never read are nought
     resampled : videos that had another number of segments than m
+    repeated : of these the videos that had fewer, some of whose rows stand for several segments
     unlabelled : videos without a label, which are left out
     of_captions : whether captions stand for the videos
     trained_on : classes that the feature's own weights were trained on, as far as its recipe says; none is unseen
@@ -79,6 +80,7 @@ class VideoFeatures:
     kept_back: bool = False
     told: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     weights: str = ""
+    repeated: int = 0
     recordings: tuple[str | None, ...] = ()
     missing_recordings: tuple[str | None, ...] = ()
 
@@ -166,6 +168,7 @@ def read(
         missing_labels=np.concatenate([found.labels[~there], np.array([k for _, k in found.failed], np.int64)]),
         missing_keys=np.concatenate([found.keys[~there], np.zeros((len(found.failed), KEY_BYTES), np.uint8)]),
         resampled=int((counts != m).sum()),
+        repeated=int((counts < m).sum()),
         unlabelled=found.unlabelled,
         of_captions=found.of_captions,
         trained_on=_trained_on(told, texts, dataset, root),

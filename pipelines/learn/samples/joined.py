@@ -47,6 +47,7 @@ def joined_videos(learned: VideoFeatures, judged: VideoFeatures, kept: Sequence[
         segments=np.concatenate([learned.segments[rows], judged.segments]),
         missing_labels=judged.missing_labels + len(kept),
         resampled=learned.resampled + judged.resampled,
+        repeated=learned.repeated + judged.repeated,
         unlabelled=learned.unlabelled + judged.unlabelled,
     )
 

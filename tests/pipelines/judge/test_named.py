@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from pipelines.command.main import app
 from pipelines.errors import UsageError
-from pipelines.judge.named import named
+from pipelines.judge.named import _films, named
 from pipelines.judge.settings import NamedConfig
 from pipelines.learn.fit import fit
 from pipelines.learn.runs import Run
 from pipelines.learn.trained import head_of, study_of
 from stores.root import Root
-from tests.pipelines import studies
+from tests.pipelines import skeletons, studies
 
 pytestmark = pytest.mark.usefixtures("fake")
 OPTIONS = ("texts=description", "ge=none", "optimiser=adam", "schedule=constant", "epochs=2", "batch=16", "lr=0.01")
@@ -76,6 +76,17 @@ def test_videos_that_the_table_does_not_tell_of_are_counted(aligned, tmp_path):
     assert told["seen"]["segments"] + told["unseen"]["segments"] == 3 * (len(ids) - 3)
     shown = CliRunner().invoke(app, ["named", run, "--moments", path, "--root", root.url])
     assert "3 videos are told of by no row of the table" in shown.output
+
+
+def test_poses_are_told_of_by_the_film_that_they_are_of(tmp_path):
+    root, sequences = Root(tmp_path / "poses"), [skeletons.body(k, k) for k in range(3)]
+    whole = np.concatenate(sequences)
+    lengths, films = np.array([len(each) for each in sequences]), np.array(["v1", "v2", "v2"])
+    (tmp_path / "p.npz").write_bytes(
+        skeletons.npz(data=whole, length=lengths, label=np.array(["a", "b", "b"]), video=films, layout="kinect-20")
+    )
+    skeletons.index(root, tmp_path / "p.npz")
+    assert _films("p", root) == {"p#0": "v1", "p#1": "v2", "p#2": "v2"}
 
 
 def test_what_does_not_fit_is_one_line(aligned, tmp_path):

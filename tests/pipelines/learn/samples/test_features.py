@@ -92,6 +92,7 @@ def test_videos_with_another_number_of_segments_are_resampled_and_counted(data):
         counts = [len(r["captions"]) for name in found.ids for r in RECORDS if r["video"] == name]
         assert found.segments.shape[1] == (m or 2)
         assert found.resampled == sum(count != (m or 2) for count in counts)
+        assert found.repeated == sum(count < (m or 2) for count in counts)
         for at, name in enumerate(found.ids):
             (captions,) = [r["captions"] for r in RECORDS if r["video"] == name]
             picked = [captions[math.floor((j + 0.5) * len(captions) / (m or 2))] for j in range(m or 2)]
