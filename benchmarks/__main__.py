@@ -18,7 +18,7 @@ BENCHMARKS = (
         "start",
         "training",
         "proxies",
-        "text_layers",
+        "layers_above",
         "search",
     ),
 )

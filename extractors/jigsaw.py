@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_VISUAL = "visual.network."
+VISUAL = "visual.network."  #: what names of the backbone's arrays begin with
 
 
 class Jigsaw(TrainedClips):
@@ -62,9 +62,9 @@ class Jigsaw(TrainedClips):
 
     def belongs(self, name: str) -> bool:
         """As `TrainedClips.belongs`: the head's are not asked about."""
-        return super().belongs(name) and name.startswith(_VISUAL)
+        return super().belongs(name) and name.startswith(VISUAL)
 
     def build(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
         """As `Backbone.build`."""
-        visual = {name.removeprefix(_VISUAL): each for name, each in arrays.items()}
+        visual = {name.removeprefix(VISUAL): each for name, each in arrays.items()}
         return R2Plus1DNetwork(visual, Layout(classes=0), device, dtype)

@@ -322,6 +322,11 @@ class R2Plus1DNetwork(Network):
 
     def features(self, units: np.ndarray) -> torch.Tensor:
         """As `Network.features`."""
+        x = self.places(units)
+        return x.mean((3, 4)).transpose(1, 2) if self.segments else x.mean((2, 3, 4))
+
+    def places(self, units: np.ndarray) -> torch.Tensor:
+        """(B, C, T, H, W) float32: what its last block gives of each place."""
         import torch
 
         from extractors.folding import in_parts, pixels
@@ -330,8 +335,7 @@ class R2Plus1DNetwork(Network):
         scale, shift = 1 / (255 * std), -np.array(MEAN) / std
         x = pixels(units, scale.astype(np.float32), shift.astype(np.float32), self.device, self.dtype)
         x = torch.cat([_through(self.blocks[: self.early], self._stem(part)) for part in in_parts(x)])
-        x = _through(self.blocks[self.early :], x).float()
-        return x.mean((3, 4)).transpose(1, 2) if self.segments else x.mean((2, 3, 4))
+        return _through(self.blocks[self.early :], x).float()
 
     def _stem(self, x: torch.Tensor) -> torch.Tensor:
         space, time = self.stem

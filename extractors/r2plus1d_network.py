@@ -66,6 +66,26 @@ def planes_between(width_in: int, width: int) -> int:
     return (width_in * width * 27) // (width_in * 9 + width * 3)
 
 
+def last_stage(blocks: int, width: int, own_middle: bool, eps: float) -> nn.Sequential:
+    """The fourth layer, of any published network.
+
+    Parameters
+    ----------
+    blocks : residual ones
+    width : w, of the first layer
+    own_middle : whether the second half of a block counts its middle planes from its own width
+    eps : of every BatchNorm
+    """
+    stage = nn.Sequential(
+        _Block(4 * width, 8 * width, 2, own_middle),
+        *(_Block(8 * width, 8 * width, 1, own_middle) for _ in range(blocks - 1)),
+    )
+    for module in stage.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eps = eps
+    return stage
+
+
 class _Factored(nn.Sequential):
     """A convolution in space, then one in time."""
 
@@ -81,11 +101,12 @@ class _Factored(nn.Sequential):
 class _Block(nn.Module):
     """A residual block of two factored convolutions."""
 
-    def __init__(self, width_in: int, width: int, stride: int) -> None:
+    def __init__(self, width_in: int, width: int, stride: int, own_middle: bool = False) -> None:
         super().__init__()
         between = planes_between(width_in, width)
+        later = planes_between(width, width) if own_middle else between
         self.conv1 = nn.Sequential(_Factored(width_in, width, between, stride), nn.BatchNorm3d(width), nn.ReLU())
-        self.conv2 = nn.Sequential(_Factored(width, width, between, 1), nn.BatchNorm3d(width))
+        self.conv2 = nn.Sequential(_Factored(width, width, later, 1), nn.BatchNorm3d(width))
         self.downsample: nn.Module | None = None
         if stride > 1 or width_in != width:
             self.downsample = nn.Sequential(nn.Conv3d(width_in, width, 1, stride, bias=False), nn.BatchNorm3d(width))

@@ -187,10 +187,14 @@ class ResNet:
         -------
         (B, D) float32
         """
+        return self.places(frames, begin).float().mean((2, 3))
+
+    def places(self, frames: np.ndarray, begin: Begin = apart) -> torch.Tensor:
+        """(B, C, H, W): what its last block gives of each place, before the mean over these."""
         x = self._stem(frames)
         for block in self.blocks:
             x = block(x, begin)
-        return x.float().mean((2, 3))
+        return x
 
     def _stem(self, frames: np.ndarray) -> torch.Tensor:
         """(B, 64, H / 4, W / 4), channels last, of (B, H, W, 3) uint8."""

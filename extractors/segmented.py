@@ -2,15 +2,15 @@
 
     (B, 3, m T, H, W) ─m clips of T frames─▶ (B m, 3, T, H, W) ─network─▶ (B, m, D)
 
-Of the network all is trained, or its last stage alone: what lies below then keeps its weights, and what its BatchNorm
-remembers, and has no gradient.
+Of the network all is trained, or its last stage or block alone: what lies below then keeps its weights, and what its
+BatchNorm remembers, and has no gradient.
 """
 
 from torch import Tensor, nn
 
 from extractors.r2plus1d_network import R2Plus1D
 
-TRAINED = ("all", "last_stage", "head")
+TRAINED = ("all", "last_stage", "last_block", "head")
 
 
 class Segmented(nn.Module):
@@ -20,7 +20,7 @@ class Segmented(nn.Module):
     ----------
     network : R2Plus1D
     segments : m
-    trained : `all`; `last_stage`: its fourth layer; `head`: nothing of it
+    trained : `all`; `last_stage`: its fourth layer; `last_block`: the second half of that; `head`: nothing
     """
 
     def __init__(self, network: R2Plus1D, segments: int, trained: str = "all") -> None:
@@ -28,9 +28,11 @@ class Segmented(nn.Module):
         if trained not in TRAINED:
             raise ValueError(f"trained is {', '.join(TRAINED[:-1])} or {TRAINED[-1]}, got {trained!r}.")
         self.network, self.segments, self.features = network, segments, network.features
-        still = {"all": (), "last_stage": ("stem", "layer1", "layer2", "layer3")}
-        names = still.get(trained, tuple(name for name, _ in network.named_children()))
-        self._still = [getattr(network, name) for name in names]
+        parts: dict[str, nn.Module] = dict(network.named_children())
+        stage, block = parts["layer4"], next(iter(network.layer4))
+        lower = [part for part in parts.values() if part is not stage]
+        still = {"all": [], "last_stage": lower, "last_block": [*lower, block], "head": [*parts.values()]}
+        self._still = still[trained]
         for part in self._still:
             part.requires_grad_(False)
 

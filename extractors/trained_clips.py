@@ -64,13 +64,15 @@ class TrainedClips(Backbone):
         """As `VideoExtractor.defaults`: clips as the weights were trained on."""
         if weights_given is None or weights.random_seed(weights_given) is not None:
             return cls.default_sampling, cls.default_geometry
-        told = about(weights.at_path(weights_given), cls.name)
+        told = about(weights.at_path(weights_given), cls.first.network)
         return cls.clips_of(told), Geometry(told.resize, told.crop)
 
     @functools.cached_property
     def about(self) -> ClipAbout:
         """What the weights were trained on; random ones on nothing."""
-        return self.first if weights.random_seed(self.weights) is not None else about(self.weights_path(), self.name)
+        if weights.random_seed(self.weights) is not None:
+            return self.first
+        return about(self.weights_path(), self.first.network)
 
     @property
     def outputs(self) -> Mapping[str, Output]:
@@ -87,7 +89,7 @@ class TrainedClips(Backbone):
         """As `Backbone.published`: there is none to fall back on."""
         raise WeightsMissing(
             f"{self.name} has no weights of its own. Train them on classes that shall be seen, `zsar finetune "
-            f"{self.name}`, then give --weights {self.name}=PATH, or ask for random ones (random:SEED)."
+            f"{self.first.network}`, then give --weights {self.name}=PATH, or ask for random ones (random:SEED)."
         )
 
     def read(self, path: Path) -> dict[str, np.ndarray]:

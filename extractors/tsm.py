@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from extractors.folding import Convolution
 
-_LAYOUT = resnet.Layout(resnet.RESNET50.blocks, bottleneck=True, classes=400)
-_SHIFT_DIV = 8
+LAYOUT = resnet.Layout(resnet.RESNET50.blocks, bottleneck=True, classes=400)
+SHIFT_DIV = 8  #: what part of the channels is taken from a neighbour
 _FILE = "TSM_kinetics_RGB_resnet50_shift8_blockres_avg_segment8_e50.pth"
 
 
@@ -52,8 +52,8 @@ class TSMResNet50(Backbone):
     name = "tsm_resnet50"
     version = 1
     outputs = {
-        "features": Output((_LAYOUT.width,), "float16"),
-        "logits": Output((_LAYOUT.classes,), "float16"),
+        "features": Output((LAYOUT.width,), "float16"),
+        "logits": Output((LAYOUT.classes,), "float16"),
     }
     default_sampling = Sampling(clips=1, frames=8, placement="spread")
     default_geometry = Geometry(resize=256, crop=224)
@@ -63,18 +63,18 @@ class TSMResNet50(Backbone):
 
     def read(self, path: Path) -> dict[str, np.ndarray]:
         """As `Backbone.read`."""
-        theirs = {name: _published(name) for name in resnet.shapes(_LAYOUT)}
-        wanted = {theirs[name]: shape for name, shape in resnet.shapes(_LAYOUT).items()}
+        theirs = {name: _published(name) for name in resnet.shapes(LAYOUT)}
+        wanted = {theirs[name]: shape for name, shape in resnet.shapes(LAYOUT).items()}
         arrays = weights.checked(weights.state_dict(path), wanted, path)
         return {name: arrays[theirs[name]] for name in theirs}
 
     def random(self, seed: int) -> dict[str, np.ndarray]:
         """As `Backbone.random`; the names are torchvision's."""
-        return resnet.random_arrays(_LAYOUT, seed)
+        return resnet.random_arrays(LAYOUT, seed)
 
     def build(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> Network:
         """As `Backbone.build`."""
-        return _Network(arrays, device, dtype)
+        return TSMNetwork(arrays, device, dtype)
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One row a frame."""
@@ -93,17 +93,28 @@ def _published(name: str) -> str:
     return "base_model." + (name.replace(".conv1.", ".conv1.net.") if name.startswith("layer") else name)
 
 
-class _Network(Network):
-    """The folded network."""
+class TSMNetwork(Network):
+    """The folded network, or its lower layers without classes."""
 
-    def __init__(self, arrays: dict[str, np.ndarray], device: torch.device, dtype: torch.dtype) -> None:
-        super().__init__((arrays["fc.weight"].T, arrays["fc.bias"]), device, dtype)
-        self.resnet = resnet.ResNet(arrays, _LAYOUT, device, dtype)
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        device: torch.device,
+        dtype: torch.dtype,
+        layout: resnet.Layout = LAYOUT,
+        classes: bool = True,
+    ) -> None:
+        super().__init__((arrays["fc.weight"].T, arrays["fc.bias"]) if classes else None, device, dtype)
+        self.resnet = resnet.ResNet(arrays, layout, device, dtype)
 
     def features(self, units: np.ndarray) -> torch.Tensor:
         """As `Network.features`: a row a frame."""
+        return self.places(units).float().mean((2, 3)).view(*units.shape[:2], -1)
+
+    def places(self, units: np.ndarray) -> torch.Tensor:
+        """(B T, C, H, W): what its last block gives of each place of each frame."""
         frames = units.reshape(-1, *units.shape[2:])
-        return self.resnet(frames, functools.partial(shifted, frames=units.shape[1])).view(*units.shape[:2], -1)
+        return self.resnet.places(frames, functools.partial(shifted, frames=units.shape[1]))
 
 
 def shifted(convolution: Convolution, x: torch.Tensor, frames: int) -> torch.Tensor:
@@ -123,7 +134,7 @@ def shifted(convolution: Convolution, x: torch.Tensor, frames: int) -> torch.Ten
     (B * frames, O, H, W)
     """
     by_unit = x.view(-1, frames, *x.shape[1:])
-    fold = x.shape[1] // _SHIFT_DIV
+    fold = x.shape[1] // SHIFT_DIV
     first, second, both = slice(0, fold), slice(fold, 2 * fold), slice(0, 2 * fold)
     kept = by_unit[:, :, both].clone()
     by_unit[:, :-1, first] = kept[:, 1:, first]

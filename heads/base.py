@@ -186,6 +186,7 @@ class Paper:
     always : in what every run here departs, whatever its settings; or what the paper leaves open, and we chose
     settings : published values of what is settled otherwise here
     frozen : in what a run departs whose encoder's last layers are not trained
+    still : in what a run departs whose backbone is not trained, and one in which its last layers are
     """
 
     name: str
@@ -193,6 +194,7 @@ class Paper:
     always: tuple[str, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     frozen: tuple[str, ...] = ()
+    still: tuple[str, str] | None = None
 
 
 class Head(nn.Module, abc.ABC):

@@ -91,7 +91,10 @@ class JigsawNet(Head):
             "encoder": ("bert_base_uncased",),
             "objects": ("bit_objects",),
         },
-        ("the backbone is not fine-tuned",),
+        still=(
+            "the backbone is not fine-tuned",
+            "of the backbone the last layers learn, on clips that are not cropped anew",
+        ),
         frozen=(
             "BERT's last layers are not trained",
             "all phrases are projected anew in each step, in place of the action cache",

@@ -9,8 +9,8 @@ One repository a feature set, at `features/NAME@KEY`. Each output is one array o
     seal    (items, 16) uint8     of its key, its times and that digest; sets of before have none, and go on without
     columns (bytes,) uint8        the names of outputs' columns, as zlib-compressed JSON; written once
 
-A commit appends to all of them at once or not at all. Rows are kept uncompressed in chunks of 4,096: float16 features
-hardly compress, and a scan then runs at the speed of a memmap.
+A commit appends to all of them at once or not at all. Rows are kept uncompressed in chunks of 4,096, wide ones (maps)
+in chunks of 4 MiB: float16 features hardly compress, and a scan then runs at the speed of a memmap.
 """
 
 import contextlib
@@ -40,6 +40,7 @@ from stores.root import Root
 _FOLDER = "features"
 _CHUNK_ROWS = 4096
 _CHUNK_ITEMS = 16384
+_WIDE, _WIDE_CHUNK = 64 << 10, 4 << 20  # bytes of a row that is asked for by itself, and of a chunk of such rows
 _BLOCK_CHUNKS = 8  # written at a time: what memory holds of an item of any length
 _SHARED = ("offsets", "keys", "times", "digest")
 _SEAL = "seal"
@@ -201,7 +202,7 @@ class FeatureStore:
                 packed = np.frombuffer(zlib.compress(json.dumps(dict(columns or {})).encode()), np.uint8)
                 group.create_array(_COLUMNS, data=packed, compressors=None)
                 for output, (shape, dtype) in outputs.items():
-                    _create(group, output, shape, dtype, _CHUNK_ROWS)
+                    _create(group, output, shape, dtype, _chunk_rows(shape, dtype))
                 _create(group, "times", (2,), "float32", _CHUNK_ITEMS)
                 _create(group, "keys", (KEY_BYTES,), "uint8", _CHUNK_ITEMS)
                 _create(group, "digest", (DIGEST_BYTES,), "uint8", _CHUNK_ITEMS)
@@ -346,6 +347,10 @@ class FeatureSet:
             values[:] = values[target[wanted_rows]]
         return Features(stored[order], values, new_offsets, times[wanted_rows])
 
+    def some(self, which: np.ndarray, output: str = "features") -> np.ndarray:
+        """Some rows of one output, by their numbers (k,), rising: the chunks that hold them are read, and no other."""
+        return _read(self.array(output), which)
+
     def scan(self, output: str = "features") -> Iterator[np.ndarray]:
         """The rows of one output, a block of whole chunks at a time, in the order of commits."""
         for _, block in self._blocks(self.array(output)):
@@ -467,9 +472,9 @@ class FeatureSet:
         seals = _read(_array(group, _SEAL)) if _SEAL in group else None
         names = sorted(self.outputs)
         arrays = [_array(group, name) for name in names]
-        item = 0
+        item, step = 0, min(array.chunks[0] for array in arrays)
         while item < len(keys):
-            last = int(np.searchsorted(offsets, offsets[item] + _CHUNK_ROWS, side="right")) - 1
+            last = int(np.searchsorted(offsets, offsets[item] + step, side="right")) - 1
             last = min(max(last, item + 1), len(keys))
             block = slice(int(offsets[item]), int(offsets[last]))
             try:
@@ -607,6 +612,12 @@ def environment() -> dict[str, str]:
     return found
 
 
+def _chunk_rows(shape: tuple[int, ...], dtype: str) -> int:
+    """Rows a chunk: of wide ones (maps) so few that those of one item are read without many others."""
+    row = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return _CHUNK_ROWS if row < _WIDE else max(1, _WIDE_CHUNK // row)
+
+
 def _create(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: str, chunk: int) -> None:
     group.create_array(
         name,
@@ -622,9 +633,9 @@ def _array(group: zarr.Group, name: str) -> Any:
     return group[name]
 
 
-def _read(array: Any, rows: slice = slice(None)) -> np.ndarray:
+def _read(array: Any, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
     try:
-        return np.asarray(array[rows])
+        return np.asarray(array[rows] if isinstance(rows, slice) else array.oindex[rows])
     except icechunk.IcechunkError as error:
         raise Damaged(
             f"{array.name.lstrip('/')} of a feature set cannot be read: {_first_line(error)}. Run `zsar verify`, which "

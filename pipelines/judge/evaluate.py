@@ -328,7 +328,10 @@ class _Judge:
         return nearest(*standardised(self._embedded(rows), prototypes.numpy(), mean, deviation), _KEPT)
 
     def _embedded(self, rows: np.ndarray) -> np.ndarray:
+        found = []
         with torch.no_grad():
-            embedded = self._head.embedded(self._study.batch(rows))
-        assert embedded is not None
-        return np.asarray(embedded)
+            for some in self._study.in_parts(rows):
+                embedded = self._head.embedded(self._study.batch(some))
+                assert embedded is not None
+                found.append(embedded.numpy())
+        return np.concatenate(found)

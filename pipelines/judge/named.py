@@ -134,7 +134,7 @@ def _known(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows (n,) of the videos of some classes of which all is told, and the phrase (n, m) done in each segment."""
     number = {_plain(text): row for row, text in enumerate(study.texts.said[kind])}
-    m, rows, done = study.videos.segments.shape[1], [], []
+    m, rows, done = study.segments, [], []
     for row in study.videos.of(classes):
         name = study.videos.ids[row]
         own = moments.get(name) or moments.get(films.get(name, ""), ())

@@ -16,7 +16,16 @@ from pipelines.learn import options, trainables
 from pipelines.learn.training import Training
 
 _OURS = ("seed",)  # of no paper
-_WHOLE = {"bert_tokens": "bert_base_uncased", "minilm_tokens": "minilm"}  # whose layers are trained
+# whose layers are trained
+_WHOLE = {"bert_tokens": "bert_base_uncased", "minilm_tokens": "minilm"} | {
+    f"{network}_below_{above}": whole
+    for network, whole in (
+        ("r2plus1d_18", "r2plus1d_18_segments"),
+        ("r2plus1d_34", "r2plus1d_34_segments"),
+        ("tsm_resnet50", "tsm_resnet50"),
+    )
+    for above in ("stage", "block")
+}
 INPUTS = ("feature", "encoder", "objects", "k")  #: settings of a run that say what it reads
 
 
@@ -63,7 +72,8 @@ def of_run(about: Mapping[str, Any], published: AsPublished | None = None) -> tu
     found += ["scores standardised"] if config.get("standardise") else []
     found += [f"only {' and '.join(config['part'])} of what is seen"] if config.get("part") else []
     frozen = () if about["texts"].get("layers_trained") else head.paper.frozen
-    return (*found, *frozen, *head.paper.always)
+    still = (head.paper.still[bool(about["videos"].get("layers_trained"))],) if head.paper.still else ()
+    return (*found, *frozen, *still, *head.paper.always)
 
 
 def of_network(about: Mapping[str, Any]) -> tuple[str, ...]:
@@ -96,9 +106,8 @@ def _inputs(about: Mapping[str, Any], paper: Mapping[str, tuple[str, ...]]) -> I
     """What the run read that the paper, or the row, did not."""
     captions = " (captions)" if about["videos"]["captions"] else ""
     objects = (about.get("objects") or {}).get("feature", "")
-    yield from _differing("feature", _plain(about["videos"]["feature"]), paper.get("feature"), captions)
-    encoder = _plain(about["texts"]["feature"])
-    yield from _differing("encoder", _WHOLE.get(encoder, encoder), paper.get("encoder"))
+    yield from _differing("feature", _whole(about["videos"]["feature"]), paper.get("feature"), captions)
+    yield from _differing("encoder", _whole(about["texts"]["feature"]), paper.get("encoder"))
     yield from _differing("objects", _plain(objects), paper.get("objects"))
     if (each := about["texts"].get("a_class", {}).get("description")) is not None and "k" in paper:
         if each < float(paper["k"][0]):
@@ -108,8 +117,14 @@ def _inputs(about: Mapping[str, Any], paper: Mapping[str, tuple[str, ...]]) -> I
 
 
 def _differing(name: str, own: str, wanted: tuple[str, ...] | None, more: str = "") -> Iterator[str]:
-    if wanted is not None and (more or own not in map(_plain, wanted)):
-        yield f"{name} {own or 'none'}{more} for {' or '.join(w or 'none' for w in wanted)}"
+    if wanted is not None and (more or own not in map(_whole, wanted)):
+        yield f"{name} {own or 'none'}{more} for {' or '.join(_WHOLE.get(_plain(w), w) or 'none' for w in wanted)}"
+
+
+def _whole(feature: str) -> str:
+    """The extractor of a feature set; of what lies below layers that are trained, that of the whole network."""
+    name = _plain(feature)
+    return _WHOLE.get(name, name)
 
 
 def _plain(feature: str) -> str:

@@ -148,6 +148,7 @@ def _about(study: Study) -> dict[str, Any]:
             "resampled": videos.resampled,
             "unlabelled": videos.unlabelled,
             "captions": videos.of_captions,
+            "layers_trained": study.trains_visual,
             "pretraining": list(seen_before(videos)),
         },
         "texts": {

@@ -7,7 +7,7 @@ Gives  `Study`: the videos, the texts, the head's options and training settings,
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ import torch
 from torch import nn
 
 import heads
+from extractors.layers_above import LayersAbove
 from heads.base import ClassTexts, Head, Videos
 from heads.towered import Towered
 from pipelines.errors import UsageError
 from pipelines.learn import options
+from pipelines.learn.layers import above_maps, above_tokens
 from pipelines.learn.protocols.by_vectors import name_vectors
 from pipelines.learn.protocols.fifths import fifths
 from pipelines.learn.protocols.protocols import Protocol, protocol
@@ -36,8 +38,8 @@ from pipelines.learn.training import Training
 from pipelines.texts import cut
 from stores.classes import Classes
 from stores.root import Root
+from stores.stored_rows import StoredRows
 
-_AT_ONCE = 4096
 BY_GAPS = "quantiles of the gaps"  #: how penalties are chosen
 ALL_NEW = "validation and unseen"  #: whose texts are those of unseen classes, to a head that reads them
 
@@ -249,7 +251,7 @@ class Study:
         """A fresh head; its weights are drawn from the seed."""
         torch.manual_seed(self.config.seed)
         try:
-            more = (self.videos.segments.shape[1],) if self.head.needs_segments else ()
+            more = (self.segments,) if self.head.needs_segments else ()
             return self.above(self.head(self.width, self._text_width(), chosen or self.options, *more))
         except ValueError as error:
             raise UsageError(f"{self.config.head} on {self.videos.feature}: {error}") from error
@@ -262,6 +264,11 @@ class Study:
         found = Videos(torch.from_numpy(self.videos.segments[rows]), labels)
         return self.objects.of(rows, found) if self.objects else found
 
+    def in_parts(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Rows, so many at a time that memory does not grow with their number; one part where there are none."""
+        step = self.videos.at_once
+        return (rows[start : start + step] for start in range(0, max(len(rows), 1), step))
+
     def told(self, classes: np.ndarray) -> ClassTexts:
         """The texts of some classes."""
         return self.texts.tensors.of(classes.tolist())
@@ -271,13 +278,14 @@ class Study:
         weights = itertools.chain(head.parameters(), head.buffers())
         device = next((str(weight.device) for weight in weights), "cpu")
         texts = self.told(classes).to(device)
+        if not len(rows):
+            return np.empty((0, len(classes)), np.float32)
         blocks = []
         head.eval()
         with torch.no_grad():
-            for start in range(0, len(rows), _AT_ONCE):
-                batch = self.batch(rows[start : start + _AT_ONCE]).to(device)
-                blocks.append(head.scores(batch, texts).float().cpu().numpy())
-        return np.concatenate(blocks) if blocks else np.empty((0, len(classes)), np.float32)
+            for some in self.in_parts(rows):
+                blocks.append(head.scores(self.batch(some).to(device), texts).float().cpu().numpy())
+        return np.concatenate(blocks)
 
     def _join(self, found: VideoFeatures | None, root: Root) -> None:
         """Put what is judged behind what is learned from; where videos were read before, they are both already."""
@@ -333,14 +341,22 @@ class Study:
         return False
 
     def above(self, head: Head) -> Head:
-        """A head above the layers that are trained with it, where texts are told by token states."""
-        layers = self._above()
-        return head if layers is None else Towered(head, layers, self.in_one_space)
+        """A head above the layers that are trained with it: where token states tell of texts, or maps of videos."""
+        text, visual = self._above(), self._above_maps()
+        return head if text is visual is None else Towered(head, text, self.in_one_space, visual)
 
     @property
     def width(self) -> int:
         """D, of a segment as the head sees it."""
-        return int(self.videos.segments.shape[-1])
+        visual = self._above_maps()
+        return int(self.videos.segments.shape[-1]) if visual is None else visual.width
+
+    @property
+    def segments(self) -> int:
+        """m, of a video as the head sees it."""
+        visual = self._above_maps()
+        shape = self.videos.segments.shape[1:]
+        return shape[0] if visual is None else visual.rows(shape)
 
     def pooled(self) -> ClassTexts:
         """The texts of all classes, a vector each: token states as the layers above make it before they are trained."""
@@ -355,14 +371,23 @@ class Study:
         """Whether the last layers of the texts' encoder are trained with the head."""
         return next(iter(self.texts.tensors.kinds.values())).features.ndim > 2
 
+    @property
+    def trains_visual(self) -> bool:
+        """Whether the last layers of the videos' network are trained with the head."""
+        return isinstance(self.videos.segments, StoredRows)
+
+    def _above_maps(self) -> LayersAbove | None:
+        """The layers above the maps of the videos, with their weights; None where videos have vectors."""
+        return above_maps(self.videos.feature, self._root, self.config.weights) if self.trains_visual else None
+
     def _above(self) -> nn.Module | None:
         """The layers above the token states of the texts, with their weights; None where texts have vectors."""
-        if self.videos.segments.ndim > 3 and not self.in_one_space:
+        if self.videos.segments.ndim > 3 and not (self.in_one_space or self.trains_visual):
             raise UsageError(
                 f"{self.videos.feature} tells captions by token states, and {self.encoder} is another encoder: give "
                 f"--encoder {self.videos.feature.partition('@')[0]}, or features that are a vector a caption."
             )
-        return head_texts.above(self.texts.feature, self._root) if self.trains_layers else None
+        return above_tokens(self.texts.feature, self._root) if self.trains_layers else None
 
     def _text_width(self) -> int:
         return int(next(iter(self.texts.tensors.kinds.values())).features.shape[-1])

@@ -12,8 +12,9 @@ import torch
 
 from extractors.weights import at_path, safetensors
 from heads.base import Head
+from heads.towered import Towered
 from pipelines.errors import UsageError
-from pipelines.learn.samples.samples import Features
+from pipelines.learn.samples.samples import Features, Unread
 from pipelines.learn.study import Study
 from pipelines.learn.tasks import Task
 from stores.keys import stream_key
@@ -56,21 +57,33 @@ def task_of(study: Study, trial: Trial, options: Any, device: str) -> Task:
     if np.intersect1d(trial.train, trial.validation).size or np.intersect1d(both, trial.unseen).size:
         raise UsageError("A class would both train and test. Seen, validation and unseen classes must not meet.")
     head = study.model(options).to(device)
-    samples = Features(study.batch(trained_in(study, trial), trial.train), device)
+    samples = _samples(study, trained_in(study, trial), trial.train, device)
     seen, unseen, held = study.told(trial.train).to(device), None, None
     others = trial.unseen if len(trial.unseen) else trial.validation
     if head.uses_unseen_texts and len(others):
         unseen = study.told(others).to(device)
     if len(trial.validation):
-        looked_at = study.batch(study.trained_on(trial.validation), trial.validation)
-        held = Features(looked_at, device), study.told(trial.validation).to(device)
+        looked_at = _samples(study, study.trained_on(trial.validation), trial.validation, device)
+        held = looked_at, study.told(trial.validation).to(device)
     try:
-        head.begin(samples.videos, seen, unseen)
+        if isinstance(samples, Features):
+            head.begin(samples.videos, seen, unseen)
+        else:
+            assert isinstance(head, Towered)
+            head.begin_on(samples.batches(torch.split(torch.arange(len(samples)), samples.at_once), None), seen, unseen)
     except ValueError as error:
         raise UsageError(f"{study.config.head} on {study.videos.feature}: {error}.") from error
     if study.config.weights:
         begin_with(head, study.config.weights, study.videos.weights)
     return Task(samples, head, seen, unseen, held=held)
+
+
+def _samples(study: Study, rows: np.ndarray, classes: np.ndarray, device: str) -> Features | Unread:
+    """Some videos, read now, or maps of them when their batch comes."""
+    if not study.trains_visual:
+        return Features(study.batch(rows, classes), device)
+    labels = torch.from_numpy(np.searchsorted(classes, study.videos.labels[rows]))
+    return Unread(lambda some: study.batch(rows[some.numpy()], classes), labels, device, study.videos.at_once)
 
 
 def begin_with(head: Head, given: str, of_features: str) -> None:
@@ -93,6 +106,8 @@ def begin_with(head: Head, given: str, of_features: str) -> None:
             raise UsageError(f"The features were not made with the weights of {path}, which its head was trained on.")
     arrays = safetensors(path)
     own = {n.removeprefix(_HEAD): torch.from_numpy(each) for n, each in arrays.items() if n.startswith(_HEAD)}
+    if isinstance(head, Towered):  # its visual layers have their weights: they are of this file
+        own |= {name: each for name, each in head.state_dict().items() if name.startswith("visual.")}
     try:
         head.load_state_dict(own)
     except RuntimeError as error:

@@ -1,5 +1,7 @@
 """The videos of a data set as a head sees them: labels, and one array of segments, read once into memory.
 
+Maps, above which layers are trained, are not read into memory: they come with their batch (`StoredRows`).
+
 Takes  a manifest, a feature set: of videos, or of texts where captions stand for the videos
 Gives  `VideoFeatures`: (N, m, D) float32 in manifest order, with what is missing and where it all comes from
 
@@ -30,8 +32,11 @@ from stores.keys import KEY_BYTES, key_array, rows_digest
 from stores.manifest import Manifest
 from stores.padded import STATES, has_states, padded
 from stores.root import Root
+from stores.stored_rows import MAPS, StoredRows, has_maps
 
 _INDEXED = ("video", "pose")  # kinds that are read when they are indexed, and fail then
+_MOST = 4096  # videos that are looked at together
+_MOST_BYTES = 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +51,8 @@ class VideoFeatures:
     ids : N video ids
     keys : (N, 32) uint8 content keys
     labels : (N,) int64 numbers of classes
-    segments : (N, m, D) float32; of captions told by token states (N, m, L, D), NaN where one has ended
+    segments : (N, m, D) float32; of captions told by token states (N, m, L, D), NaN where one has ended; of maps what
+        reads (n, m, ...) float32 of the videos it is asked for
     missing : ids of labelled videos without features, and of those that failed when they were indexed
     missing_labels, missing_keys : (M,) int64 and (M, 32) uint8, of these; keys of those that were never read are nought
     resampled : videos that had another number of segments than m
@@ -69,7 +75,7 @@ class VideoFeatures:
     ids: tuple[str, ...]
     keys: np.ndarray
     labels: np.ndarray
-    segments: np.ndarray
+    segments: np.ndarray | StoredRows
     missing: tuple[str, ...]
     missing_labels: np.ndarray
     missing_keys: np.ndarray
@@ -88,12 +94,22 @@ class VideoFeatures:
         """Numbers of the videos of some classes."""
         return np.flatnonzero(np.isin(self.labels, classes))
 
+    @property
+    def at_once(self) -> int:
+        """How many are looked at together where nothing is learned, so that memory does not grow with their number."""
+        if isinstance(self.segments, StoredRows):
+            return max(1, min(_MOST, _MOST_BYTES // self.segments.item_bytes))
+        return _MOST
+
     @contextlib.contextmanager
     def shared(self) -> Iterator["SharedFeatures"]:
         """These videos for other processes, while the context is open: features in a file that all of them map.
 
         However many they are, memory holds the features once more, and only as long as nothing else needs it.
         """
+        if isinstance(self.segments, StoredRows):
+            yield SharedFeatures(self, None)
+            return
         with tempfile.TemporaryDirectory(prefix="zsar-features-") as folder:
             path = Path(folder) / "segments.npy"
             np.save(path, self.segments)
@@ -102,13 +118,15 @@ class VideoFeatures:
 
 @dataclasses.dataclass(frozen=True)
 class SharedFeatures:
-    """Videos on their way to another process: all but their features, and the file that these lie in."""
+    """Videos on their way to another process: all but their features, and the file, if any, that these lie in."""
 
     videos: VideoFeatures
-    path: Path
+    path: Path | None
 
     def mapped(self) -> VideoFeatures:
         """The videos, with features that are read from the file where they are looked at."""
+        if self.path is None:
+            return self.videos
         return dataclasses.replace(self.videos, segments=np.load(self.path, mmap_mode="r"))
 
 
@@ -146,12 +164,7 @@ def read(
         )
     counts = np.diff(found.offsets)[there]
     m = segments or int(np.bincount(counts).argmax())
-    picked = found.offsets[:-1][there, None] + evenly(counts, m)
-    if found.of_captions and has_states(found.feature_set):
-        values = padded(found.feature_set, found.wanted, STATES)
-    else:
-        loaded = found.feature_set.load(found.wanted, output)
-        values = loaded.values.reshape(len(loaded.values), -1)
+    picked = found.rows[found.offsets[:-1][there, None] + evenly(counts, m)]
     told = learned_from(found.feature_set)
     return VideoFeatures(
         dataset=dataset,
@@ -163,7 +176,7 @@ def read(
         ids=tuple(found.ids[there]),
         keys=found.keys[there],
         labels=found.labels[there],
-        segments=values[found.rows[picked]].astype(np.float32),
+        segments=_segments(found, picked, output, root),
         missing=(*found.ids[~there], *(item.name for item, _ in found.failed)),
         missing_labels=np.concatenate([found.labels[~there], np.array([k for _, k in found.failed], np.int64)]),
         missing_keys=np.concatenate([found.keys[~there], np.zeros((len(found.failed), KEY_BYTES), np.uint8)]),
@@ -178,6 +191,21 @@ def read(
         recordings=tuple(found.recordings[there]),
         missing_recordings=(*found.recordings[~there], *(None for _ in found.failed)),
     )
+
+
+def _segments(found: "_Labelled", picked: np.ndarray, output: str, root: Root) -> np.ndarray | StoredRows:
+    """(N, m, ...) rows of what `found.wanted` gives, or what reads them."""
+    held = found.feature_set
+    if has_maps(held):
+        offsets, order = np.asarray(held.array("offsets")[:]), positions(held.keys(), found.wanted)
+        stored = np.concatenate([np.arange(offsets[item], offsets[item + 1]) for item in order])
+        return StoredRows(root.url, held.name, MAPS, stored[picked])
+    if found.of_captions and has_states(held):
+        values = padded(held, found.wanted, STATES)
+    else:
+        loaded = held.load(found.wanted, output)
+        values = loaded.values.reshape(len(loaded.values), -1)
+    return np.asarray(values[picked].astype(np.float32))
 
 
 def evenly(counts: np.ndarray, m: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from pipelines.errors import UsageError
 from pipelines.learn.samples.features import VideoFeatures
 from pipelines.learn.samples.texts import HeadTexts
 from stores.keys import joined_digest
+from stores.stored_rows import StoredRows
 
 
 def joined_videos(learned: VideoFeatures, judged: VideoFeatures, kept: Sequence[str]) -> VideoFeatures:
@@ -44,12 +45,19 @@ def joined_videos(learned: VideoFeatures, judged: VideoFeatures, kept: Sequence[
         recordings=(*chosen[1], *judged.recordings),
         keys=np.concatenate([learned.keys[rows], judged.keys]),
         labels=np.concatenate([new[learned.labels[rows]], judged.labels + len(kept)]),
-        segments=np.concatenate([learned.segments[rows], judged.segments]),
+        segments=_then(learned.segments, rows, judged.segments),
         missing_labels=judged.missing_labels + len(kept),
         resampled=learned.resampled + judged.resampled,
         repeated=learned.repeated + judged.repeated,
         unlabelled=learned.unlabelled + judged.unlabelled,
     )
+
+
+def _then(first: np.ndarray | StoredRows, rows: np.ndarray, second: np.ndarray | StoredRows) -> np.ndarray | StoredRows:
+    """Some of the first, then the second; both are of one feature set, and so both are read or neither is."""
+    if isinstance(first, StoredRows) and isinstance(second, StoredRows):
+        return first.take(rows).then(second)
+    return np.concatenate([first[rows], second[:]])
 
 
 def joined_texts(learned: HeadTexts, judged: HeadTexts, kept: Sequence[str]) -> HeadTexts:

@@ -1,6 +1,7 @@
 """Samples: what a training goes through, given in batches; all that a task knows of features, sequences, or pixels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from torch import Tensor
@@ -58,3 +59,34 @@ class Features:
     def batches(self, order: Iterable[Tensor], draw: int | None) -> Iterator[Videos]:
         """As `Samples.batches`."""
         return (self.videos.take(rows.to(self.videos.segments.device)) for rows in order)
+
+
+class Unread:
+    """Features that are read when their batch comes, the next one while the last one is learned from.
+
+    Parameters
+    ----------
+    batch : what gives some of the samples, by their rows (B,)
+    labels : (N,) int64, numbers of classes
+    device : where a batch is put
+    at_once : as `Samples` has it
+    """
+
+    def __init__(self, batch: Callable[[Tensor], Videos], labels: Tensor, device: str, at_once: int) -> None:
+        self._batch, self._device = batch, device
+        self.labels, self.at_once = labels, at_once
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, order: Iterable[Tensor], draw: int | None) -> Iterator[Videos]:
+        """As `Samples.batches`."""
+        with ThreadPoolExecutor(1) as reader:
+            coming = None
+            for rows in order:
+                following = reader.submit(self._batch, rows)
+                if coming is not None:
+                    yield coming.result().to(self._device)
+                coming = following
+            if coming is not None:
+                yield coming.result().to(self._device)

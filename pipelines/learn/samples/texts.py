@@ -18,11 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from torch import nn
 
-from extractors import options as extractor_options
-from extractors.encoders import BertTokens
-from extractors.errors import BadWeights
 from heads.base import ClassTexts as Tensors
 from heads.base import Texts as OneKind
 from pipelines.errors import UsageError
@@ -33,7 +29,7 @@ from pipelines.texts.cut import Reader
 from pipelines.texts.elaborations import elaborate
 from pipelines.texts.settings import PhrasesConfig, RankConfig
 from stores.features import FeatureStore, positions
-from stores.keys import KEY_BYTES, rows_digest, stream_key
+from stores.keys import KEY_BYTES, rows_digest
 from stores.root import Root
 from stores.texts import Texts
 
@@ -116,28 +112,6 @@ def read(name: str, encoder: str, kinds: tuple[str, ...], root: Root, k: int = 0
         said,
         {kind: (sum(reader.cut(own)), len(own)) for kind, own in said.items()},
     )
-
-
-def above(feature: str, root: Root) -> nn.Module:
-    """The layers above the token states of a feature set, with the weights these were made with.
-
-    Raises
-    ------
-    ExtractorError
-        The weights are not to be found, or are others now.
-    """
-    recipe = FeatureStore(root).find(feature).recipe
-    extractor = extractor_options.of_recipe(recipe, None)
-    assert isinstance(extractor, BertTokens)
-    if not recipe["weights"].startswith("random:"):
-        with extractor.weights_path().open("rb") as file:
-            own = stream_key(file).hex()
-        if own != recipe["weights"]:
-            raise BadWeights(
-                f"{extractor.weights_path()} is not what the token states of {feature} were made with. Put the file "
-                f"back, or extract them again: `zsar extract {extractor.name}`."
-            )
-    return extractor.above()
 
 
 def base_of(kind: str) -> str:

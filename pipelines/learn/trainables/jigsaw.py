@@ -29,6 +29,7 @@ from heads.base import ClassTexts, Head, Paper, Texts, Videos
 from heads.jigsaw import JigsawNet, JigsawOptions
 from heads.towered import Towered
 from pipelines.errors import UsageError
+from pipelines.learn.layers import above_tokens
 from pipelines.learn.samples import texts as head_texts
 from pipelines.learn.trainables.clips import ClipOptions, Clips
 from stores.root import Root
@@ -43,7 +44,7 @@ class JigsawClipOptions(JigsawOptions, ClipOptions):
     Attributes
     ----------
     segments : m, clips of a video
-    trained : of the backbone: `all`, `last_stage`, or nothing of it, `head`
+    trained : of the backbone: `all`, `last_stage`, `last_block`, or nothing of it, `head`
     text_encoder : of the phrases; of token states the layers above are trained
     """
 
@@ -115,7 +116,7 @@ class JigsawClips(Clips):
         except ValueError as error:
             raise UsageError(str(error)) from error
         if features.ndim > 2:
-            head = Towered(head, head_texts.above(self._told.feature, self._root), captioned=False)
+            head = Towered(head, above_tokens(self._told.feature, self._root), captioned=False)
         head.begin(Videos(torch.empty(0)), texts)
         return head
 

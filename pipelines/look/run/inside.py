@@ -31,7 +31,6 @@ from pipelines.learn.trained import command, head_of, study_of
 from stores.root import Root
 
 NEAREST = 10
-_AT_ONCE = 4096
 _EACH = 3  # videos shown that were judged right, and as many that were not
 _SEED = 0
 
@@ -144,8 +143,8 @@ def joint_space(of: Trained) -> Space | None:
             return None
         rows = np.concatenate([study.trained_on(of.seen), study.videos.of(of.unseen)])
         sums = torch.zeros(len(classes), prototypes.shape[1])
-        for start in range(0, len(rows), _AT_ONCE):
-            batch = study.batch(rows[start : start + _AT_ONCE], classes)
+        for some in study.in_parts(rows):
+            batch = study.batch(some, classes)
             vectors = of.head.video_vectors(batch)
             assert batch.labels is not None
             assert vectors is not None
@@ -227,7 +226,7 @@ def nearest_texts(of: Trained, row: int) -> list[Phrase]:
     Nothing for a head that compares in no space of one vector a class.
     """
     study = of.study
-    if aligns_groups(of) and study.videos.segments.shape[1] == 1:
+    if aligns_groups(of) and study.segments == 1:
         return [own[0] for own in winners_of(of, row, of.unseen) or []]
     with torch.no_grad():
         prototypes = of.head.class_vectors(study.told(of.unseen))

@@ -46,6 +46,14 @@ def test_layers_that_are_trained_are_no_departure():
     assert of_run(run) == heads.find("coco").paper.always
 
 
+def test_a_backbone_whose_last_layers_are_trained_is_the_published_one():
+    given = {"encoder": "bert_tokens@0", "objects": "bit_objects@0"}
+    run = about("jigsaw", feature="r2plus1d_34_below_stage@0", **given)
+    run["texts"]["layers_trained"] = run["videos"]["layers_trained"] = True
+    assert of_run(run) == ("of the backbone the last layers learn, on clips that are not cropped anew",)
+    assert "the backbone is not fine-tuned" in of_run(about("jigsaw", feature="r2plus1d_34_segments@0", **given))
+
+
 def test_settings_inputs_and_what_is_chosen_are_told():
     run = about("coco", "lr=1e-4", "optimiser=sgd", "residual=true", **COCO | {"encoder": "minilm@0", "objects": ""})
     run["texts"]["a_class"] = {"description": 31.4}
@@ -93,7 +101,8 @@ def test_rows_of_a_paper_s_own_table_depart_by_nothing_but_what_their_heads_alwa
             run["objects"] = {"feature": config.objects} if config.objects else None
             run["texts"]["a_class"] = {"description": float(config.k)}
             paper = heads.find(config.head).paper
-            assert of_run(run, row.as_published) == (*paper.frozen, *paper.always)
+            still = paper.still[:1] if paper.still else ()
+            assert of_run(run, row.as_published) == (*paper.frozen, *still, *paper.always)
 
 
 def test_what_is_set_by_hand_in_a_paper_s_table_departs():

@@ -523,6 +523,7 @@ def test_a_run_holds_all_it_depends_on(data, tmp_path):
     assert about["videos"] | {"pretraining": 0} == {
         "dataset": "d", "feature": videos.feature, "recipe": videos.recipe, "snapshot": videos.snapshot,
         "digest": videos.digest, "segments": 3, "resampled": 0, "unlabelled": 0, "captions": True, "pretraining": 0,
+        "layers_trained": False,
     }  # fmt: skip
     assert about["texts"] == {
         "set": "d", "feature": texts.feature, "recipe": texts.recipe, "snapshot": texts.snapshot,

@@ -183,7 +183,7 @@ def test_phrases_through_the_last_layers_of_minilm_are_trained_with_it(films, tm
     ("option", "said"),
     [
         ("segments=0", r"segments must be at least 1"),
-        ("trained=some", r"trained all, last_stage or head, got 3 and 'some'"),
+        ("trained=some", r"trained all, last_stage, last_block or head, got 3 and 'some'"),
         ("ge=much", r"JigsawNet's ge is attention, encoder, none, got 'much'"),
         ("heads=5", r"5 heads do not divide the width"),
     ],
