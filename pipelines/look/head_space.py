@@ -16,7 +16,6 @@ from torch.nn import functional
 
 import heads
 from heads.base import ClassTexts, Head, Texts, Videos
-from heads.towered import Towered
 from pipelines.errors import UsageError
 from pipelines.learn.runs import Run
 from pipelines.learn.trained import command, head_of, study_of
@@ -34,6 +33,8 @@ def why_not(name: str, root: Root) -> str:
         head = heads.find(about["config"]["head"])
     except LookupError as error:
         return str(error)
+    if any(about[side].get("layers_trained") for side in ("texts", "videos")):
+        return "layers below its head are trained, which take token states or maps, and not vectors"
     if head.needs_segments:
         return "its head is made for a number of segments a video, and a stored row is one"
     own = all(getattr(head, each) is not getattr(Head, each) for each in ("embedded", "prototypes"))
@@ -77,8 +78,6 @@ class HeadSpace:
             raise UsageError(f"No split of {name} was trained to its end. Run `{command(study.config)}`.")
         self.split = done[0]
         self._head, options = head_of(study, run, self.split)
-        if isinstance(self._head, Towered):
-            raise UsageError(f"{name} trains layers of its encoder, which take token states; a phrase has a vector.")
         self._kinds = self._head.reads(options)
         self.feature, self.output, self.texts = study.videos.feature, study.config.output, study.texts.feature
 
