@@ -92,21 +92,27 @@ def show(
     *,
     name: Annotated[str, typer.Argument(help="A feature set: extractor or extractor@key. Or a run, or how it begins.")],
     html: Annotated[bool, typer.Option("--html", help="Write a page of the run and print its URL.")] = False,
+    png: Annotated[Path | None, typer.Option(help="Draw segments with the phrases that won into this PNG.")] = None,
     split: Annotated[int | None, typer.Option(help="Which split of the run; none: the first.")] = None,
 ) -> Shown:
-    """Say where a feature set or a run comes from; picture a run as a page.
+    """Say where a feature set or a run comes from; picture a run as a page, or its segments as one picture.
 
     JSON: of a feature set name, key, recipe, outputs, items, rows, bytes, commits; of a run run, about, state, results;
     of one that trained a network run, about, state, top1, splits (with classes and weights); with --html run and page
-    (URL).
+    (URL), with --png picture (path).
     """
     from pipelines.errors import UsageError
     from pipelines.look import listing
 
     if listing.kind_of(root, name) == "run":
+        if png is not None:
+            from pipelines.look.run.picture import picture
+
+            drawn = picture(name, root, png, split)
+            return Shown({"picture": str(drawn)}, [f"Look at {drawn}"])
         return _run(name, html, split, root)
-    if html or split is not None:
-        raise UsageError(f"{name!r} is a feature set; --html and --split are for runs: `zsar list runs`.")
+    if html or png or split is not None:
+        raise UsageError(f"{name!r} is a feature set; --html, --png and --split are for runs: `zsar list runs`.")
     told = listing.lineage(root, name)
     fields = {k: v for k, v in told.items() if k not in ("commits", "recipe")} | told["recipe"]
     rows = [{"field": k, "value": v} for k, v in fields.items()]

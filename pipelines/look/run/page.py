@@ -107,14 +107,10 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
     run = runs.find_any(name)
     if run in runs.networks():
         return network_page(run, root, split)
-    judged, table = runs.read(run, "judged"), runs.read(run, "results")
-    if judged is None or table is None:
-        raise UsageError(f"{run} was not judged, so there is nothing to picture. Run `zsar evaluate {run}`.")
+    run, number, own = judged_split(run, root, split)
+    table = runs.read(run, "results")
+    assert table is not None
     there = sorted(set(table["split"].to_pylist()))
-    number = there[0] if split is None else split
-    if number not in there:
-        raise UsageError(f"{run} was not judged on split {number}; it was on {', '.join(map(str, there))}.")
-    own = judged.filter(pc.and_(pc.equal(judged["split"], number), pc.equal(judged["setting"], "zsl"))).to_pylist()
     of_split = {row["setting"]: row for row in table.to_pylist() if row["split"] == number}
     scores, counts = class_scores(own), confusion(own)
     listed = {row["setting"]: row for row in results(root) if row["run"] == run}
@@ -136,6 +132,27 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
         **inside,
     )
     return root.write_text(html, "reports", f"run-{run}.html")
+
+
+def judged_split(name: str, root: Root, split: int | None) -> tuple[str, int, list[dict[str, Any]]]:
+    """Full name of a run of a head, the number of a split, and its videos as they were judged zero-shot.
+
+    Raises
+    ------
+    NotInStore, Ambiguous, UsageError
+        As `run_page`.
+    """
+    runs = Runs(root)
+    run = runs.find(name)
+    judged, table = runs.read(run, "judged"), runs.read(run, "results")
+    if judged is None or table is None:
+        raise UsageError(f"{run} was not judged, so there is nothing to picture. Run `zsar evaluate {run}`.")
+    there = sorted(set(table["split"].to_pylist()))
+    number = there[0] if split is None else split
+    if number not in there:
+        raise UsageError(f"{run} was not judged on split {number}; it was on {', '.join(map(str, there))}.")
+    own = judged.filter(pc.and_(pc.equal(judged["split"], number), pc.equal(judged["setting"], "zsl")))
+    return run, number, own.to_pylist()
 
 
 # -- what was judged --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from heads.coco import CoCo
@@ -30,8 +31,10 @@ from pipelines.learn.settings import FitConfig
 from pipelines.look.listing import kind_of
 from pipelines.look.run import composed as run_composed
 from pipelines.look.run import inside as run_inside
-from pipelines.look.run.page import class_scores, confusion, run_page, shown_videos
+from pipelines.look.run import picture as run_picture
+from pipelines.look.run.page import Segment, ShownVideo, class_scores, confusion, run_page, shown_videos
 from pipelines.pages import figures, matrices
+from pipelines.pages.page import frame
 from pipelines.texts import phrases
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
@@ -352,6 +355,38 @@ def test_frames_stand_for_segments_where_there_are_videos(root, videos, tmp_path
     videos[CLASSES.index(shown[0].label)].unlink()
     assert {s.frame for s in shown_videos(of, rows_of(root, run), root)[0].segments} == {""}
     assert 'id="segments"' in read(run_page(run, root))
+    with Image.open(run_picture.picture(run, root, tmp_path / "figure.png")) as drawn:
+        assert drawn.size[0] == 2 * (2 * 24 + 250 + 3 * (168 + 12))
+
+
+def test_segments_and_their_phrases_are_one_picture(root, judged, tmp_path):
+    run = judged("jigsaw")
+    with Image.open(run_picture.picture(run, root, tmp_path / "figure.png")) as drawn:
+        assert drawn.size[0] == 2 * (2 * 24 + 250 + 2 * (168 + 12))
+    with pytest.raises(UsageError, match=r"--png must end in .png, got '.*figure.jpg'"):
+        run_picture.picture(run, root, tmp_path / "figure.jpg")
+    with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
+        run_picture.picture(run, root, tmp_path / "nowhere" / "figure.png")
+    with pytest.raises(UsageError, match="has no segments with phrases of their own to draw"):
+        run_picture.picture(judged("nearest"), root, tmp_path / "figure.png")
+
+
+def test_a_picture_holds_the_frames_where_they_belong_and_tells_right_from_wrong():
+    colours = [np.full((84, 84, 3), colour, np.uint8) for colour in ((200, 30, 30), (30, 30, 200))]
+    cells = tuple(Segment("", frame(each, 95), "wave an arm", 0.5, "bow", 0.1) for each in colours)
+    right, wrong = (ShownVideo("v", "bow down", best, cells, 2) for best in ("bow down", "wave"))
+    one, both = (np.asarray(run_picture.draw("a run", told)) for told in ([right], [right, wrong]))
+    first = 2 * (24 + 24 + 3 * 17)
+    for place, colour in enumerate(colours):
+        left = 2 * (24 + 250 + place * 180)
+        assert np.abs(one[first + 4 : first + 200, left + 4 : left + 220].astype(int) - colour[0, 0]).max() < 12
+
+    def has(sheet: np.ndarray, colour: tuple[int, int, int]) -> bool:
+        return bool((np.abs(sheet.astype(int) - colour).max(2) < 4).any())
+
+    green, orange = (26, 127, 55), (179, 89, 0)
+    assert (has(one, green), has(one, orange)) == (True, False)
+    assert (has(both, green), has(both, orange)) == (True, True)
 
 
 def test_mistakes_are_said_in_one_line(root, judged):
