@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stores.root import Root
 
 ROOT = "./zsar-data"
+_BY_NAME = {"options", "tune"}  # lists of NAME=VALUE
 _RECIPES = Path(__file__).parents[1] / "learn" / "recipes"  # of published trainings, each TOML
 
 app = typer.Typer(
@@ -84,7 +85,7 @@ ConfigOption = Annotated[
         "--config",
         callback=_from_toml,
         is_eager=True,
-        help="TOML of options, or a recipe (e2e); those given by hand win.",
+        help="TOML of options, or a recipe (e2e); those given by hand win, of --option and --tune name by name.",
     ),
 ]
 
@@ -120,7 +121,7 @@ def command(
             def work() -> Shown:
                 if not shared:
                     _refuse_several(name)
-                settings = [made(kind, typed)] if kind else []
+                settings = [made(kind, typed | _joined(typed))] if kind else []
                 return function(*settings, open_root(typed["root"]), **rest)
 
             shown = in_one_line(work, as_json)
@@ -140,6 +141,20 @@ def command(
         return function
 
     return register
+
+
+def _joined(typed: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Lists of `NAME=VALUE` where a file has some and others are given by hand: of one name, what was given wins."""
+    if typed.get("config") is None:
+        return {}
+    import tomllib
+
+    of_file, found = tomllib.loads(typed["config"].read_text()), {}
+    for name in _BY_NAME & set(of_file) & set(typed):
+        given = list(typed[name] or ())
+        names = {each.partition("=")[0] for each in given}
+        found[name] = [each for each in of_file[name] if each.partition("=")[0] not in names] + given
+    return found
 
 
 def _rank() -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from pipelines.command import base
 from pipelines.command.main import app
 from pipelines.learn.finetune import own_options
 from pipelines.learn.settings import FinetuneConfig
@@ -253,6 +254,16 @@ def test_a_config_file_gives_options_and_those_by_hand_win(zsar, films, tmp_path
     done = zsar("extract", "fake", "--config", str(config), "--dataset", "d")
     assert done.code == 2
     assert "colour" in done.err
+
+
+def test_options_by_name_are_joined_with_those_of_a_file(tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text('dataset = "d"\noptions = ["width=8", "flip=false"]\ntune = ["lr=1,2"]\n')
+    typed = {"config": config, "options": ["flip=true", "crop=56"], "tune": ["lr=1,2"], "dataset": "d"}
+    assert base._joined(typed) == {"options": ["width=8", "flip=true", "crop=56"], "tune": ["lr=1,2"]}
+    assert base._joined(typed | {"config": None}) == {}
+    asked = ["finetune", "--config", "e2e-practice", "--option", "widht=4", "--root", str(tmp_path / "none")]
+    assert "widht" in CliRunner().invoke(app, asked).stderr
 
 
 def test_dropping_asks_once_and_takes_no_for_an_answer(zsar, films):
