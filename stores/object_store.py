@@ -23,6 +23,7 @@ from stores.errors import StoreError
 ABSENT = ""  #: the tag of what is not there
 _TIMEOUT = "ZSAR_STORE_TIMEOUT_S"
 MOST_RETRIES = 4
+_IN_ONE = 256 << 20  # bytes of a file that is put by one request; a store bounds these
 _T = TypeVar("_T")
 
 
@@ -85,6 +86,17 @@ class ObjectStore:
             if self.tag(path) != ABSENT:
                 _waited(lambda: self._api.delete(self._store, _key(path)))
 
+    def all_below(self, folder: str) -> list[str]:
+        """Paths of all objects in a folder and in its folders, sorted."""
+        bucket = folder.partition("/")[0]
+
+        def listed() -> list[str]:
+            pages = self._api.list(self._store, f"{_key(folder)}/", chunk_size=1000)
+            return [f"{bucket}/{one['path']}" for page in pages for one in page]
+
+        with told(folder):
+            return sorted(_waited(listed))
+
     def _some(self, folder: str) -> list[str]:
         found: list[dict[str, Any]] = _waited(
             lambda: next(iter(self._api.list(self._store, f"{_key(folder)}/", chunk_size=1000)), [])
@@ -105,16 +117,18 @@ class ObjectStore:
                 _refuse_no_bucket(error, path)
                 return b"", ABSENT
 
-    def fetch(self, path: str, target: Path) -> None:
-        """Write an object into a local file, a piece at a time; FileNotFoundError where there is none."""
+    def fetch(self, path: str, target: Path) -> str:
+        """Write an object into a local file, a piece at a time; its tag. FileNotFoundError where there is none."""
 
-        def get() -> None:
+        def get() -> str:
+            found = self._api.get(self._store, _key(path))
             with open(target, "wb") as file:
-                for piece in self._api.get(self._store, _key(path)).stream():
+                for piece in found.stream():
                     file.write(piece)
+            return _tag(found.meta)
 
         with told(path):
-            _waited(get)
+            return _waited(get)
 
     def tag(self, path: str) -> str:
         """The tag of an object, `ABSENT` where there is none."""
@@ -128,6 +142,10 @@ class ObjectStore:
     def put(self, path: str, content: bytes | Path, expected: str | None) -> str:
         """Write an object whose tag is still the expected one (None: whatever it is); its new tag.
 
+        A put that arrived, and whose answer was lost, is refused when it is tried again: what is there then is what
+        was to be put, and counts as put. A file too large for one request goes in parts, which no store holds against
+        a tag: that is asked for just before.
+
         Raises
         ------
         Lost
@@ -138,12 +156,19 @@ class ObjectStore:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         how: dict[str, Any] = {}
-        if expected is not None:
+        if expected is not None and isinstance(content, Path) and content.stat().st_size > _IN_ONE:
+            if self.tag(path) != expected:
+                raise Lost(path)
+            how = {"use_multipart": True}
+        elif expected is not None:
             how = {"mode": "create" if expected == ABSENT else _state(expected), "use_multipart": False}
         with told(path):
             try:
                 return _tag(_waited(lambda: self._api.put(self._store, _key(path), content, **how)))
             except (AlreadyExistsError, PreconditionError) as error:
+                there, tag = self.read(path)
+                if tag != ABSENT and there == (content.read_bytes() if isinstance(content, Path) else content):
+                    return tag
                 raise Lost(path) from error
             except FileNotFoundError as error:
                 _refuse_no_bucket(error, path)

@@ -26,6 +26,7 @@ from filelock import FileLock
 from stores import leases
 from stores.errors import Damaged, StoreError, WriteFailed
 from stores.object_store import ABSENT, MOST_RETRIES, Lost, ObjectStore, timeout_s
+from stores.workplaces import Workplace, beside
 
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
 
@@ -175,6 +176,23 @@ class Root:
         with tempfile.TemporaryDirectory(prefix="zsar-") as folder:
             self._objects.fetch(path, copy := Path(folder, parts[-1]))
             yield str(copy)
+
+    @contextlib.contextmanager
+    def workplace(self, *parts: str) -> Iterator[Workplace]:
+        """A folder below the root to work in with tools that know folders alone; see `stores/workplaces.py`."""
+        if self.is_local:
+            yield Workplace(Path(self.path(*parts)))
+            return
+        with beside(self._objects, self.path(*parts), self.url_of(*parts)) as workplace:
+            yield workplace
+
+    def tag(self, *parts: str) -> str:
+        """What changes when an object does; of a root on a disk nothing is told."""
+        return "" if self.is_local else self._objects.tag(self.path(*parts))
+
+    def url_of(self, *parts: str) -> str:
+        """Where a thing below the root is: a path, or a URL."""
+        return "/".join([self.url.rstrip("/"), *parts])
 
     def write_table(self, table: pa.Table, *parts: str) -> None:
         """Write one Parquet file so that a reader sees the old one or the new one, never half of it.

@@ -11,13 +11,14 @@ name holds a hash of all that it depends on, so that the same command finds the 
 
 import json
 import re
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pyarrow as pa
 
-from stores.errors import Ambiguous, NotInStore, StoreError
+from stores.errors import Ambiguous, NotInStore
 from stores.root import Root, checked_name
+from stores.workplaces import Workplace
 
 _FOLDER = "runs"
 
@@ -68,20 +69,17 @@ class Runs:
             raise Ambiguous(f"{name!r} begins {len(found)} runs: {', '.join(found)}. Name one of these.")
         return found[0]
 
-    def folder(self, name: str, *parts: str) -> Path:
-        """A folder of a run on the local disk; weights and checkpoints are written there.
+    def workplace(self, name: str, *parts: str) -> AbstractContextManager[Workplace]:
+        """A folder of a run to train in; weights and checkpoints are written there."""
+        return self._root.workplace(_FOLDER, checked_name(name), *parts)
 
-        Raises
-        ------
-        StoreError
-            A root that is no folder of this machine.
-        """
-        if not self._root.is_local:
-            raise StoreError(
-                f"Runs are kept on a local disk, and the root is {self._root.url}. "
-                "Copy the feature sets to a folder (`aws s3 sync`, `gsutil rsync`) and give that as --root."
-            )
-        return Path(self._root.path(_FOLDER, checked_name(name), *parts))
+    def files(self, name: str, *parts: str) -> list[str]:
+        """Names of what lies in a folder of a run."""
+        return self._root.names_in("/".join((_FOLDER, name, *parts)))
+
+    def at_hand(self, name: str, *parts: str) -> AbstractContextManager[str]:
+        """The path of a file of a run while it is read."""
+        return self._root.at_hand(_FOLDER, name, *parts)
 
     def describe(self, name: str, about: dict[str, Any]) -> None:
         """Write what a run depends on."""

@@ -134,7 +134,7 @@ def wanted(config: JudgeConfig, run: Run, trained: FinetuneConfig) -> list[int]:
 
 def features(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int) -> str:
     """Full name of the feature set of a split's weights, which is computed where it lacks."""
-    weights = f"{trained.model}={run.folder(number) / 'weights.safetensors'}"
+    weights = f"{trained.model}={run.weights(number)}"
     spec = f"{trained.model}:{config.sampling}" if config.sampling else trained.model
     datasets = [config.dataset or trained.dataset]
     if _learns_elsewhere(config, trained):
@@ -152,8 +152,7 @@ def judged(config: JudgeConfig, run: Run, trained: FinetuneConfig, number: int, 
         elsewhere = {"judge": config.dataset, "tau": trained.tau, "set": own}
     own = _head(config, trained)
     if own.pop("as_trained", False):  # the head that was trained with the network judges as it is
-        path = run.folder(number) / "weights.safetensors"
-        own |= {"weights": str(path), "options": (*own.get("options", ()), "epochs=0")}
+        own |= {"weights": str(run.weights(number)), "options": (*own.get("options", ()), "epochs=0")}
     asked = FitConfig(
         dataset=trained.dataset if elsewhere else config.dataset or trained.dataset,
         feature=feature,

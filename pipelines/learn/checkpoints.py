@@ -28,7 +28,8 @@ from pipelines.machine import processes
 from stores.errors import WriteFailed
 from stores.root import whole
 
-_CHECKPOINT, _WEIGHTS, _HISTORY = "checkpoint.pt", "weights.safetensors", "history.json"
+WEIGHTS = "weights.safetensors"
+_CHECKPOINT, _HISTORY = "checkpoint.pt", "history.json"
 
 
 def save(model: nn.Module, folder: Path, metadata: dict[str, str] | None = None) -> None:
@@ -39,14 +40,14 @@ def save(model: nn.Module, folder: Path, metadata: dict[str, str] | None = None)
     WriteFailed
         The disk is full, not writable, or gone.
     """
-    with _written(folder / _WEIGHTS) as path:
+    with _written(folder / WEIGHTS) as path:
         if path:
             save_file(plain(model), path, metadata)
 
 
 def load(model: nn.Module, folder: Path) -> None:
     """Load the weights of a finished training."""
-    model.load_state_dict(load_file(folder / _WEIGHTS))
+    model.load_state_dict(load_file(folder / WEIGHTS))
 
 
 def plain(model: nn.Module) -> dict[str, Tensor]:
@@ -99,8 +100,8 @@ def keep(folder: Path, state: dict[str, Any]) -> None:
                 torch.save(state, file)
 
 
-def kept(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state of a training that was killed; None where there is none.
+def kept(folder: Path, device: torch.device, shown: str = "") -> dict[str, Any] | None:
+    """The state of a training that was killed; None where there is none. `shown` is what its folder is called.
 
     Raises
     ------
@@ -113,7 +114,9 @@ def kept(folder: Path, device: torch.device) -> dict[str, Any] | None:
     try:
         return dict(torch.load(path, map_location=device, weights_only=True))
     except Exception as error:  # what torch raises of bytes that are no checkpoint is of many kinds
-        raise UsageError(f"{path} cannot be read to go on from; remove it to train from the beginning.") from error
+        raise UsageError(
+            f"{shown or folder}/{_CHECKPOINT} cannot be read to go on from; remove it to train from the beginning."
+        ) from error
 
 
 def generators() -> dict[str, Tensor]:

@@ -8,7 +8,6 @@ A class that is seen in one split is unseen in another, so each split chooses fo
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from pipelines.learn.study import Study
 from pipelines.learn.tasks import Task
 from pipelines.learn.training import Training
 from pipelines.learn.trials import Trial, spread, task_of, trained_in
+from stores.workplaces import Workplace
 
 _CANDIDATES = 101
 _LONE = (
@@ -48,7 +48,7 @@ class Choice:
     doubts: tuple[str, ...] = ()
 
 
-def choose(study: Study, split: Split, folder: Path, device: str) -> Choice:
+def choose(study: Study, split: Split, folder: Workplace, device: str) -> Choice:
     """Try all that is to be tried on the seen classes of one split."""
     trials = list(_trials(study, split))
     best: tuple[float, dict[str, str], list[tuple[Trial, Task, History]]] | None = None

@@ -32,6 +32,7 @@ from pipelines.learn.averages import Average
 from pipelines.learn.tasks import Task
 from pipelines.learn.training import PRECISIONS, Training
 from pipelines.machine import processes
+from stores.workplaces import Workplace
 
 _SAVE_EPOCH_S, _SAVE_STEP_S = 10, 300  # a kill costs at most the first and an epoch, or the second
 
@@ -53,15 +54,17 @@ class History:
 Told = Callable[[int, int, dict[str, float]], None]
 
 
-def train(task: Task, settings: Training, folder: Path, device: str = "cpu", told: Told | None = None) -> History:
+def train(
+    task: Task, settings: Training, folder: Path | Workplace, device: str = "cpu", told: Told | None = None
+) -> History:
     """Train, or go on where a killed run stopped, or load what is finished; the task's model then holds the weights.
 
     Parameters
     ----------
     task : Task
     settings : Training
-    folder : Path
-        Of this training alone.
+    folder : Path or Workplace
+        Of this training alone; what is written there is handed over, as a workplace has it.
     device : `cpu`, `cuda` or `cuda:N`
     told : called after each epoch with (epochs done, epochs at most, the entry)
 
@@ -72,26 +75,27 @@ def train(task: Task, settings: Training, folder: Path, device: str = "cpu", tol
     WriteFailed
         The disk is full, not writable, or gone; the last state that was written stays.
     """
-    checkpoints.begin(folder)
-    if stored := ranks.agreed(checkpoints.history(folder)):
-        checkpoints.load(task.model, folder)
+    place = folder if isinstance(folder, Workplace) else Workplace(folder)
+    checkpoints.begin(place.path)
+    if stored := ranks.agreed(checkpoints.history(place.path)):
+        checkpoints.load(task.model, place.path)
         return History(tuple(stored["epochs"]), stored["best"])
     if settings.batch < processes().world:
         raise UsageError(f"{processes().world} processes share a batch of {settings.batch}: give --batch as many.")
-    return _Loop(task, settings, folder, device, told).run()
+    return _Loop(task, settings, place, device, told).run()
 
 
 class _Loop:
     """A training under way."""
 
-    def __init__(self, task: Task, settings: Training, folder: Path, device: str, told: Told | None) -> None:
+    def __init__(self, task: Task, settings: Training, place: Workplace, device: str, told: Told | None) -> None:
         accelerator, _, number = device.partition(":")
         self._fabric = Fabric(
             accelerator=accelerator,
             devices=[int(number)] if number else 1,
             precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]
         )
-        self._task, self._settings, self._folder = task, settings, folder
+        self._task, self._settings, self._place, self._folder = task, settings, place, place.path
         self._told = told if told and not processes().rank else (lambda done, total, entry: None)
         torch.manual_seed(settings.seed)
         self._parameters = [p for p in task.model.parameters() if p.requires_grad]
@@ -128,6 +132,7 @@ class _Loop:
         checkpoints.save(self._task.model, self._folder)
         history = History(tuple(self._epochs), self._best[1])
         checkpoints.finish(self._folder, dataclasses.asdict(history))
+        self._place.hand_over()
         return history
 
     def _epoch(self, number: int) -> dict[str, float]:
@@ -252,10 +257,11 @@ class _Loop:
             "precision": self._fabric.strategy.precision.state_dict(),
         }
         checkpoints.keep(self._folder, state)
+        self._place.hand_over()
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
-        state = checkpoints.kept(self._folder, self._fabric.device)
+        state = checkpoints.kept(self._folder, self._fabric.device, self._place.shown)
         if state is None:
             return
         assert self._optimiser is not None

@@ -37,6 +37,7 @@ from pipelines.progress import Telling
 from stores.failures import Failure, Failures
 from stores.keys import rows_digest, stream_key
 from stores.root import Root
+from stores.workplaces import Workplace
 
 _NOT_IDENTITY = ("splits", "device", "threads")
 
@@ -128,7 +129,7 @@ def finetune(config: FinetuneConfig, root: Root, progress: Telling | None = None
     ]
     return FinetuneReport(
         run=run.name,
-        weights={number: str(run.folder(number) / "weights.safetensors") for number in numbers},
+        weights={number: str(run.weights(number)) for number in numbers},
         top1=float(np.mean(tested)) if tested else None,
         trained=len(todo),
         sequences=len(items.ids),
@@ -222,8 +223,17 @@ def _about(config: FinetuneConfig, trained: Trainable, asked: list[Part], run: R
 
 
 def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, told: Callable[..., None]) -> None:
-    folder = run.folder(part.number)
-    started, whole = time.monotonic(), not folder.exists()
+    with run.workplace(part.number) as folder:
+        about = _trained(config, trained, part, run, folder, told)
+    if not processes().rank:
+        run.done(part.number, about)
+
+
+def _trained(
+    config: FinetuneConfig, trained: Trainable, part: Part, run: Run, folder: Workplace, told: Callable[..., None]
+) -> dict[str, Any]:
+    """Train a split in a folder; what it says of itself then."""
+    started, whole = time.monotonic(), folder.is_empty
     device = device_of(config.device)
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads or cores_here())
@@ -252,28 +262,23 @@ def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, tol
         finally:
             _note(trained.broken(samples), config, run.root)
         named_in_it = sample(trained.items.keys[row] for row in part.train) if config.gzsl else False
-        save(task.model, folder, trained.header(part.classes, named_in_it, seen))
+        save(task.model, folder.path, trained.header(part.classes, named_in_it, seen))
         task.model.eval()
         to_test = trained.samples(part.test, part.classes, device)
         tested = task.top1(to_test, texts) if len(part.test) else None
     finally:
         torch.set_num_threads(before)
-    if processes().rank:
-        return
-    run.done(
-        part.number,
-        {
-            "number": part.number,
-            "classes": part.classes,
-            "unseen": part.unseen,
-            "trained_on": len(part.train),
-            "tested_on": len(part.test),
-            "twins": part.twins,
-            "epochs": len(history.epochs),
-            "top1": tested,
-            "seconds": round(time.monotonic() - started, 1) if whole else None,  # not known of one that was killed
-        },
-    )
+    return {
+        "number": part.number,
+        "classes": part.classes,
+        "unseen": part.unseen,
+        "trained_on": len(part.train),
+        "tested_on": len(part.test),
+        "twins": part.twins,
+        "epochs": len(history.epochs),
+        "top1": tested,
+        "seconds": round(time.monotonic() - started, 1) if whole else None,  # not known of one that was killed
+    }
 
 
 def _part_of(told: Callable[..., None], before: Sequence[int], number: int, last: int) -> Callable[..., None]:

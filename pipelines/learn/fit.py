@@ -41,6 +41,7 @@ from pipelines.learn.trials import Trial, task_of
 from pipelines.machine import cores_here, device_of
 from pipelines.progress import Progress
 from stores.root import Root
+from stores.workplaces import Workplace
 
 _SHOWN = 3  # notes on splits, of which there may be fifty
 
@@ -250,7 +251,13 @@ def _in_worker(number: int, name: str, device: str) -> int:
 
 
 def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
-    folder = run.folder(number)
+    with run.workplace(number) as folder:
+        about = _fitted_split(study, number, folder, device)
+    run.done(number, about)
+
+
+def _fitted_split(study: Study, number: int, folder: Workplace, device: str) -> dict[str, Any]:
+    """Train a split in a folder; what it says of itself then."""
     split = study.split(number)
     choice = choose(study, split, folder / "held-out", device) if study.chooses else Choice(study.options)
     training = choice.training or study.training
@@ -263,7 +270,7 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
         doubted += doubts(study, task.head, seen)
         kept = kept_nearest(task.head, study.told(unseen).to(device))
     else:
-        save(study.model(choice.options), folder)
+        save(study.model(choice.options), folder.path)
     about = {
         "number": number,
         "seen": split.seen,
@@ -276,5 +283,5 @@ def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
         "doubts": doubted,
         "kept_nearest": kept,
     }
-    shutil.rmtree(folder / "held-out", ignore_errors=True)
-    run.done(number, about)
+    shutil.rmtree(folder.path / "held-out", ignore_errors=True)
+    return about

@@ -14,15 +14,20 @@ hash only where it is not at its default.
 import dataclasses
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stores.root import Root, checked_name
+from extractors.weights import cache_dir
+from pipelines.learn.checkpoints import WEIGHTS
+from stores.root import Root, checked_name, whole
 from stores.runs import Runs
+from stores.workplaces import Workplace
 
 DONE = "done"
 _UNDER_WAY = "in progress, or killed"
@@ -55,10 +60,9 @@ class Run:
 
         Raises
         ------
-        StoreError
-            A root that is no folder of this machine.
+        WriteFailed
+            The root cannot be written.
         """
-        Runs(self.root).folder(self.name).mkdir(parents=True, exist_ok=True)
         with self.root.lock(f"begun-{self.name}"):
             before = self.about()
             made = before.get("made", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
@@ -68,9 +72,28 @@ class Run:
             text = json.dumps(whole, indent=1, sort_keys=True)
             self.root.write_text(text, "runs", self.name, _ABOUT[self.stage])
 
-    def folder(self, number: int) -> Path:
-        """Where a split's training lies."""
-        return Runs(self.root).folder(self.name, _folder(number))
+    def workplace(self, number: int) -> AbstractContextManager[Workplace]:
+        """Where a split is trained."""
+        return Runs(self.root).workplace(self.name, _folder(number))
+
+    def weights(self, number: int) -> Path:
+        """The weights of a split, as a file of this machine: of a run on an object store a copy that is kept.
+
+        Raises
+        ------
+        FileNotFoundError
+            There are none.
+        """
+        where = ("runs", self.name, _folder(number), WEIGHTS)
+        if self.root.is_local:
+            return Path(self.root.path(*where))
+        state = f"{self.root.url_of(*where)} {self.root.tag(*where)}".encode()
+        kept = cache_dir() / "runs" / hashlib.blake2b(state, digest_size=16).hexdigest() / WEIGHTS
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with self.root.at_hand(*where) as path, whole(kept) as copy:
+                shutil.copyfile(path, copy)
+        return kept
 
     def told(self, number: int) -> dict[str, Any] | None:
         """What a split says of itself when it is done; None before."""
@@ -170,7 +193,7 @@ def _row(run: Run, number: int) -> dict[str, Any]:
     row |= dict.fromkeys((*_COUNTS, "weights"))
     if told := run.told(number):
         row |= {name: told[name] for name in row if name in told} | {"state": DONE}
-        row["weights"] = run.root.path("runs", run.name, _folder(number), "weights.safetensors")
+        row["weights"] = run.root.url_of("runs", run.name, _folder(number), WEIGHTS)
     elif number in Runs(run.root).splits(run.name):
         row["state"] = _UNDER_WAY
     return row

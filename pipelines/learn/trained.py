@@ -65,5 +65,5 @@ def head_of(study: Study, run: Run, number: int) -> tuple[Head, Any]:
     assert told is not None
     options = study.option_values(told["options"])
     head = study.model(options)
-    load(head, run.folder(number))
+    load(head, run.weights(number).parent)
     return head.eval(), options

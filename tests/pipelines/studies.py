@@ -132,8 +132,13 @@ def config(folder: Path, head: str = "er", options: tuple[str, ...] = ER, **more
     )
 
 
+def folder_of(root: Root, run: str, number: int | None = None) -> Path:
+    """Where a run lies on a disk, or a split of it."""
+    return Path(root.path("runs", run, *([] if number is None else [f"split-{number:03d}"])))
+
+
 def weights(root: Root, run: str, number: int) -> dict[str, np.ndarray]:
-    return load_file(Run(root, run).folder(number) / "weights.safetensors")
+    return load_file(Run(root, run).weights(number))
 
 
 def same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
@@ -142,11 +147,11 @@ def same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool
 
 
 def about(root: Root, run: str, number: int) -> dict[str, Any]:
-    return json.loads((Run(root, run).folder(number) / "split.json").read_text())
+    return json.loads(root.read_text("runs", run, f"split-{number:03d}", "split.json"))
 
 
 def history(root: Root, run: str, number: int) -> list[dict[str, float]]:
-    return json.loads((Run(root, run).folder(number) / "history.json").read_text())["epochs"]
+    return json.loads(root.read_text("runs", run, f"split-{number:03d}", "history.json"))["epochs"]
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, which: Callable[[videos.VideoFeatures], np.ndarray]) -> None:

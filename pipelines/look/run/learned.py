@@ -30,8 +30,7 @@ class Learned:
 
 def stages(run: str, number: int, root: Root) -> list[tuple[str, Learned]]:
     """The trainings that came before a split's own, by the names of their folders."""
-    found = sorted(Runs(root).folder(run).glob(f"split-{number:03d}/*/history.json"))
-    told = [(path.parent.name, learned(run, number, root, path.parent.name)) for path in found]
+    told = [(name, learned(run, number, root, name)) for name in Runs(root).files(run, f"split-{number:03d}")]
     return [(name, own) for name, own in told if own]
 
 

@@ -5,10 +5,12 @@ Takes  a run of `zsar finetune`, and the runs of heads that read features of its
 Gives  `reports/run-NAME.html` below the root, and its URL; one file, with drawings inside and no script
 """
 
+import contextlib
 from typing import Any
 
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
+from pipelines.learn.checkpoints import WEIGHTS
 from pipelines.learn.departures import of_network
 from pipelines.learn.runs import DONE, network
 from pipelines.look.run.learned import learned, stages
@@ -64,10 +66,14 @@ def network_page(run: str, root: Root, split: int | None = None) -> str:
 def _judged(run: str, root: Root) -> list[dict[str, Any]]:
     """Results of heads on features whose weights this run made: a row a run and setting, the best first."""
     digests = set()
-    for path in Runs(root).folder(run).glob("split-*/weights.safetensors"):
-        with path.open("rb") as file:
-            digests.add(stream_key(file).hex())
     store, runs = FeatureStore(root), Runs(root)
+    for number in runs.splits(run):
+        with (
+            contextlib.suppress(FileNotFoundError),  # not trained to its end
+            runs.at_hand(run, f"split-{number:03d}", WEIGHTS) as path,
+            open(path, "rb") as file,
+        ):
+            digests.add(stream_key(file).hex())
     own = {name for name in store.names() if store.find(name).recipe.get("weights") in digests}
     rows = [row for row in results(root) if row["run"] and runs.about(row["run"])["videos"]["feature"] in own]
     return sorted(rows, key=lambda row: (row["setting"], -row["top1"]))

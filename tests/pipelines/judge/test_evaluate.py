@@ -62,7 +62,7 @@ def judged(root: Root, run: str, setting: str = "zsl", number: int = 0) -> list[
 
 def head_of(study: Study, root: Root, run: str, number: int = 0) -> Head:
     head = study.model()
-    load(head, Run(root, run).folder(number))
+    load(head, studies.folder_of(root, run, number))
     return head.eval()
 
 

@@ -22,7 +22,6 @@ from pipelines.learn.settings import FitConfig
 from pipelines.look.listing import runs
 from stores.features import FeatureStore
 from stores.root import Root
-from stores.runs import Runs
 from tests.pipelines import studies
 
 pytestmark = pytest.mark.usefixtures("fake")
@@ -54,7 +53,7 @@ def test_runs_are_listed_with_what_is_done_of_them_and_top1_once_judged(data, tm
     assert (row["run"], row["head"], row["network"], row["dataset"]) == (run, "nearest", "", "d")
     assert (row["fitted"], row["judged"], row["top1"], row["state"]) == (2, False, None, "done")
     report = evaluate(EvaluateConfig(run), data)
-    Runs(data).folder(run, "split-002").mkdir()
+    studies.folder_of(data, run, 2).mkdir()
     (row,) = runs(data)
     assert row["top1"] == pytest.approx(report.zsl["top1"][0])
     assert (row["fitted"], row["judged"], row["state"]) == (2, True, "2 of 3 splits: in progress, or killed")

@@ -91,10 +91,10 @@ def test_the_workers_learn_the_same(data, tmp_path, monkeypatch):
 
     run = fit(asked(tmp_path), data).run
     one = studies.weights(data, run, 1)
-    (Run(data, run).folder(0) / "split.json").unlink()
-    (Run(data, run).folder(1) / "split.json").unlink()
+    (studies.folder_of(data, run, 0) / "split.json").unlink()
+    (studies.folder_of(data, run, 1) / "split.json").unlink()
     for number in (0, 1):
-        (Run(data, run).folder(number) / "history.json").unlink()
+        (studies.folder_of(data, run, number) / "history.json").unlink()
     monkeypatch.setattr(fitting, "_begin", studies.begin)
     assert fit(asked(tmp_path, workers=2), data).fitted == 2
     assert studies.same(studies.weights(data, run, 1), one)
@@ -103,8 +103,8 @@ def test_the_workers_learn_the_same(data, tmp_path, monkeypatch):
 def test_videos_of_the_other_data_set_change_nothing_that_is_learned(data, tmp_path, monkeypatch):
     run = fit(asked(tmp_path, splits="0"), data).run
     before = studies.weights(data, run, 0)
-    (Run(data, run).folder(0) / "split.json").unlink()
-    (Run(data, run).folder(0) / "history.json").unlink()
+    (studies.folder_of(data, run, 0) / "split.json").unlink()
+    (studies.folder_of(data, run, 0) / "history.json").unlink()
     studies.poison(monkeypatch, lambda found: np.array([name.startswith("e") for name in found.ids]))
     assert fit(asked(tmp_path, splits="0"), data).run == run
     assert studies.same(studies.weights(data, run, 0), before)

@@ -140,7 +140,7 @@ def test_of_a_part_no_other_class_and_no_other_video_is_learned_from(data, tmp_p
     study = Study(few, data)
     rows = study.trained_on(study.numbers(told["seen"]))
     assert 5 < len(rows) < 25  # half of 30, drawn one by one
-    shutil.rmtree(Run(data, run).folder(0))
+    shutil.rmtree(studies.folder_of(data, run, 0))
     studies.poison(monkeypatch, lambda found: ~np.isin(np.arange(len(found.ids)), rows))
     assert fit(few, data).run == run
     assert studies.same(studies.weights(data, run, 0), weights)
@@ -689,7 +689,7 @@ def test_a_head_can_be_the_average_of_its_weights_on_the_way(data, tmp_path, hea
     own = ("epochs=2", *(("heads=3",) if head == "jigsaw" else ()))
     run = fit(studies.config(tmp_path, head, (*own, "ema=0.9"), splits="0"), data).run
     assert run != fit(studies.config(tmp_path, head, own, splits="0"), data).run
-    assert Runs(data).folder(run, "split-000", "weights.safetensors").exists()
+    assert Run(data, run).weights(0).exists()
 
 
 def test_another_schedule_keeps_nothing_of_the_published_one(data, tmp_path):

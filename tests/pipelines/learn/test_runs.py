@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.learn.runs import DONE, Run, identity, name_of, network
 from stores.errors import StoreError
+from tests.pipelines.studies import folder_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ def test_a_run_knows_what_it_is_of_and_which_splits_are_done(root, stage, file):
     assert Path(root.path("runs", "r-1", file)).is_file()
     run.begin({"config": {"lr": 2}, "splits": [0, 2]})
     assert run.about() == {"config": {"lr": 2}, "splits": [0, 2], "made": made}
-    run.folder(1).mkdir()
+    folder_of(run.root, run.name, 1).mkdir()
     assert (run.numbers, run.lacking([0, 1, 2])) == ([0, 1, 2], [0, 1, 2])
     run.done(1, {"number": 1, "top1": 0.5})
     assert (run.told(1), run.told(0), run.lacking([0, 1, 2])) == ({"number": 1, "top1": 0.5}, None, [0, 2])
@@ -48,7 +49,7 @@ def test_a_run_knows_what_it_is_of_and_which_splits_are_done(root, stage, file):
     for number in (0, 2):
         run.done(number, {"number": number, "top1": None})
     assert run.state() == DONE
-    assert sorted(path.name for path in run.folder(1).iterdir()) == ["split.json"]
+    assert sorted(path.name for path in folder_of(run.root, run.name, 1).iterdir()) == ["split.json"]
     if stage == "finetune":
         told = network(root, "r-1")
         assert (told["top1"], [row["state"] for row in told["splits"]]) == (0.5, [DONE] * 3)

@@ -18,12 +18,12 @@ from pipelines.errors import UsageError
 from pipelines.learn import engine
 from pipelines.learn.finetune import finetune, own_options, settled, trainable, training
 from pipelines.learn.fit import fit
+from pipelines.learn.runs import Run
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.learn.study import Study
 from pipelines.learn.trials import begin_with
 from stores.features import FeatureStore
 from stores.root import Root
-from stores.runs import Runs
 
 SMALL = (
     "width=2",
@@ -99,8 +99,8 @@ def test_the_whole_way_by_commands_and_the_head_that_was_trained_judges(films, t
     (name,) = (name for name in FeatureStore(films).names() if name.startswith("jigsaw"))
     assert FeatureStore(films).find(name).shape() == (12, 36)
     (judged,) = told["judged"].values()
-    arrays = load_file(Runs(films).folder(judged) / "split-000" / "weights.safetensors")
-    trained = load_file(Runs(films).folder(run) / "split-000" / "weights.safetensors")
+    arrays = load_file(Run(films, judged).weights(0))
+    trained = load_file(Run(films, run).weights(0))
     assert all(torch.equal(values, trained[f"head.{name}"]) for name, values in arrays.items())
 
 

@@ -43,6 +43,7 @@ from stores.keys import text_key
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
+from tests.pipelines import studies
 from tests.pipelines.pages.browser import needs_browser, picture, width_in
 
 pytestmark = pytest.mark.usefixtures("fake")
@@ -397,9 +398,9 @@ def test_mistakes_are_said_in_one_line(root, judged):
         kind_of(root, "nope")
     assert kind_of(root, "fake_text") == "feature set"
     assert kind_of(root, "nearest") == "run"
-    shutil.copytree(Runs(root).folder(run), Runs(root).folder("fake_text"))
+    shutil.copytree(studies.folder_of(root, run), studies.folder_of(root, "fake_text"))
     assert kind_of(root, "fake_text") == "feature set"
-    (Runs(root).folder(run) / "judged.parquet").unlink()
+    (studies.folder_of(root, run) / "judged.parquet").unlink()
     with pytest.raises(UsageError, match="zsar evaluate"):
         run_page(run, root)
 
