@@ -30,6 +30,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import FailedRun
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.importtools import from_qualified_name
 
 from extractors.errors import ExtractorError
 from pipelines import kinds
@@ -53,6 +54,7 @@ from stores.root import Root
 from stores.texts import KINDS
 
 GPU_SLOTS = "gpu"  # a global concurrency limit: so many shards compute on GPUs at once, over all runs
+_DASHBOARD = "127.0.0.1:8787"
 _LOOK_S = 1.0
 _TELL_S = 2.0
 _COUNTS = ("planned", "extracted", "skipped", "failed", "quarantined")
@@ -343,7 +345,7 @@ def _workers(sharding: ShardConfig) -> Iterator[Any]:
     if "://" in sharding.cluster:
         asked = DaskTaskRunner(address=sharding.cluster)
     else:
-        options = dict(sharding.cluster_options)
+        options = _kept_to_this_machine(sharding.cluster, dict(sharding.cluster_options))
         if not sharding.cluster:
             options.setdefault("threads_per_worker", 1)  # a shard brings its own threads
         asked = DaskTaskRunner(
@@ -355,6 +357,23 @@ def _workers(sharding: ShardConfig) -> Iterator[Any]:
         except (OSError, ImportError, AttributeError) as error:
             raise UsageError(f"No Dask cluster at {sharding.cluster or 'this machine'}: {error}.") from error
         yield cluster
+
+
+def _kept_to_this_machine(cluster: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a cluster, its dashboard for this machine alone unless they say where it is looked at.
+
+    Dask's own default listens to every network the machine is in, and asks nobody who they are.
+    """
+    try:
+        kind = from_qualified_name(cluster or "distributed.LocalCluster")
+        taken = {name for each in kind.__mro__ for name in inspect.signature(each).parameters}
+    except (ImportError, AttributeError, ValueError, TypeError):  # told where the cluster is made
+        return options
+    if "dashboard_address" in taken:
+        return {"dashboard_address": _DASHBOARD} | options
+    if "scheduler_options" in taken:  # of a batch system
+        return options | {"scheduler_options": {"dashboard_address": _DASHBOARD} | options.get("scheduler_options", {})}
+    return options
 
 
 class _Progress(Silent):

@@ -1,10 +1,14 @@
 """The project's own files agree with one another."""
 
+import ast
+import importlib.metadata
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
 
 HERE = Path(__file__).parents[1]
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
@@ -14,10 +18,66 @@ def test_environment_and_pyproject_agree():
     environment = yaml.safe_load((HERE / "environment.yml").read_text())
     python = next(d for d in environment["dependencies"] if isinstance(d, str) and d.startswith("python"))
     assert python.removeprefix("python") == PROJECT["requires-python"]
-    (pip,) = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    pinned, pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    assert pinned == "-c constraints.txt"
     match = re.fullmatch(r"-e \.\[([\w,]+)\]", pip)
     assert match, pip
     assert set(match[1].split(",")) <= set(PROJECT["optional-dependencies"])
+
+
+def _imports(*places: str) -> dict[str, set[str]]:
+    """What files import from elsewhere: name of the package to the files that do."""
+    own = {"extractors", "heads", "pipelines", "stores", "untrusted", "flows", "tests", "benchmarks"}
+    found: dict[str, set[str]] = {}
+    for place in places:
+        for path in [HERE / place] if place.endswith(".py") else (HERE / place).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+                for name in {each.partition(".")[0] for each in names} - own - sys.stdlib_module_names:
+                    found.setdefault(name, set()).add(str(path.relative_to(HERE)))
+    return found
+
+
+def _named(requirements: list[str]) -> set[str]:
+    return {re.match(r"[\w-]+", each)[0].lower().replace("_", "-") for each in requirements}  # type: ignore[index]
+
+
+def test_everything_that_is_imported_is_declared():
+    by_import = importlib.metadata.packages_distributions()
+    extras = PROJECT["optional-dependencies"]
+    users = [each for name, group in extras.items() if name != "dev" for each in group]
+    everybody = _named(PROJECT["dependencies"] + users)
+    packages = _imports("extractors", "heads", "pipelines", "stores", "untrusted", "flows.py")
+    for declared, imports in (
+        (everybody, packages),
+        (everybody | _named(extras["dev"]), _imports("tests", "benchmarks")),
+    ):
+        for name, files in imports.items():
+            if name not in by_import:  # not installed here: one of the packs, or what a group brings
+                continue
+            assert {each.lower().replace("_", "-") for each in by_import[name]} & declared, (name, sorted(files))
+
+
+def test_the_constraints_pin_all_that_an_installation_brings():
+    pins = {line.partition("==")[0] for line in (HERE / "constraints.txt").read_text().splitlines() if "==" in line}
+    pins = {each.lower().replace("_", "-") for each in pins}
+    todo = list(
+        PROJECT["dependencies"] + [each for group in PROJECT["optional-dependencies"].values() for each in group]
+    )
+    seen: set[str] = set()
+    while todo:
+        asked = Requirement(todo.pop())
+        name = asked.name.lower().replace("_", "-").replace(".", "-")
+        if name in seen | {"setuptools"} or (asked.marker and not asked.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(name)
+        try:
+            todo += importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:  # of another machine: a GPU's
+            continue
+        assert name in {each.replace(".", "-") for each in pins}, name
+    assert len(seen) > 100
 
 
 def test_every_dependency_is_pinned_in_the_constraints():
