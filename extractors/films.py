@@ -16,6 +16,7 @@ import fsspec
 from extractors import images
 from extractors.errors import Corrupt, InputFault, MachineFault, NoDecoder, NotAVideo, Truncated, Unreachable
 from untrusted.limits import most_pixels
+from untrusted.places import refuse_strange
 
 #: FFmpeg's names of the containers that hold films in one file
 CONTAINERS = (
@@ -53,6 +54,8 @@ class Film:
         try:
             if "://" in self._uri and not self._uri.startswith("file://"):
                 self._file = fsspec.open(self._uri, "rb").open()
+            else:
+                refuse_strange(self._uri.removeprefix("file://"))
             source = self._file or self._uri.removeprefix("file://")
             largest = {"max_pixels": str(most_pixels())}  # already while FFmpeg looks at the first pictures
             self._container = av.open(source, metadata_errors="replace", options=_OPTIONS | largest)

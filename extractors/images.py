@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from extractors.errors import Corrupt, InputFault, NotAnImage, TooLarge, Unreachable
 from untrusted.limits import VARIABLE, most_pixels
+from untrusted.places import refuse_strange
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
@@ -38,6 +39,8 @@ def read(uri: str, least: int = 0) -> np.ndarray:
         Unreachable, no image, one of more pixels than are decoded, cut short, corrupt.
     """
     try:
+        if "://" not in uri or uri.startswith("file://"):
+            refuse_strange(uri.removeprefix("file://"))
         with fsspec.open(uri, "rb") as file:
             return _decoded(io.BytesIO(file.read()), least)
     except FileNotFoundError as error:

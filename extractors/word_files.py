@@ -27,6 +27,7 @@ import numpy as np
 from extractors.errors import BadWeights, WeightsMissing
 from extractors.weights import cache_dir
 from untrusted import arrays
+from untrusted.places import refuse_strange
 
 _ENTRY = np.dtype([("hash", "<u8"), ("offset", "<u8")])
 _NUMPY_MAGIC = b"\x93NUMPY"
@@ -59,6 +60,7 @@ def opened(path: Path) -> VectorFile:
     WeightsMissing
         The table is not there.
     """
+    refuse_strange(path)
     with open(path, "rb") as file:
         head = file.read(_HEAD_BYTES)
     if head.startswith(_NUMPY_MAGIC):

@@ -3,6 +3,7 @@
 StoreError                 anything a user can mend; its message is the one line shown
 ├── NotInStore             a name that matches no feature set, data set or run
 ├── Ambiguous              a name that matches several
+├── Unanswered             an object store that has taken a request and says nothing
 ├── WriteFailed            a commit that did not happen (full disk, permissions, network)
 ├── Damaged                stored bytes that do not fit their digest, or cannot be read
 │   └── Hollow             a feature set whose creation was cut short: it holds nothing
@@ -25,6 +26,10 @@ class Ambiguous(StoreError):
 
 class WriteFailed(StoreError):
     """A commit that did not happen; what earlier commits hold is untouched."""
+
+
+class Unanswered(StoreError):
+    """An object store has not answered in time; whether it did what it was asked is not known."""
 
 
 class Damaged(StoreError):

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import icechunk
 import numpy as np
@@ -35,6 +35,7 @@ from zarr.errors import GroupNotFoundError
 
 from stores.errors import Ambiguous, Damaged, Hollow, NotInStore, StoreError, WriteFailed
 from stores.keys import DIGEST_BYTES, KEY_BYTES, rows_digest
+from stores.object_store import bounded
 from stores.root import Root
 
 _FOLDER = "features"
@@ -49,6 +50,7 @@ _BRANCH = "main"
 _COMMITS_BETWEEN_COLLECTIONS = 64
 _GRACE = datetime.timedelta(hours=1)  # readers that opened a snapshot this long ago may still read it
 _RETRIES = 20
+_T = TypeVar("_T")
 _LIBRARIES = ("numpy", "av", "opencv-python-headless", "torch", "torchvision", "zarr", "icechunk")
 
 
@@ -200,7 +202,9 @@ class FeatureStore:
                 )
                 # no attribute: those are written again with every commit, and 21,843 names are long
                 packed = np.frombuffer(zlib.compress(json.dumps(dict(columns or {})).encode()), np.uint8)
-                group.create_array(_COLUMNS, data=packed, compressors=None)
+                self._root.bounded(
+                    lambda: group.create_array(_COLUMNS, data=packed, compressors=None), f"making {name}"
+                )
                 for output, (shape, dtype) in outputs.items():
                     _create(group, output, shape, dtype, _chunk_rows(shape, dtype))
                 _create(group, "times", (2,), "float32", _CHUNK_ITEMS)
@@ -208,13 +212,16 @@ class FeatureStore:
                 _create(group, "digest", (DIGEST_BYTES,), "uint8", _CHUNK_ITEMS)
                 _create(group, _SEAL, (DIGEST_BYTES,), "uint8", _CHUNK_ITEMS)
                 _create(group, "offsets", (), "int64", _CHUNK_ITEMS)
-                _array(group, "offsets").append(np.zeros(1, np.int64))
+                _extend(_array(group, "offsets"), np.zeros(1, np.int64))
                 with contextlib.suppress(icechunk.ConflictError):  # another made it at the same time
-                    session.commit("empty", metadata=environment())
+                    self._root.bounded(lambda: session.commit("empty", metadata=environment()), f"making {name}")
         return FeatureSet(self._root, name, self._wrap)
 
     def _begun(self, name: str) -> icechunk.Repository:
         """A repository without anything in it; what a creation that was cut short has left is gone on with."""
+        return self._root.bounded(lambda: self._begun_now(name), f"making {name}")
+
+    def _begun_now(self, name: str) -> icechunk.Repository:
         storage = self._root.storage(_FOLDER, name)
         if icechunk.Repository.exists(storage):
             return icechunk.Repository.open(storage, self._root.repository_config())
@@ -245,9 +252,10 @@ class FeatureSet:
         advice = f"Its creation was cut short, or its files are damaged: `zsar drop {name}` and extract again."
         storage = root.storage(_FOLDER, name)
         try:
-            if not icechunk.Repository.exists(storage):
+            if not root.bounded(lambda: icechunk.Repository.exists(storage), f"opening {name}"):
                 raise Hollow(f"Feature set {name} in {root.url} cannot be opened: it holds nothing. {advice}")
-            self._repository = icechunk.Repository.open(storage, root.repository_config())
+            config = root.repository_config()
+            self._repository = root.bounded(lambda: icechunk.Repository.open(storage, config), f"opening {name}")
             attributes: Any = self._reading().attrs
         except GroupNotFoundError as error:
             raise Hollow(f"Feature set {name} in {root.url} cannot be opened: it holds nothing. {advice}") from error
@@ -276,7 +284,7 @@ class FeatureSet:
     @property
     def snapshot(self) -> str:
         """Id of the newest snapshot."""
-        return self._repository.lookup_branch(_BRANCH)
+        return self._root.bounded(lambda: self._repository.lookup_branch(_BRANCH), f"reading {self.name}")
 
     def keys(self) -> np.ndarray:
         """(items, 32) uint8, in the order of commits."""
@@ -388,7 +396,9 @@ class FeatureSet:
                 yield start, block
 
     def _reading(self) -> zarr.Group:
-        return zarr.open_group(self._repository.readonly_session(_BRANCH).store, mode="r")
+        return self._root.bounded(
+            lambda: zarr.open_group(self._repository.readonly_session(_BRANCH).store, mode="r"), f"reading {self.name}"
+        )
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -416,7 +426,7 @@ class FeatureSet:
                     return 0
                 self._append_rows(group, list(fresh.values()))
                 try:
-                    session.commit(f"{len(fresh)} items", metadata=environment() | dict(metadata or {}))
+                    self._commit(session, f"{len(fresh)} items", metadata or {})
                 except icechunk.ConflictError:
                     continue  # an object store, and somebody else was first: look again at what is missing
                 self._collect_sometimes()
@@ -446,15 +456,15 @@ class FeatureSet:
                         "It cannot be repaired in place; drop the feature set and extract again."
                     )
                 record[rows.key.hex()] = [digests[item].tobytes().hex(), rows.digest.hex()]
-                _array(group, "digest")[item] = np.frombuffer(rows.digest, np.uint8)
+                _set(_array(group, "digest"), slice(item, item + 1), np.frombuffer(rows.digest, np.uint8)[None])
                 if _SEAL in group:
                     seal = _seal(rows.key, rows.stored_times, rows.digest)
-                    _array(group, _SEAL)[item] = np.frombuffer(seal, np.uint8)
+                    _set(_array(group, _SEAL), slice(item, item + 1), np.frombuffer(seal, np.uint8)[None])
             for name in self.outputs:
                 spans = [(int(offsets[item]), rows.values[name]) for item, rows in fresh.items()]
                 _overwrite(_array(group, name), spans)
             _overwrite(_array(group, "times"), [(int(offsets[i]), rows.stored_times) for i, rows in fresh.items()])
-            session.commit("repair", metadata=environment() | {"digests": record})
+            self._commit(session, "repair", {"digests": record})
 
     def damage(self) -> Iterator[Damage]:
         """Items whose stored rows, key or times are not what was written: unreadable, changed, or not finite."""
@@ -549,24 +559,31 @@ class FeatureSet:
         return None
 
     def _session(self) -> tuple[icechunk.Session, zarr.Group]:
-        session = self._repository.writable_session(_BRANCH)
-        store: Store = session.store
-        return session, zarr.open_group(self._wrap(store) if self._wrap else store, mode="r+")
+        def opened() -> tuple[icechunk.Session, zarr.Group]:
+            session = self._repository.writable_session(_BRANCH)
+            store: Store = session.store
+            return session, zarr.open_group(self._wrap(store) if self._wrap else store, mode="r+")
+
+        return self._root.bounded(opened, f"opening {self.name} to write")
+
+    def _commit(self, session: icechunk.Session, message: str, metadata: Mapping[str, Any]) -> None:
+        told = environment() | dict(metadata)
+        self._root.bounded(lambda: session.commit(message, metadata=told), f"a commit to {self.name}")
 
     def _append_rows(self, group: zarr.Group, items: list[ItemRows]) -> None:
         counts = [len(next(iter(item.values.values()))) for item in items]
         for name in self.outputs:
             _append(_array(group, name), [item.values[name] for item in items])
-        _array(group, "times").append(np.concatenate([item.stored_times for item in items]))
+        _extend(_array(group, "times"), np.concatenate([item.stored_times for item in items]))
         offsets = _array(group, "offsets")
         end = int(_read(offsets, slice(offsets.shape[0] - 1, None))[0])
-        offsets.append(end + np.cumsum(counts))
-        _array(group, "keys").append(np.stack([np.frombuffer(item.key, np.uint8) for item in items]))
+        _extend(offsets, end + np.cumsum(counts))
+        _extend(_array(group, "keys"), np.stack([np.frombuffer(item.key, np.uint8) for item in items]))
         digests = [item.digest for item in items]
-        _array(group, "digest").append(np.stack([np.frombuffer(digest, np.uint8) for digest in digests]))
+        _extend(_array(group, "digest"), np.stack([np.frombuffer(digest, np.uint8) for digest in digests]))
         if _SEAL in group:
             seals = [_seal(item.key, item.stored_times, digest) for item, digest in zip(items, digests, strict=True)]
-            _array(group, _SEAL).append(np.stack([np.frombuffer(seal, np.uint8) for seal in seals]))
+            _extend(_array(group, _SEAL), np.stack([np.frombuffer(seal, np.uint8) for seal in seals]))
 
     def _collect_sometimes(self) -> None:
         """Small commits leave many dead copies of the tail chunk: every 64 commits take them away."""
@@ -635,12 +652,28 @@ def _array(group: zarr.Group, name: str) -> Any:
 
 def _read(array: Any, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
     try:
-        return np.asarray(array[rows] if isinstance(rows, slice) else array.oindex[rows])
+        whole = isinstance(rows, slice)
+        return _asked(array, lambda: np.asarray(array[rows] if whole else array.oindex[rows]))
     except icechunk.IcechunkError as error:
         raise Damaged(
             f"{array.name.lstrip('/')} of a feature set cannot be read: {_first_line(error)}. Run `zsar verify`, which "
             "says what of it is damaged."
         ) from error
+
+
+def _asked(array: Any, request: Callable[[], _T]) -> _T:
+    """What a request to Zarr gives: its arrays wait for Icechunk without end, whatever its `async.timeout` says."""
+    if zarr.config.get("async.timeout") is None:  # no root of this process lies on an object store
+        return request()
+    return bounded(request, f"rows of {array.name.lstrip('/')}")
+
+
+def _extend(array: Any, rows: np.ndarray) -> None:
+    _asked(array, lambda: array.append(rows))
+
+
+def _set(array: Any, rows: slice, values: np.ndarray) -> None:
+    _asked(array, lambda: array.__setitem__(rows, values))
 
 
 def _read_or_none(array: Any, rows: slice) -> np.ndarray | None:
@@ -673,7 +706,7 @@ def _append(array: Any, parts: Sequence[np.ndarray]) -> None:
 
 def _put(array: Any, at: int, parts: list[np.ndarray]) -> int:
     rows = np.concatenate(parts)
-    array[at : at + len(rows)] = rows
+    _set(array, slice(at, at + len(rows)), rows)
     return at + len(rows)
 
 
@@ -696,7 +729,7 @@ def _overwrite(array: Any, spans: list[tuple[int, np.ndarray]]) -> None:
             low, high = max(start, first), min(start + len(rows), last)
             if low < high:
                 content[low - first : high - first] = rows[low - start : high - start]
-        array[first:last] = content
+        _set(array, slice(first, last), content)
 
 
 def _first_line(error: BaseException) -> str:

@@ -43,6 +43,7 @@ from stores.ragged import (
 )
 from untrusted import arrays
 from untrusted.limits import Unsafe
+from untrusted.places import refuse_strange
 
 __all__ = [
     "FORMATS",
@@ -366,6 +367,7 @@ def _parquet_rows(features: Foreign, start: int, block: np.ndarray, schema: pa.S
 
 
 def _read_parquet(path: Path) -> Foreign:
+    refuse_strange(path)
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if not (parts := named_parts(names)):

@@ -11,14 +11,16 @@ where Ctrl-C is heard.
 import contextlib
 import datetime
 import functools
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from stores.errors import StoreError
+from stores.errors import StoreError, Unanswered
 
 ABSENT = ""  #: the tag of what is not there
 _TIMEOUT = "ZSAR_STORE_TIMEOUT_S"
@@ -180,8 +182,35 @@ def _key(path: str) -> str:
     return path.partition("/")[2]
 
 
-def _waited(request: Callable[[], _T]) -> _T:
-    """What a request gives, waited for where Ctrl-C is heard: the request itself hears nothing until it ends."""
+def bounded(request: Callable[[], _T], what: str) -> _T:
+    """What a request of a library gives that has no bound of its own; `Unanswered` where it takes too long."""
+    try:
+        return _waited(request, longest_s())
+    except TimeoutError as error:
+        raise unanswered(what) from error
+
+
+def longest_s() -> float:
+    """How long is waited for what is several requests, each of which may be tried again."""
+    return 3 * timeout_s()
+
+
+def unanswered(what: str) -> Unanswered:
+    """The one line of what was not answered."""
+    return Unanswered(
+        f"The object store has not answered for {longest_s():g} s: {what}. What was committed before is safe. Check "
+        f"the network and the endpoint, and run the same command again; ${_TIMEOUT} is a third of what is waited."
+    )
+
+
+def _waited(request: Callable[[], _T], most_s: float = math.inf) -> _T:
+    """What a request gives, waited for where Ctrl-C is heard: the request itself hears nothing until it ends.
+
+    Raises
+    ------
+    TimeoutError
+        It has not ended after `most_s`; its thread is left alone, and ends with the process.
+    """
     outcome: list[_T] = []
     failure: list[BaseException] = []
 
@@ -193,7 +222,10 @@ def _waited(request: Callable[[], _T]) -> _T:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
+    ends = time.monotonic() + most_s
     while thread.is_alive():
+        if time.monotonic() > ends:
+            raise TimeoutError
         thread.join(0.5)
     if failure:
         raise failure[0]

@@ -14,22 +14,25 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import icechunk
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zarr
 from filelock import FileLock
 
 from stores import leases
 from stores.errors import Damaged, StoreError, WriteFailed
-from stores.object_store import ABSENT, MOST_RETRIES, Lost, ObjectStore, timeout_s
+from stores.object_store import ABSENT, MOST_RETRIES, Lost, ObjectStore, bounded, longest_s, timeout_s
 from stores.workplaces import Workplace, beside
 
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
 
+_T = TypeVar("_T")
 _SCHEMES = ("s3", "gs", "gcs", "az", "abfs")
 
 
@@ -305,10 +308,21 @@ class Root:
             return
         self._objects.put(target, path, None)
 
+    def bounded(self, request: Callable[[], _T], what: str) -> _T:
+        """What a request of Icechunk gives, which has no bound of its own; of a disk it is not waited for elsewhere.
+
+        Raises
+        ------
+        Unanswered
+            An object store that says nothing.
+        """
+        return request() if self.is_local else bounded(request, f"{what} of {self.url}")
+
     def repository_config(self) -> icechunk.RepositoryConfig:
         """How Icechunk waits: on an object store as often as everything else there is tried."""
         config = icechunk.RepositoryConfig.default()
         if not self.is_local:
+            zarr.config.set({"async.timeout": longest_s()})  # of what Zarr asks Icechunk for
             retries = icechunk.StorageRetriesSettings(
                 max_tries=MOST_RETRIES, initial_backoff_ms=100, max_backoff_ms=10_000
             )

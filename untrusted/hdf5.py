@@ -8,6 +8,7 @@ store. Whoever opens one here gets a file that was looked through, and reads dat
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 
 from untrusted.limits import Room, Unsafe
+from untrusted.places import refuse_strange
 
 _MOST_THINGS = 10_000_000
 
@@ -90,6 +92,8 @@ def opened(source: Any, size_bytes: int) -> Iterator[File]:
     OSError, RuntimeError, KeyError, ValueError
         It is no HDF5 file, or a damaged one.
     """
+    if isinstance(source, str | os.PathLike):
+        refuse_strange(source)
     with h5py.File(source, "r") as top:
         for dataset in _datasets(top):
             if dataset.is_virtual:

@@ -60,10 +60,12 @@ def _from_toml(context: typer.Context, path: Path | None) -> Path | None:
         return None
     import tomllib
 
+    from untrusted import places
+
     shipped = {each.stem: each for each in _RECIPES.glob("*.toml")}
     path = path if path.suffix or path.name not in shipped else shipped[path.name]
     try:
-        settings = tomllib.loads(path.read_text())
+        settings = tomllib.loads(places.text_of(path))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         names = "" if path.suffix else f". Recipes that come along: {', '.join(sorted(shipped))}"
         raise typer.BadParameter(f"{path} cannot be read as TOML: {error}{names}") from error

@@ -20,6 +20,7 @@ from pipelines.index.files import Fault, Stat, is_local, stat_of
 from pipelines.progress import Progress
 from stores.keys import stream_key
 from stores.stat_cache import StatCache
+from untrusted import places
 
 _SAVE_EVERY_S = 30.0
 _THREADS = 4
@@ -111,7 +112,7 @@ def _hash(uri: str, before: Stat) -> Content:
         with fs.open(path, "rb") as stream:
             return Content(stream_key(stream), *before)
     for _ in range(2):
-        with open(uri, "rb") as stream:
+        with places.opened(uri) as stream:
             key = stream_key(stream)
             now = os.fstat(stream.fileno())
         after = (now.st_size, now.st_mtime_ns)

@@ -26,6 +26,7 @@ from stores.features import FeatureStore, ItemRows
 from stores.foreign import Foreign, read_foreign
 from stores.keys import KEY_BYTES, stream_key
 from stores.root import Root
+from untrusted import places
 
 _COMMIT_BYTES = 256 << 20
 _LARGEST = float(np.finfo(np.float32).max)
@@ -234,7 +235,7 @@ def _digest(path: Path) -> str:
             )
             listed = "".join(f"{name}\0{_digest(path / name)}\n" for name in names)
             return hashlib.blake2b(listed.encode(), digest_size=KEY_BYTES).hexdigest()
-        with open(path, "rb") as file:
+        with places.opened(path) as file:
             return stream_key(file).hex()
     except OSError as error:
-        raise BadFile(f"{path} cannot be read: {error.strerror}. Mend its permissions.") from error
+        raise BadFile(f"{path} cannot be read: {error.strerror}. Mend that, and run again.") from error

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import fsspec
 
 from pipelines.errors import LayoutError
+from untrusted.places import refuse_strange
 
 # of the containers that are opened; not those that may as well be sound alone (.ogg) or have no clock (.m2v)
 _FILMS = (
@@ -163,6 +164,7 @@ def stat_of(uri: str) -> Stat:
         fs.invalidate_cache(path)
         return _stat_of(fs.info(path))
     found = os.stat(local_path(uri))
+    refuse_strange(local_path(uri))
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", uri)
     return found.st_size, found.st_mtime_ns

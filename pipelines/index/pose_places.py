@@ -22,6 +22,7 @@ from extractors.pose_files import Collection
 from extractors.poses import Poses
 from pipelines.index.stored_poses import StoredPoses
 from stores.keys import pose_key
+from untrusted import places
 from untrusted.limits import Room, Unsafe
 
 _FEATURE_SET = re.compile(r"(.*)/features/([^/]+@[0-9a-f]+)")
@@ -112,7 +113,7 @@ def _many_of(place: Place) -> Collection | StoredPoses:
 def content_of(path: str) -> bytes:
     """The bytes of a file; Unreachable where it cannot be read, TooLarge where it is more than memory is to hold."""
     try:
-        with open(path, "rb") as file:
+        with places.opened(path) as file:
             Room().take(os.fstat(file.fileno()).st_size, "it is read whole")
             return file.read()
     except Unsafe as error:

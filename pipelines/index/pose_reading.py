@@ -220,7 +220,7 @@ def files_of(path: str) -> Iterator[PoseFile]:
     if not is_local(path):
         raise UsageError(f"Poses are read from this machine's disks, got {path}. Copy them into a folder.")
     base = local_path(path)
-    if os.path.isfile(base):
+    if os.path.exists(base) and not os.path.isdir(base):  # a pipe too, which is told when it is read
         yield PoseFile(base, os.path.basename(base))
         return
     if not os.path.isdir(base):

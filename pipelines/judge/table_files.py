@@ -34,6 +34,7 @@ from pipelines.learn import options
 from pipelines.learn.departures import INPUTS, AsPublished
 from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.settings import FinetuneConfig, FitConfig
+from untrusted import places
 
 _FOLDER = Path(__file__).parent / "tables"
 _ROW_FIELDS = (
@@ -131,7 +132,7 @@ def tables(name: str, set_by_hand: Mapping[str, Any] | None = None) -> list[Tabl
         known = ", ".join(sorted(p.stem for p in _FOLDER.glob("*.toml")))
         raise UsageError(f"No table is called {name!r}; there are: {known}. A path to a TOML file is taken too.")
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(places.text_of(path))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} cannot be read as TOML: {error}.") from error
     found = []

@@ -241,8 +241,9 @@ def test_what_may_not_be_read_is_unreachable(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(av, "open", refuse)
+    (tmp_path / "x.mp4").touch()
     with pytest.raises(Unreachable, match="may not be read"):
-        clips.read("x.mp4", {"v": DENSE})
+        clips.read(str(tmp_path / "x.mp4"), {"v": DENSE})
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.avi"])

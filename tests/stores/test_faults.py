@@ -12,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from stores.errors import StoreError
+from stores.errors import StoreError, Unanswered
 from stores.features import FeatureStore
 from stores.root import Root
-from tests.stores.store_contract import OUTPUTS
+from tests.stores.proxy import NOTHING, PASS, proxied
+from tests.stores.store_contract import OUTPUTS, rows_of
 
 
 @contextlib.contextmanager
@@ -89,6 +90,67 @@ def test_a_commit_that_is_refused_comes_to_an_end(there, status):
             FeatureStore(Root("s3://bucket-there/cache")).create("x@ab", {"extractor": "x"}, "ab", OUTPUTS)
         assert "\n" not in str(raised.value)
         assert time.monotonic() - started < 60
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("what", ["snapshots", "refs", "manifests", "chunks", "transactions"])
+def test_a_commit_that_is_never_answered_comes_to_an_end_and_is_found_whole_or_not_at_all(
+    s3_root, s3_endpoint, monkeypatch, what
+):
+    rows = [rows_of(i) for i in range(3)]
+    made = FeatureStore(s3_root).create("x@ab", {"extractor": "x"}, "ab", OUTPUTS)
+    made.append(rows[:1])
+    monkeypatch.setenv("ZSAR_STORE_TIMEOUT_S", "2")
+    with proxied(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        slow = FeatureStore(Root(s3_root.url)).find("x")
+        proxy.fate = lambda method, path: NOTHING if method == "PUT" and f"x%40ab/{what}/" in path else PASS
+        started = time.monotonic()
+        try:
+            slow.append(rows[1:])
+        except Unanswered as error:
+            assert "\n" not in str(error)
+            assert NOTHING in proxy.counts
+        assert time.monotonic() - started < 60
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.delenv("ZSAR_STORE_TIMEOUT_S")
+    again = FeatureStore(Root(s3_root.url)).find("x")
+    assert again.shape()[0] in (1, 3)
+    again.append(rows)
+    assert again.shape()[0] == 3
+    assert list(again.damage()) == []
+
+
+@pytest.mark.heavy
+def test_ctrl_c_ends_a_commit_that_is_not_answered(s3_root, monkeypatch):
+    FeatureStore(s3_root).create("x@ab", {"extractor": "x"}, "ab", OUTPUTS)
+    code = (
+        "import sys; from stores.root import Root; from stores.features import FeatureStore\n"
+        "from tests.stores.store_contract import rows_of\n"
+        "made = FeatureStore(Root(sys.argv[1])).find('x')\n"
+        "try: made.append([rows_of(1)])\nexcept KeyboardInterrupt: print('heard', flush=True)"
+    )
+    with proxied(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        asked = threading.Event()
+
+        def fate(method, path):
+            if method == "PUT" and "/locks/" not in path:
+                asked.set()
+                return NOTHING
+            return PASS
+
+        proxy.fate = fate
+        environment = {**os.environ, "AWS_ENDPOINT_URL": proxy.url, "ZSAR_STORE_TIMEOUT_S": "600"}
+        run = subprocess.Popen(
+            [sys.executable, "-c", code, s3_root.url], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert asked.wait(60)
+        time.sleep(1)
+        run.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        out, _ = run.communicate(timeout=120)
+        assert out == "heard\n"
+        assert time.monotonic() - started < 20
 
 
 def test_ctrl_c_ends_a_wait(there):

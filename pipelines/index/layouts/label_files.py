@@ -17,6 +17,7 @@ import fsspec
 
 from pipelines.errors import LayoutError
 from pipelines.index.files import is_local, local_path
+from untrusted import places
 from untrusted.limits import most_bytes
 
 #: column name to how it is spelt elsewhere
@@ -180,7 +181,7 @@ def _expand(given: str) -> list[str]:
 
 def _text(path: str) -> LabelFile:
     try:
-        with fsspec.open(path, "rb") as file:
+        with places.opened(path) if is_local(path) else fsspec.open(path, "rb") as file:
             content = file.read(most_bytes() // 8)  # the text, its copy, its rows
             if file.read(1):
                 raise LayoutError(f"The label file {path!r} is larger than {len(content):,} bytes. Give less at once.")

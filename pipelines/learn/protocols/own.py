@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UsageError
 from pipelines.learn.protocols.splits import Split
+from untrusted import places
 
 _SIDES = {"seen": "seen", "training": "seen", "validation": "validation", "unseen": "unseen", "testing": "unseen"}
 
@@ -20,7 +20,7 @@ def own_splits(path: str) -> tuple[Split, ...]:
         It cannot be read, is no JSON, or a split is not of this form.
     """
     try:
-        entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        entries = json.loads(places.text_of(path, "utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}. Check the spelling.") from error
     except ValueError as error:  # bad JSON, or not UTF-8

@@ -259,7 +259,7 @@ def refuse(monkeypatch, name: str, error: OSError) -> None:
             raise error
         return real(path, *rest, **options)
 
-    monkeypatch.setattr(contents, "open", opened, raising=False)
+    monkeypatch.setattr(contents.places, "open", opened, raising=False)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_links_to_nothing_pipes_and_growing_files_are_failures(root, twenty, mon
     assert (report.videos, report.failed) == (19, 3)
     found = {row["uri"].rpartition("/")[2]: row["message"] for row in Failures(root).latest().to_pylist()}
     assert "link to nothing" in found["lost.mp4"]
-    assert "not a regular file" in found["pipe.mp4"]
+    assert "it is a pipe, and no file" in found["pipe.mp4"]
     assert "it changed while it was read; index again once it is complete" in found["v01.mp4"]
 
 
