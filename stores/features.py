@@ -256,7 +256,7 @@ class FeatureSet:
                 raise Hollow(f"Feature set {name} in {root.url} cannot be opened: it holds nothing. {advice}")
             config = root.repository_config()
             self._repository = root.bounded(lambda: icechunk.Repository.open(storage, config), f"opening {name}")
-            attributes: Any = self._reading().attrs
+            attributes: Any = self._group().attrs
         except GroupNotFoundError as error:
             raise Hollow(f"Feature set {name} in {root.url} cannot be opened: it holds nothing. {advice}") from error
         except icechunk.IcechunkError as error:
@@ -396,9 +396,14 @@ class FeatureSet:
                 yield start, block
 
     def _reading(self) -> zarr.Group:
-        return self._root.bounded(
-            lambda: zarr.open_group(self._repository.readonly_session(_BRANCH).store, mode="r"), f"reading {self.name}"
-        )
+        with self._damages("its newest snapshot"):
+            return self._group()
+
+    def _group(self) -> zarr.Group:
+        def opened() -> zarr.Group:
+            return zarr.open_group(self._repository.readonly_session(_BRANCH).store, mode="r")
+
+        return self._root.bounded(opened, f"reading {self.name}")
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -527,19 +532,32 @@ class FeatureSet:
 
     def commits(self) -> list[dict[str, Any]]:
         """Every commit, newest first: snapshot, time, message and what it was made with."""
-        return [
-            {
-                "snapshot": info.id,
-                "time": info.written_at.isoformat(timespec="seconds"),
-                "message": info.message,
-                "with": dict(info.metadata),
-            }
-            for info in self._repository.ancestry(branch=_BRANCH)
-        ]
+        with self._damages("its history"):
+            return [
+                {
+                    "snapshot": info.id,
+                    "time": info.written_at.isoformat(timespec="seconds"),
+                    "message": info.message,
+                    "with": dict(info.metadata),
+                }
+                for info in self._repository.ancestry(branch=_BRANCH)
+            ]
 
     def size_bytes(self) -> int:
         """Bytes of all chunks the repository holds, those of old snapshots included."""
-        return int(self._repository.chunk_storage_stats().native_bytes)
+        with self._damages("one of its manifests"):
+            return int(self._repository.chunk_storage_stats().native_bytes)
+
+    @contextlib.contextmanager
+    def _damages(self, what: str) -> Iterator[None]:
+        """Turn what Icechunk says of files that are damaged into one line."""
+        try:
+            yield
+        except (icechunk.IcechunkError, GroupNotFoundError) as error:
+            raise Damaged(
+                f"Feature set {self.name} in {self._root.url} is damaged, {what} cannot be read: {_first_line(error)}. "
+                f"`zsar verify {self.name}` says which items are; else `zsar drop {self.name}` and extract again."
+            ) from error
 
     def _damage_of(
         self, own: slice, block: slice, values: list[np.ndarray] | None, arrays: list[Any], digest: bytes

@@ -16,11 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from stores.errors import Ambiguous, NotInStore
+from stores.errors import Ambiguous, Damaged, NotInStore
+from stores.keys import rows_digest
 from stores.root import Root, checked_name
 from stores.workplaces import Workplace
 
 _FOLDER = "runs"
+_SEAL = "seal"
 
 
 class Runs:
@@ -83,7 +85,7 @@ class Runs:
 
     def describe(self, name: str, about: dict[str, Any]) -> None:
         """Write what a run depends on."""
-        self._root.write_text(json.dumps(about, indent=1, sort_keys=True), _FOLDER, checked_name(name), "run.json")
+        self._root.write_text(sealed(about), _FOLDER, checked_name(name), "run.json")
 
     def about(self, name: str) -> dict[str, Any]:
         """What a run depends on."""
@@ -94,7 +96,16 @@ class Runs:
         return self._json(name, *parts) if self._root.exists(_FOLDER, name, *parts) else None
 
     def _json(self, *parts: str) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self._root.read_text(_FOLDER, *parts))
+        where = "/".join((_FOLDER, *parts))
+        advice = "Bring it back from a copy, or take it away and run again the command that made it."
+        try:
+            told: dict[str, Any] = dict(json.loads(self._root.read_text(_FOLDER, *parts)))
+        except (ValueError, TypeError) as error:  # no JSON, no text, or no object
+            reason = " ".join(str(error).split())[:120]
+            raise Damaged(f"{where} below {self._root.url} is damaged: {reason}. {advice}") from error
+        seal = told.pop(_SEAL, None)
+        if seal not in (None, _seal_of(told)):
+            raise Damaged(f"{where} below {self._root.url} is damaged: it is not what was written. {advice}")
         return told
 
     def splits(self, name: str) -> list[int]:
@@ -111,6 +122,16 @@ class Runs:
         if not self._root.exists(_FOLDER, name, f"{what}.parquet"):
             return None
         return self._root.read_table(_FOLDER, name, f"{what}.parquet")
+
+
+def sealed(about: dict[str, Any]) -> str:
+    """What a JSON file of a run says, with a digest of it: one that is held against it when it is read."""
+    plain: dict[str, Any] = json.loads(json.dumps(about))
+    return json.dumps(plain | {_SEAL: _seal_of(plain)}, indent=1, sort_keys=True)
+
+
+def _seal_of(plain: dict[str, Any]) -> str:
+    return rows_digest(json.dumps(plain, sort_keys=True).encode()).hex()
 
 
 def _beginning(name: str, runs: list[str]) -> list[str]:

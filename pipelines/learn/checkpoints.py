@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from pipelines.errors import UsageError
 from pipelines.machine import processes
-from stores.errors import WriteFailed
+from stores.errors import Damaged, WriteFailed
+from stores.keys import stream_key
 from stores.root import whole
 
 WEIGHTS = "weights.safetensors"
@@ -46,8 +47,27 @@ def save(model: nn.Module, folder: Path, metadata: dict[str, str] | None = None)
 
 
 def load(model: nn.Module, folder: Path) -> None:
-    """Load the weights of a finished training."""
-    model.load_state_dict(load_file(folder / WEIGHTS))
+    """Load the weights of a finished training.
+
+    Raises
+    ------
+    Damaged
+        They cannot be read, or are of another model.
+    """
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise Damaged(
+            f"{folder / WEIGHTS} is damaged: {reason}. Bring it back from a copy, or take {folder} away and run again "
+            "the command that trained it."
+        ) from error
+
+
+def key_of(path: Path) -> str:
+    """The digest of a file of weights."""
+    with path.open("rb") as file:
+        return stream_key(file).hex()
 
 
 def plain(model: nn.Module) -> dict[str, Tensor]:
@@ -58,7 +78,10 @@ def plain(model: nn.Module) -> dict[str, Tensor]:
 def history(folder: Path) -> dict[str, Any] | None:
     """The history of a finished training; None of one that is not."""
     path = folder / _HISTORY
-    return dict(json.loads(path.read_text())) if path.exists() else None
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else None
+    except (ValueError, TypeError) as error:
+        raise Damaged(f"{path} cannot be read; remove it to train again from the beginning.") from error
 
 
 def finish(folder: Path, told: dict[str, Any]) -> None:

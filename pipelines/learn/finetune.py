@@ -24,7 +24,7 @@ from extractors.weights import at_path
 from pipelines.errors import UsageError
 from pipelines.learn import options, ranks, trainables
 from pipelines.learn.begun import refuse_seen, sample
-from pipelines.learn.checkpoints import save
+from pipelines.learn.checkpoints import WEIGHTS, key_of, save
 from pipelines.learn.engine import train
 from pipelines.learn.parts import Named, Part, kept_back, named, parts
 from pipelines.learn.runs import Run, identity, name_of
@@ -225,6 +225,8 @@ def _about(config: FinetuneConfig, trained: Trainable, asked: list[Part], run: R
 def _train(config: FinetuneConfig, trained: Trainable, part: Part, run: Run, told: Callable[..., None]) -> None:
     with run.workplace(part.number) as folder:
         about = _trained(config, trained, part, run, folder, told)
+        if not processes().rank:
+            about["weights_key"] = key_of(folder.path / WEIGHTS)
     if not processes().rank:
         run.done(part.number, about)
 

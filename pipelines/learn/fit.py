@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from pipelines.errors import Stopped, UsageError
-from pipelines.learn.checkpoints import save
+from pipelines.learn.checkpoints import WEIGHTS, key_of, save
 from pipelines.learn.choosing import Choice, choose, refuse_warmups
 from pipelines.learn.composed import kept_nearest, told_of
 from pipelines.learn.doubts import doubts
@@ -253,6 +253,7 @@ def _in_worker(number: int, name: str, device: str) -> int:
 def _fit_split(study: Study, number: int, run: Run, device: str) -> None:
     with run.workplace(number) as folder:
         about = _fitted_split(study, number, folder, device)
+        about["weights_key"] = key_of(folder.path / WEIGHTS)
     run.done(number, about)
 
 

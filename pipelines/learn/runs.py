@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 
 from extractors.weights import cache_dir
-from pipelines.learn.checkpoints import WEIGHTS
+from pipelines.learn.checkpoints import WEIGHTS, key_of
+from stores.errors import Damaged
 from stores.root import Root, checked_name, whole
-from stores.runs import Runs
+from stores.runs import Runs, sealed
 from stores.workplaces import Workplace
 
 DONE = "done"
@@ -69,8 +70,7 @@ class Run:
             whole = {**about, "made": made}
             if "splits" in about:  # others may be trained at the same time
                 whole["splits"] = sorted({*before.get("splits", ()), *about["splits"]})
-            text = json.dumps(whole, indent=1, sort_keys=True)
-            self.root.write_text(text, "runs", self.name, _ABOUT[self.stage])
+            self.root.write_text(sealed(whole), "runs", self.name, _ABOUT[self.stage])
 
     def workplace(self, number: int) -> AbstractContextManager[Workplace]:
         """Where a split is trained."""
@@ -83,7 +83,19 @@ class Run:
         ------
         FileNotFoundError
             There are none.
+        Damaged
+            They are not those that were trained.
         """
+        path, told = self._weights(number), self.told(number) or {}
+        if told.get("weights_key", "") not in ("", key_of(path)):
+            folder = self.root.url_of("runs", self.name, _folder(number))
+            raise Damaged(
+                f"{path} is damaged: these are not the weights that were trained. Bring them back from a copy, or take "
+                f"{folder} away and run again the command that trained them."
+            )
+        return path
+
+    def _weights(self, number: int) -> Path:
         where = ("runs", self.name, _folder(number), WEIGHTS)
         if self.root.is_local:
             return Path(self.root.path(*where))
@@ -101,7 +113,7 @@ class Run:
 
     def done(self, number: int, about: dict[str, Any]) -> None:
         """A split is done: write what it says of itself, whole or not at all."""
-        self.root.write_text(json.dumps(about, indent=1), "runs", self.name, _folder(number), _SPLIT)
+        self.root.write_text(sealed(about), "runs", self.name, _folder(number), _SPLIT)
 
     def lacking(self, numbers: Iterable[int]) -> list[int]:
         """Those of some splits that are not done."""

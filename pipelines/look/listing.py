@@ -37,11 +37,14 @@ def _row_of(store: FeatureStore, name: str) -> dict[str, Any]:
         feature_set = store.find(name)
     except Damaged as error:
         return row | {"state": str(error)}
-    items, count = feature_set.shape()
     recipe = feature_set.recipe
+    try:
+        (items, count), size = feature_set.shape(), feature_set.size_bytes()
+    except Damaged as error:
+        return row | {"recipe": feature_set.key, "state": str(error)}
     row |= {"outputs": ", ".join(feature_set.outputs), "items": items, "rows": count, "recipe": feature_set.key}
     return row | {
-        "bytes": feature_set.size_bytes(),
+        "bytes": size,
         "precision": recipe["precision"],
         "weights": recipe["weights"][:16],
         "state": _OUTDATED if is_outdated(recipe) else "good",
@@ -189,8 +192,18 @@ def texts(root: Root) -> list[dict[str, Any]]:
 def runs(root: Root) -> list[dict[str, Any]]:
     """Every run: the head or the network that was trained, on what, when, whether it is done, and top-1 if judged."""
     store = Runs(root)
-    heads = [_head(store, name) for name in store.names()]
-    return sorted([*heads, *(_network(root, name) for name in store.networks())], key=lambda row: row["run"])
+    heads = [_or_damage(name, lambda name: _head(store, name)) for name in store.names()]
+    networks = [_or_damage(name, lambda name: _network(root, name)) for name in store.networks()]
+    return sorted([*heads, *networks], key=lambda row: row["run"])
+
+
+def _or_damage(name: str, row_of: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """The row of a run; of one that is damaged its name, and what is damaged as its state."""
+    try:
+        return row_of(name)
+    except Damaged as error:
+        row = dict.fromkeys(("head", "network", "dataset", "feature", "protocol", "made"), "")
+        return {"run": name, **row, "fitted": 0, "judged": False, "top1": None, "state": str(error)}
 
 
 def _head(store: Runs, name: str) -> dict[str, Any]:
