@@ -4,10 +4,13 @@ Takes  a feature set of token states (`bert_tokens`) or maps (`r2plus1d_18_below
 Gives  the layers above, as a network
 """
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from torch import nn
 
+import extractors
 from extractors import options
 from extractors.below import Below
 from extractors.encoders import BertTokens
@@ -18,6 +21,8 @@ from stores.features import FeatureStore
 from stores.keys import stream_key
 from stores.root import Root
 from stores.runs import Runs
+
+_WEIGHTS = "weights.safetensors"
 
 
 def above_tokens(feature: str, root: Root) -> nn.Module:
@@ -49,26 +54,32 @@ def above_maps(feature: str, root: Root, given: str = "") -> LayersAbove:
         As `above_tokens`.
     """
     recipe = _recipe(feature, root)
-    extractor = options.of_recipe(recipe, given or None)
-    if not given and isinstance(extractor, TrainedClips) and not recipe["weights"].startswith("random:"):
-        network = extractor.first.network
-        extractor = options.of_recipe(recipe, str(_trained_here(network, recipe["weights"], feature, root)))
-    assert isinstance(extractor, Below)
-    _refuse_others(extractor, feature, root)
-    return extractor.above()
+    kind = extractors.find(recipe["extractor"])
+    found: AbstractContextManager[str | None] = nullcontext(given or None)
+    if not given and issubclass(kind, TrainedClips) and not recipe["weights"].startswith("random:"):
+        found = _trained_here(kind.first.network, feature, root)
+    with found as path:
+        extractor = options.of_recipe(recipe, path)
+        assert isinstance(extractor, Below)
+        _refuse_others(extractor, feature, root)
+        return extractor.above()
 
 
 def _recipe(feature: str, root: Root) -> dict[str, str]:
     return FeatureStore(root).find(feature).recipe
 
 
-def _trained_here(network: str, digest: str, feature: str, root: Root) -> Path:
-    """Weights of this digest among the runs of `zsar finetune`."""
-    for run in root.names_in("runs"):
-        if run.startswith(f"{network}-"):
-            for path in sorted(Runs(root).folder(run).glob("split-*/weights.safetensors")):
-                if _digest(path) == digest:
-                    return path
+@contextmanager
+def _trained_here(network: str, feature: str, root: Root) -> Iterator[str]:
+    """The weights that made a feature set, among those of the runs of `zsar finetune`."""
+    runs, digest = Runs(root), _recipe(feature, root)["weights"]
+    for run in (name for name in runs.networks() if name.startswith(f"{network}-")):
+        for folder in (f"split-{number:03d}" for number in runs.splits(run)):
+            if _WEIGHTS in runs.files(run, folder):
+                with runs.at_hand(run, folder, _WEIGHTS) as path:
+                    if _digest(Path(path)) == digest:
+                        yield path
+                        return
     raise BadWeights(
         f"No run of {network} in {root.url} holds the weights that the maps of {feature} were made with. Give their "
         "file: `zsar fit --weights FILE`."

@@ -21,6 +21,7 @@ from pipelines.learn import layers
 from pipelines.learn.departures import of_run
 from pipelines.learn.finetune import finetune
 from pipelines.learn.fit import fit
+from pipelines.learn.runs import Run
 from pipelines.learn.settings import FitConfig
 from pipelines.learn.study import Study
 from stores.features import FeatureStore
@@ -61,9 +62,9 @@ def test_the_whole_way(mapped, tmp_path):
     report = fit(asked(tmp_path), root)
     judged = evaluate(EvaluateConfig(report.run), root)
     assert (judged.n, judged.missing) == (6, 0)
-    about = json.loads((Runs(root).folder(report.run) / "run.json").read_text())
+    about = Runs(root).about(report.run)
     assert about["videos"]["layers_trained"]
-    own = load_file(Runs(root).folder(report.run) / "split-000" / "weights.safetensors")
+    own = load_file(Run(root, report.run).weights(0))
     before = load_file(path)
     stage = {name: each for name, each in own.items() if name.startswith("visual.blocks.") and "num_" not in name}
     assert len(stage) == 45
@@ -81,8 +82,8 @@ def test_splits_that_are_fitted_in_processes_of_their_own_end_in_the_same_bits(m
     weights = []
     for workers in (1, 2):
         report = fit(asked(tmp_path, protocol=str(tmp_path / "two.json"), workers=workers), root)
-        weights.append(load_file(Runs(root).folder(report.run) / "split-001" / "weights.safetensors"))
-        shutil.rmtree(Runs(root).folder(report.run))
+        weights.append(load_file(Run(root, report.run).weights(1)))
+        shutil.rmtree(Path(root.url, "runs", report.run))
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
