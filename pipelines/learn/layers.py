@@ -4,8 +4,7 @@ Takes  a feature set of token states (`bert_tokens`) or maps (`r2plus1d_18_below
 Gives  the layers above, as a network
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import suppress
 from pathlib import Path
 
 from torch import nn
@@ -17,12 +16,11 @@ from extractors.encoders import BertTokens
 from extractors.errors import BadWeights
 from extractors.layers_above import LayersAbove
 from extractors.trained_clips import TrainedClips
+from pipelines.learn.runs import Run
 from stores.features import FeatureStore
 from stores.keys import stream_key
 from stores.root import Root
 from stores.runs import Runs
-
-_WEIGHTS = "weights.safetensors"
 
 
 def above_tokens(feature: str, root: Root) -> nn.Module:
@@ -55,31 +53,27 @@ def above_maps(feature: str, root: Root, given: str = "") -> LayersAbove:
     """
     recipe = _recipe(feature, root)
     kind = extractors.find(recipe["extractor"])
-    found: AbstractContextManager[str | None] = nullcontext(given or None)
     if not given and issubclass(kind, TrainedClips) and not recipe["weights"].startswith("random:"):
-        found = _trained_here(kind.first.network, feature, root)
-    with found as path:
-        extractor = options.of_recipe(recipe, path)
-        assert isinstance(extractor, Below)
-        _refuse_others(extractor, feature, root)
-        return extractor.above()
+        given = str(_trained_here(kind.first.network, feature, root))
+    extractor = options.of_recipe(recipe, given or None)
+    assert isinstance(extractor, Below)
+    _refuse_others(extractor, feature, root)
+    return extractor.above()
 
 
 def _recipe(feature: str, root: Root) -> dict[str, str]:
     return FeatureStore(root).find(feature).recipe
 
 
-@contextmanager
-def _trained_here(network: str, feature: str, root: Root) -> Iterator[str]:
+def _trained_here(network: str, feature: str, root: Root) -> Path:
     """The weights that made a feature set, among those of the runs of `zsar finetune`."""
     runs, digest = Runs(root), _recipe(feature, root)["weights"]
-    for run in (name for name in runs.networks() if name.startswith(f"{network}-")):
-        for folder in (f"split-{number:03d}" for number in runs.splits(run)):
-            if _WEIGHTS in runs.files(run, folder):
-                with runs.at_hand(run, folder, _WEIGHTS) as path:
-                    if _digest(Path(path)) == digest:
-                        yield path
-                        return
+    for name in (run for run in runs.networks() if run.startswith(f"{network}-")):
+        for number in runs.splits(name):
+            with suppress(FileNotFoundError):
+                path = Run(root, name, "finetune").weights(number)
+                if _digest(path) == digest:
+                    return path
     raise BadWeights(
         f"No run of {network} in {root.url} holds the weights that the maps of {feature} were made with. Give their "
         "file: `zsar fit --weights FILE`."

@@ -345,18 +345,21 @@ class Study:
         text, visual = self._above(), self._above_maps()
         return head if text is visual is None else Towered(head, text, self.in_one_space, visual)
 
+    @functools.cached_property
+    def _seen_as(self) -> tuple[int, int]:
+        """(m, D) of a video as the head sees it."""
+        visual, shape = self._above_maps(), self.videos.segments.shape[1:]
+        return (shape[0], shape[-1]) if visual is None else (visual.rows(shape), visual.width)
+
     @property
     def width(self) -> int:
         """D, of a segment as the head sees it."""
-        visual = self._above_maps()
-        return int(self.videos.segments.shape[-1]) if visual is None else visual.width
+        return self._seen_as[1]
 
     @property
     def segments(self) -> int:
         """m, of a video as the head sees it."""
-        visual = self._above_maps()
-        shape = self.videos.segments.shape[1:]
-        return shape[0] if visual is None else visual.rows(shape)
+        return self._seen_as[0]
 
     def pooled(self) -> ClassTexts:
         """The texts of all classes, a vector each: token states as the layers above make it before they are trained."""
