@@ -294,14 +294,14 @@ def finetune_and_judge(root: Root, indexed: IndexConfig, config: FinetuneConfig,
 
 def _finetuned(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> tuple[Any, dict[str, Any]]:
     """Index and train; what the stage reports, and what the flow says of it."""
-    from pipelines.look.run.network_page import network_page
+    from pipelines.look.run.page import run_page
 
     index(indexed, root.url, return_state=True).result()
     done = finetune_task(config, root.url, return_state=True).result()
     rows = [{"split": number, "weights": where} for number, where in done.weights.items()]
     told = f"{done.run}: {done.sequences} items, {done.failed} cannot be used"
     create_table_artifact(rows, key=_key("finetune", config.dataset), description=told)
-    page = network_page(done.run, root)
+    page = run_page(done.run, root)
     create_link_artifact(page, link_text=page, key=_key("learned", config.dataset), description="How it was learned")
     get_run_logger().info("%s; weights: %s; page: %s", told, ", ".join(done.weights.values()), page)
     weights_of = {str(number): where for number, where in done.weights.items()}

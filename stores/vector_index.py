@@ -65,7 +65,7 @@ class About:
 class VectorIndex:
     """The index of one output of a feature set, brought up to date when it is opened.
 
-    Where it cannot be written (a cache that may only be read), it is in memory.
+    Where it cannot be written (a cache that may only be read), or is not to be, what came since is in memory.
 
     Parameters
     ----------
@@ -73,6 +73,7 @@ class VectorIndex:
     feature_set : FeatureSet
     output : whose rows are compared
     advance : is told how many rows are in the index of how many there are, while some are added
+    keep : whether what was added is written
 
     Attributes
     ----------
@@ -91,8 +92,10 @@ class VectorIndex:
         feature_set: FeatureSet,
         output: str = "features",
         advance: Callable[[int, int], None] = lambda done, total: None,
+        keep: bool = True,
     ) -> None:
         self._root, self._set, self._output, self._advance = root, feature_set, output, advance
+        self._keeps = keep
         self._folder = f"{_FOLDER}/{feature_set.name}/{output}"
         self._array = feature_set.array(output)
         self._width = math.prod(self._array.shape[1:])
@@ -105,9 +108,10 @@ class VectorIndex:
         self.about, self.added = self._told(), 0
         if self.about.snapshot != feature_set.snapshot:
             try:
-                with root.lock(f"index-{feature_set.name}"):
+                with root.lock(f"index-{feature_set.name}") if keep else contextlib.nullcontext():
                     self._bring_up_to_date()
             except WriteFailed:
+                self._keeps = False
                 self._bring_up_to_date()
         self._parts = self._opened()
 
@@ -182,7 +186,7 @@ class VectorIndex:
         self.added = rows - known.rows
         parts = self._grown(known, rows) if self.added else known.parts
         self.about = About(snapshot, len(digests), rows, _digest(digests), known.lists, parts)
-        if not self._unwritten:
+        if self._keeps and not self._unwritten:
             self._root.write_text(json.dumps(dataclasses.asdict(self.about)), self._folder, _ABOUT)
             for name in set(before.parts) - set(parts):
                 self._root.remove(self._folder, name)
@@ -262,6 +266,9 @@ class VectorIndex:
 
     def _write(self, name: str, index: Any) -> None:
         """Write a file; where that cannot be, keep its index."""
+        if not self._keeps:
+            self._unwritten[name] = index
+            return
         try:
             with self._root.new_file(self._folder, name) as path:
                 try:

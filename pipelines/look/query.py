@@ -59,10 +59,13 @@ class Searchers:
     ----------
     root : Root
     advance : is told how an index grows, where rows came since it was last asked
+    keep : whether that is written; in memory otherwise
     """
 
-    def __init__(self, root: Root, advance: Callable[[int, int], None] = lambda done, total: None) -> None:
-        self._root, self._advance = root, advance
+    def __init__(
+        self, root: Root, advance: Callable[[int, int], None] = lambda done, total: None, keep: bool = True
+    ) -> None:
+        self._root, self._advance, self._keep = root, advance, keep
         self._open: dict[tuple[str, str], Searcher] = {}
         self._spaces: dict[str, tuple[Space, list[str], str]] = {}
         self._sets: dict[str, FeatureSet] = {}
@@ -71,7 +74,7 @@ class Searchers:
         """The searcher of one output of a feature set."""
         key = feature_set.name, output
         if key not in self._open or self._open[key].segments.snapshot != feature_set.snapshot:
-            self._open[key] = Searcher(self._root, feature_set, output, self._advance)
+            self._open[key] = Searcher(self._root, feature_set, output, self._advance, self._keep)
         return self._open[key]
 
     def find(self, name: str) -> FeatureSet:

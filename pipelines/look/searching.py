@@ -27,7 +27,7 @@ class Searcher:
     root : Root
     feature_set : FeatureSet
     output : whose rows are compared
-    advance : as of a VectorIndex
+    advance, keep : as of a VectorIndex
 
     Attributes
     ----------
@@ -41,8 +41,9 @@ class Searcher:
         feature_set: FeatureSet,
         output: str = "features",
         advance: Callable[[int, int], None] = lambda done, total: None,
+        keep: bool = True,
     ) -> None:
-        self.index = VectorIndex(root, feature_set, output, advance)
+        self.index = VectorIndex(root, feature_set, output, advance, keep)
         self.segments: Segments = segments(feature_set, root)
         self._spans = Spans(feature_set, output)
         self._order = np.argsort(self.segments.row, kind="stable")

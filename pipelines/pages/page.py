@@ -3,6 +3,7 @@
     templates/_base.html    head, style sheet, title, lead, footer; colours and widths are said here and nowhere else
     templates/_parts.html   what several pages show: a share as a bar, a row with its bar, a strip of frames
     templates/NAME.html     a page: `{% extends "_base.html" %}`, and its blocks title, style, lead, body, foot
+    templates/serve/        pages of `zsar serve`, which lead to one another and load films
 
 A page of somebody else is a template of the same form anywhere: its path is given instead of a name.
 """
@@ -14,12 +15,24 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
+from markupsafe import Markup
+
+from untrusted.names import shown
+
+
+def _spelt(value: Any) -> Any:
+    """What is put into a page, its control characters spelt out: names come from files of others."""
+    if isinstance(value, Markup):
+        return Markup(shown(value))
+    return shown(value) if isinstance(value, str) else value
+
 
 _PAGES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=_spelt,
 )
 
 

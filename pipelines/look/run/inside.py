@@ -14,7 +14,6 @@ al. 2020), figure 7, whose vectors are word vectors of names, and here are whate
 """
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,11 +27,11 @@ from pipelines.learn.protocols.splits import Split
 from pipelines.learn.runs import Run
 from pipelines.learn.study import Study
 from pipelines.learn.trained import command, head_of, study_of
+from pipelines.look.flattened import tsne
 from stores.root import Root
 
 NEAREST = 10
 _EACH = 3  # videos shown that were judged right, and as many that were not
-_SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,13 +155,7 @@ def joint_space(of: Trained) -> Space | None:
 
 def flattened(space: Space) -> tuple[np.ndarray, np.ndarray]:
     """t-SNE of both kinds of vector together: (K, 2) of the videos, (K, 2) of the texts; the same each time."""
-    from sklearn.manifold import TSNE  # type: ignore[import-untyped,unused-ignore]
-
-    both = np.concatenate([space.videos, space.texts]).astype(np.float64)
-    perplexity = min(30.0, max(1.0, (len(both) - 1) / 3))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of points that coincide
-        flat = TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(both)
+    flat = tsne(np.concatenate([space.videos, space.texts]).astype(np.float64))
     return flat[: len(space.names)], flat[len(space.names) :]
 
 

@@ -2,11 +2,13 @@
 
 Run    `zsar show RUN --html --split 0`
 Takes  a run of `zsar finetune`, and the runs of heads that read features of its weights
-Gives  `reports/run-NAME.html` below the root, and its URL; one file, with drawings inside and no script
+Gives  the page, that `run_page` writes; one file, with drawings inside and no script
 """
 
 import contextlib
 from typing import Any
+
+from markupsafe import Markup
 
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
@@ -21,21 +23,20 @@ from stores.root import Root
 from stores.runs import Runs
 
 
-def network_page(run: str, root: Root, split: int | None = None) -> str:
-    """Write the page of a network; returns its URL.
+def network_html(run: str, root: Root, split: int | None = None, nav: Markup | str = "") -> str:
+    """The page of a network.
 
     Parameters
     ----------
     run : its full name
     root : Root
     split : which is pictured; None: the first that is trained
+    nav : links above its title
 
     Raises
     ------
     UsageError
         No split, or not this one, is trained to the end.
-    WriteFailed
-        The page cannot be written.
     """
     told = network(root, run)
     there = {row["number"]: row for row in told["splits"] if row["state"] == DONE}
@@ -46,8 +47,9 @@ def network_page(run: str, root: Root, split: int | None = None) -> str:
             f"Run `{told['about'].get('command', 'zsar finetune')}`."
         )
     number = min(there) if split is None else split
-    html = render(
+    return render(
         "network",
+        nav=nav,
         run=run,
         about=told["about"],
         settings={k: v for k, v in told["about"]["config"].items() if v not in ("", None, [], False)},
@@ -60,7 +62,6 @@ def network_page(run: str, root: Root, split: int | None = None) -> str:
         learned=learned(run, number, root),
         judged=_judged(run, root),
     )
-    return root.write_text(html, "reports", f"run-{run}.html")
 
 
 def _judged(run: str, root: Root) -> list[dict[str, Any]]:

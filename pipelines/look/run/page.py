@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from markupsafe import Markup
 
 from extractors import clips
 from extractors.errors import ExtractorError, InputFault, MachineFault
@@ -25,7 +26,7 @@ from pipelines.learn.departures import of_run
 from pipelines.look.run import composed, inside, poses
 from pipelines.look.run.inside import Trained
 from pipelines.look.run.learned import learned
-from pipelines.look.run.network_page import network_page
+from pipelines.look.run.network_page import network_html
 from pipelines.pages import figures, matrices, stick_figures
 from pipelines.pages.page import frame, render
 from pipelines.texts.overlap import TAU
@@ -86,13 +87,20 @@ class ShownVideo:
 
 
 def run_page(name: str, root: Root, split: int | None = None) -> str:
-    """Write the page of a run, of a head or of a network; returns its URL.
+    """Write the page of a run, of a head or of a network; returns its URL. As `run_html`, and WriteFailed."""
+    run = Runs(root).find_any(name)
+    return root.write_text(run_html(run, root, split), "reports", f"run-{run}.html")
+
+
+def run_html(name: str, root: Root, split: int | None = None, nav: Markup | str = "") -> str:
+    """The page of a run, of a head or of a network.
 
     Parameters
     ----------
     name : of the run, or how it begins
     root : Root
     split : which is pictured; None: the first that was judged
+    nav : links above its title
 
     Raises
     ------
@@ -100,13 +108,11 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
         No such run.
     UsageError
         It, or this split of it, was not judged.
-    WriteFailed
-        The page cannot be written.
     """
     runs = Runs(root)
     run = runs.find_any(name)
     if run in runs.networks():
-        return network_page(run, root, split)
+        return network_html(run, root, split, nav)
     run, number, own = judged_split(run, root, split)
     table = runs.read(run, "results")
     assert table is not None
@@ -115,8 +121,9 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
     scores, counts = class_scores(own), confusion(own)
     listed = {row["setting"]: row for row in results(root) if row["run"] == run}
     inside, why_not = _inside(run, number, own, scores, root, listed["zsl"]["state"])
-    html = render(
+    return render(
         "run",
+        nav=nav,
         run=run,
         about=runs.about(run),
         number=number,
@@ -131,7 +138,6 @@ def run_page(name: str, root: Root, split: int | None = None) -> str:
         learned=learned(run, number, root),
         **inside,
     )
-    return root.write_text(html, "reports", f"run-{run}.html")
 
 
 def judged_split(name: str, root: Root, split: int | None) -> tuple[str, int, list[dict[str, Any]]]:

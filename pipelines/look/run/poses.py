@@ -12,20 +12,19 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
 
 from extractors import joints, stgcn_network
 from extractors.errors import InputFault, Unreachable
-from extractors.poses import Form, Poses, prepared
+from extractors.poses import Form, Poses
 from pipelines.index import joint_layouts
 from pipelines.index.pose_places import PoseReader
 from pipelines.index.poses import KIND
 from pipelines.look.run import inside
 from pipelines.look.run.inside import Trained
-from pipelines.pages import stick_figures
+from pipelines.look.skeletons import drawings, when
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
@@ -191,8 +190,8 @@ def _sequence(
     if told == 1:
         spans = [(form.frames * k / _STRIP, form.frames * (k + 1) / _STRIP) for k in range(_STRIP)]
         kept, said = list(range(_STRIP)), [()] * _STRIP
-    drawings, why_not = _drawings(poses, form, [spans[k] for k in kept], entry["video_id"])
-    parts = tuple(Part(drawings[i], _when(spans[k], form.frames), said[k]) for i, k in enumerate(kept))
+    drawn, why_not = drawings(poses, form, [spans[k] for k in kept], entry["video_id"])
+    parts = tuple(Part(drawn[i], when(spans[k], form.frames), said[k]) for i, k in enumerate(kept))
     scores = dict(zip(entry["best"], entry["scores"], strict=True))
     return Sequence(
         video_id=entry["video_id"],
@@ -205,32 +204,6 @@ def _sequence(
         told=told,
         why_not=why_not,
     )
-
-
-def _when(span: tuple[float, float], frames: int) -> str:
-    """A part as shares of the whole time."""
-    return f"{100 * span[0] / frames:.0f}\u2013{100 * span[1] / frames:.0f}\u00a0% of the time"
-
-
-def _drawings(
-    poses: Poses | InputFault, form: Form, spans: list[tuple[float, float]], name: str
-) -> tuple[list[Markup | None], str]:
-    """A drawing a part, and why there is none where there is none."""
-    try:
-        if isinstance(poses, InputFault):
-            raise poses
-        places = prepared(poses, form)[..., 0].transpose(1, 2, 0)
-    except InputFault as fault:
-        return [None] * len(spans), f"{type(fault).__name__}: {fault}"
-    seen = stick_figures.view(places)
-    there = places.any((1, 2))
-    seen[~there] = np.nan
-    box = stick_figures.Box.around(seen[there])
-    found = []
-    for place, span in enumerate(spans):
-        told = f"skeleton of {name}, {_when(span, form.frames)}"
-        found.append(stick_figures.figure(seen, span, poses.layout, box, told, scale=place == 0))
-    return found, ""
 
 
 # -- what is said of it -----------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from pipelines.learn import engine
 from pipelines.learn.finetune import finetune, own_options, settled
 from pipelines.learn.settings import FinetuneConfig
 from pipelines.learn.trainables.e2e import E2ENetwork
-from pipelines.look.run.network_page import network_page
+from pipelines.look.run.page import run_page
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
 from stores.failures import Failures
@@ -354,7 +354,7 @@ def test_c3d_goes_the_same_way(films, tmp_path):
 
 def test_the_page_of_a_network_shows_its_loss_and_what_was_judged_with_its_weights(films, tmp_path):
     report = finetune(config(tmp_path), films)
-    page = network_page(report.run, films)
+    page = run_page(report.run, films)
     text = Path(unquote(urlsplit(page).path)).read_text()
     assert f"zsar judge {report.run}" in text
     history = json.loads((Path(report.weights[0]).parent / "history.json").read_text())["epochs"]
@@ -372,7 +372,7 @@ def test_the_page_of_a_network_shows_its_loss_and_what_was_judged_with_its_weigh
     assert shown.exit_code == 0
     assert text.count("<code>nearest-d-") == text.count("<code>ridge-d-") == 1
     with pytest.raises(UsageError, match=r"is not trained on split 3 to the end; it is on 0\."):
-        network_page(report.run, films, split=3)
+        run_page(report.run, films, split=3)
     head = CliRunner().invoke(app, ["show", told["judged"]["0"], "--html", "--root", films.url])
     assert head.exit_code == 0, head.output
 

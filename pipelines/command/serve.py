@@ -1,0 +1,35 @@
+"""`zsar serve`: the cache as pages that answer."""
+
+from typing import TYPE_CHECKING
+
+from pipelines.command.base import command
+from pipelines.command.screen import Shown, say
+from pipelines.look.serve.settings import ServeConfig
+
+if TYPE_CHECKING:
+    from stores.root import Root
+
+
+@command("serve", ServeConfig)
+def serve(settings: ServeConfig, root: "Root") -> Shown:
+    """Look at the cache in a browser: type a phrase and play the segments it finds; until Ctrl-C.
+
+    Also a feature set in the plane, each point a clip; classes with their texts, clips and what they are taken for;
+    runs, results and failures. Only this machine can ask, unless --host says otherwise; nobody is asked for a password
+    then, and whoever reaches the port sees all of the cache and plays its films. Nothing below the root is written,
+    and nothing is loaded from elsewhere.
+
+    zsar serve --root /data/cache
+
+    zsar serve --host 0.0.0.0 --port 8000      for others in a network that you trust
+
+    ssh -L 8710:127.0.0.1:8710 MACHINE         looks at a cache of another machine without opening a port there
+
+    For a feature set of millions run `zsar query` once before: it keeps the index that is made in memory here.
+
+    JSON, when it has ended: url.
+    """
+    from pipelines.look.serve.server import serve
+
+    url = serve(settings, root, lambda url: say(f"Look at {url} (Ctrl-C ends it)"))
+    return Shown({"url": url}, [])

@@ -1,0 +1,61 @@
+"""Vectors in the plane, for people to look at.
+
+    (n, D) ──the 50 directions of most variance──▶ (n, 50) ──t-SNE, or UMAP where it is installed──▶ (n, 2)
+
+Both are drawn from a fixed seed: the same vectors lie in the same places. Only neighbourhoods mean something.
+
+References: t-SNE (van der Maaten and Hinton 2008); UMAP (McInnes et al. 2018).
+"""
+
+import importlib.util
+import warnings
+from typing import Any
+
+import numpy as np
+
+from pipelines.look.tables import imported
+
+WAYS = ("tsne", "umap")
+_SEED = 0
+_DIRECTIONS = 50
+_PERPLEXITY = 30.0
+
+
+def ways() -> tuple[str, ...]:
+    """Those of `WAYS` that are installed here."""
+    return tuple(way for way in WAYS if way == "tsne" or importlib.util.find_spec(way))
+
+
+def flat(vectors: np.ndarray, way: str = "tsne") -> np.ndarray:
+    """(n, 2) float of vectors (n, D).
+
+    Raises
+    ------
+    UsageError
+        UMAP is asked for and not installed.
+    """
+    found = np.asarray(vectors, np.float64)
+    if len(found) < 3:  # neither has anything to arrange
+        return np.stack([np.arange(len(found)), np.zeros(len(found))], 1)
+    if min(found.shape) > _DIRECTIONS:
+        from sklearn.decomposition import PCA  # type: ignore[import-untyped,unused-ignore]
+
+        found = PCA(_DIRECTIONS, random_state=_SEED).fit_transform(found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of points that coincide
+        return np.asarray(_umap(found) if way == "umap" else tsne(found), float)
+
+
+def tsne(vectors: np.ndarray) -> np.ndarray:
+    """(n, 2) of (n, D) by t-SNE as it is, of at least three vectors."""
+    from sklearn.manifold import TSNE  # type: ignore[import-untyped,unused-ignore]
+
+    perplexity = min(_PERPLEXITY, max(1.0, (len(vectors) - 1) / 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of points that coincide
+        return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(vectors))
+
+
+def _umap(vectors: np.ndarray) -> Any:
+    umap = imported("umap")
+    return umap.UMAP(n_neighbors=min(15, len(vectors) - 1), random_state=_SEED).fit_transform(vectors)

@@ -1,0 +1,1 @@
+"""The cache as pages that answer: `zsar serve`."""
