@@ -9,28 +9,27 @@ from markupsafe import Markup
 
 from extractors.errors import InputFault
 from extractors.poses import Form, Poses, prepared
-from pipelines.index import joint_layouts
 from pipelines.index.pose_places import PoseReader
 from pipelines.pages import stick_figures
-from stores.root import Root
 
 _PARTS = 3
 
 
-def strip(uri: str, key: bytes, name: str, root: Root, parts: int = _PARTS) -> tuple[list[Markup | None], str]:
+def strip(
+    uri: str, key: bytes, name: str, reader: PoseReader, parts: int = _PARTS
+) -> tuple[list[Markup | None], str]:
     """Drawings of the sequence at a place, a part of its time each, and why there is none where there is none.
 
     Parameters
     ----------
     uri, key, name : of its row of the manifest
-    root : Root
+    reader : of places in a root whose layouts are loaded (`joint_layouts`)
     parts : so many
     """
-    joint_layouts.load(root)
     form = Form(people=1, frame="body")
     spans = [(form.frames * k / parts, form.frames * (k + 1) / parts) for k in range(parts)]
     try:
-        poses: Poses | InputFault = PoseReader().read(uri, key)
+        poses: Poses | InputFault = reader.read(uri, key)
     except InputFault as fault:
         poses = fault
     return drawings(poses, form, spans, name)

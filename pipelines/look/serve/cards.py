@@ -4,12 +4,15 @@ row of a manifest or of a table of segments ──▶ Card, which `templates/ser
 """
 
 import dataclasses
+import threading
 from typing import Any
 from urllib.parse import urlencode
 
 import pyarrow.compute as pc
 from markupsafe import Markup
 
+from pipelines.index import joint_layouts
+from pipelines.index.pose_places import PoseReader
 from pipelines.index.poses import KIND as POSE
 from pipelines.look import skeletons
 from pipelines.look.serve import playing
@@ -19,7 +22,7 @@ from stores.captions import Captions
 from stores.root import Root
 
 _PLACES = (0.15, 0.5, 0.85)  # of a segment
-_CAPTIONS = 5
+_CAPTIONS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Cards:
 
     def __init__(self, root: Root, items: Items) -> None:
         self._root, self._items = root, items
+        self._poses, self._one = PoseReader(), threading.Lock()  # the last file of many stays in memory
 
     def of_segment(self, row: dict[str, Any], feature: str) -> Card:
         """The card of a row of `segments.SCHEMA`, with its score where it has one."""
@@ -92,7 +96,9 @@ class Cards:
         if item.kind == "video":
             return _film(item, start, end)
         if item.kind == POSE:
-            drawn, why = skeletons.strip(item.uri, bytes.fromhex(item.key), item.video_id, self._root)
+            with self._one:
+                joint_layouts.load(self._root)
+                drawn, why = skeletons.strip(item.uri, bytes.fromhex(item.key), item.video_id, self._poses)
             return {"drawings": tuple(each for each in drawn if each), "why_not": why}
         if item.kind == "caption_group":
             film = self._items.film_of(item.dataset, item.video_id)
