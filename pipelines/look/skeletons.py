@@ -15,9 +15,7 @@ from pipelines.pages import stick_figures
 _PARTS = 3
 
 
-def strip(
-    uri: str, key: bytes, name: str, reader: PoseReader, parts: int = _PARTS
-) -> tuple[list[Markup | None], str]:
+def strip(uri: str, key: bytes, name: str, reader: PoseReader, parts: int = _PARTS) -> tuple[list[Markup | None], str]:
     """Drawings of the sequence at a place, a part of its time each, and why there is none where there is none.
 
     Parameters

@@ -76,6 +76,7 @@ def app(root: Root, config: ServeConfig, folder: Path) -> Starlette:
         Route("/run", pages.run),
         Route("/failures", pages.failures),
         Route("/serve.js", pages.script),
+        Route("/favicon.ico", lambda request: Response(status_code=204)),  # which browsers ask for unasked
     ]
     handlers: dict[Any, Any] = dict.fromkeys(_MENDED, _mended) | {HTTPException: _http}
     guards = Middleware(Guards, host=config.host)

@@ -61,7 +61,8 @@ def page(url: str) -> Iterator[Any]:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda told: faults.append(told.text) if "Security Policy" in told.text else None)
+        page.on("response", lambda told: faults.append(f"{told.status} {told.url}") if told.status >= 400 else None)
         page.on(
             "request",
             lambda request: faults.append(request.url) if not request.url.startswith((url, "data:")) else None,
