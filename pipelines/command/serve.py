@@ -12,22 +12,23 @@ if TYPE_CHECKING:
 
 @command("serve", ServeConfig)
 def serve(settings: ServeConfig, root: "Root") -> Shown:
-    """Look at the cache in a browser: type a phrase and play the segments it finds; until Ctrl-C.
+    """Look at the cache in a browser: type a phrase, play the segments it finds. Ctrl-C ends it.
 
     Also a feature set in the plane, each point a clip; classes with their texts, clips and what they are taken for;
-    runs, results and failures. Only this machine can ask, unless --host says otherwise; nobody is asked for a password
-    then, and whoever reaches the port sees all of the cache and plays its films. Nothing below the root is written,
-    and nothing is loaded from elsewhere.
+    runs, results and failures. It only reads: nothing below the root is written, nothing is loaded from elsewhere.
 
     zsar serve --root /data/cache
 
-    zsar serve --host 0.0.0.0 --port 8000      for others in a network that you trust
+    zsar serve --host 0.0.0.0 --port 8000
 
-    ssh -L 8710:127.0.0.1:8710 MACHINE         looks at a cache of another machine without opening a port there
+    ssh -L 8710:127.0.0.1:8710 MACHINE zsar serve --root /data/cache
 
-    For a feature set of millions run `zsar query` once before: it keeps the index that is made in memory here.
+    Only this machine can ask, unless --host says otherwise. Nobody is asked for a password then: whoever reaches the
+    port sees all of the cache and plays its films. The third line shows a cache of another machine to yours alone.
 
-    JSON, when it has ended: url.
+    Of a feature set of millions run `zsar query` once before: it keeps the index that is made in memory here.
+
+    JSON: url, when it has ended.
     """
     from pipelines.look.serve.server import serve
 

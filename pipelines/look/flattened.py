@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipelines.look.tables import imported
 
@@ -42,7 +43,7 @@ def flat(vectors: np.ndarray, way: str = "tsne") -> np.ndarray:
 
         found = PCA(_DIRECTIONS, random_state=_SEED).fit_transform(found)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of points that coincide
+        warnings.simplefilter("ignore")  # UMAP says that a seed costs it its threads
         return np.asarray(_umap(found) if way == "umap" else tsne(found), float)
 
 
@@ -51,7 +52,8 @@ def tsne(vectors: np.ndarray) -> np.ndarray:
     from sklearn.manifold import TSNE  # type: ignore[import-untyped,unused-ignore]
 
     perplexity = min(_PERPLEXITY, max(1.0, (len(vectors) - 1) / 3))
-    with warnings.catch_warnings():
+    # one thread: with more of them than free cores most of their time goes in waiting for one another
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # of points that coincide
         return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=_SEED).fit_transform(vectors))
 

@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from extractors import clips
+from extractors import clips as films
 from extractors.errors import ExtractorError, InputFault, MachineFault
 from extractors.sampling import Geometry, Sampling, View
 from heads import metrics
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
 from pipelines.learn.departures import of_run
-from pipelines.look.run import composed, inside, poses
+from pipelines.look.run import clips, composed, inside, poses
 from pipelines.look.run.inside import Trained
 from pipelines.look.run.learned import learned
 from pipelines.look.run.network_page import network_html
@@ -121,18 +121,21 @@ def run_html(name: str, root: Root, split: int | None = None, nav: Markup | str 
     scores, counts = class_scores(own), confusion(own)
     listed = {row["setting"]: row for row in results(root) if row["run"] == run}
     inside, why_not = _inside(run, number, own, scores, root, listed["zsl"]["state"])
+    about = runs.about(run)
+    if not (inside.get("videos") or inside.get("gallery")):
+        inside["clips"] = clips.clips(own, about["videos"]["dataset"], bool(about["videos"].get("captions")), root)
     return render(
         "run",
         nav=nav,
         run=run,
-        about=runs.about(run),
+        about=about,
         number=number,
         there=there,
         listed=listed,
         split=of_split,
         scores=sorted(scores, key=lambda s: (-s.accuracy, s.name)),
         heat_map=matrices.heat_map(counts, named(own)),
-        departures=of_run(runs.about(run)),
+        departures=of_run(about),
         overlap=sorted({name for row in table.to_pylist() for name in row["overlap"]}),
         why_not=why_not,
         learned=learned(run, number, root),
@@ -299,7 +302,7 @@ def _frames(of: Trained, row: int, m: int, root: Root) -> list[str]:
         span = None if place["start_s"] is None else (place["start_s"], place["end_s"])
         view = View(sampling, Geometry(_FRAME, _FRAME))
         try:
-            found = clips.read(place["uri"], {"frames": view}, read.keys[row].tobytes(), span)["frames"]
+            found = films.read(place["uri"], {"frames": view}, read.keys[row].tobytes(), span)["frames"]
         except (InputFault, MachineFault):
             continue
         if not isinstance(found, InputFault):

@@ -12,7 +12,6 @@ written.
 
 import functools
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,18 @@ from pipelines.errors import UsageError
 from pipelines.judge.results import results
 from pipelines.look import flattened, listing
 from pipelines.look.run.page import run_html
-from pipelines.look.serve import playing
 from pipelines.look.serve.cards import Cards
 from pipelines.look.serve.classes import Classes
+from pipelines.look.serve.films import Films
 from pipelines.look.serve.guards import Guards
-from pipelines.look.serve.items import Item, Items, seconds
+from pipelines.look.serve.items import Item, Items
 from pipelines.look.serve.plots import HEIGHT, WIDTH, Plots
-from pipelines.look.serve.searches import Asked, Searches
+from pipelines.look.serve.searches import Asked, Searches, items_of
 from pipelines.look.serve.settings import ServeConfig
 from pipelines.pages.page import render
 from stores.errors import NotInStore, StoreError
 from stores.features import FeatureStore
+from stores.manifest import Manifest
 from stores.root import Root
 
 _SCRIPT = Path(__file__).with_name("serve.js")
@@ -59,7 +59,8 @@ def app(root: Root, config: ServeConfig, folder: Path) -> Starlette:
     config : ServeConfig
     folder : where films are kept that are made for them
     """
-    pages = _Pages(root, config, folder)
+    items = Items(root)
+    pages, films = _Pages(root, config, items), Films(items, folder)
     routes = [
         Route("/", pages.search),
         Route("/plot", pages.plot),
@@ -68,9 +69,9 @@ def app(root: Root, config: ServeConfig, folder: Path) -> Starlette:
         Route("/class", pages.one_class),
         Route("/clip/{key}", pages.clip),
         Route("/card/{key}", pages.card),
-        Route("/film/{key}", pages.film),
-        Route("/segment/{key}", pages.segment),
-        Route("/frame/{key}", pages.frame),
+        Route("/film/{key}", films.film),
+        Route("/segment/{key}", films.segment),
+        Route("/frame/{key}", films.frame),
         Route("/data", pages.data),
         Route("/runs", pages.runs),
         Route("/run", pages.run),
@@ -105,14 +106,12 @@ def _page(name: str, here: str, **given: Any) -> HTMLResponse:
 class _Pages:
     """A method a page; each runs in a thread of its own."""
 
-    def __init__(self, root: Root, config: ServeConfig, folder: Path) -> None:
-        self._root = root
-        self._items = Items(root)
+    def __init__(self, root: Root, config: ServeConfig, items: Items) -> None:
+        self._root, self._items = root, items
         self._searches = Searches(root, config)
         self._cards = Cards(root, self._items)
         self._classes = Classes(root, self._items)
         self._plots = Plots()
-        self._segments = playing.Segments(folder)
         self._run = threading.Lock()
         self._drawn = functools.lru_cache(_PAGES)(self._run_page)
 
@@ -129,7 +128,7 @@ class _Pages:
         except _MENDED as error:
             why = str(error)
         labels, spaces = sorted(self._items.labels()), self._searches.spaces()
-        datasets = [row["dataset"] for row in listing.datasets(self._root)]
+        datasets = Manifest(self._root).datasets()
         given = {"asked": asked, "hits": hits, "cards": cards, "why": why, "labels": labels, "spaces": spaces}
         return HTMLResponse(render("serve/search", here="/", datasets=datasets, **given), 400 if why else 200)
 
@@ -143,7 +142,7 @@ class _Pages:
                 own = self._searches.of(FeatureStore(self._root).find(name))
             except _MENDED:
                 continue
-            if bytes.fromhex(item.key) in own.items["key"].to_pylist():
+            if len(items_of(own, item.key)):
                 like = Asked(like=item.video_id, feature=name).address()
                 held.append((name, like))
         return _page("clip", "", card=card, item=item, same=same, held=held)
@@ -154,7 +153,7 @@ class _Pages:
 
     def _asked(self, request: Request) -> tuple[Item, Any]:
         """The item of an address, and its card or that of the segment which was named."""
-        told, item = request.query_params, self._item(request)
+        told, item = request.query_params, self._items.of(request.path_params["key"])[0]
         if not (told.get("feature") and told.get("segment")):
             return item, self._cards.of_item(item)
         number = told["segment"]
@@ -164,50 +163,13 @@ class _Pages:
         row = self._searches.segment(held, item.key, int(number))
         return item, self._cards.of_segment(dict(row), held.name)
 
-    def _item(self, request: Request) -> Item:
-        return self._items.of(request.path_params["key"])[0]
-
-    # -- films --------------------------------------------------------------------------------------------------------
-
-    def film(self, request: Request) -> Response:
-        """The file of an item, where it is a film that a browser plays."""
-        for item in self._items.of(request.path_params["key"]):
-            path = playing.local(item)
-            if path and (kind := playing.plays(path)):
-                return FileResponse(path, media_type=kind)
-        raise NotInStore("No file of this item is here that a browser plays.")
-
-    def segment(self, request: Request) -> Response:
-        """A span of a film, made anew."""
-        told = request.query_params
-        start, end = seconds(told.get("start", ""), "start") or 0.0, seconds(told.get("end", ""), "end")
-        path, kind = self._of_any(request, lambda item: self._segments.film(item, start, end))
-        return FileResponse(path, media_type=kind)
-
-    def frame(self, request: Request) -> Response:
-        """A frame of a film."""
-        moment = seconds(request.query_params.get("t", ""), "t") or 0.0
-        data = self._of_any(request, lambda item: playing.picture(item, moment))
-        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
-
-    def _of_any(self, request: Request, make: Callable[[Item], Any]) -> Any:
-        """What is made of the first place of an item where that can be."""
-        fault: Exception | None = None
-        for item in self._items.of(request.path_params["key"]):
-            try:
-                return make(item)
-            except InputFault as error:
-                fault = fault or error
-        assert fault is not None
-        raise fault
-
     # -- the plane ----------------------------------------------------------------------------------------------------
 
     def plot(self, request: Request) -> Response:
         """The page of a drawing, which asks for it by itself."""
         sets = [row["name"] for row in listing.features(self._root) if row["state"] == "good"]
         told = {name: request.query_params.get(name, "")[:200] for name in ("feature", "dataset", "by")}
-        given = {"sets": sets, "datasets": [row["dataset"] for row in listing.datasets(self._root)]}
+        given = {"sets": sets, "datasets": Manifest(self._root).datasets()}
         chosen = told["feature"] or next(iter(sets), "")
         return _page("plot", "/plot", **given, asked=told | {"feature": chosen}, ways=flattened.ways())
 

@@ -11,17 +11,14 @@ from urllib.parse import urlencode
 import pyarrow.compute as pc
 from markupsafe import Markup
 
-from pipelines.index import joint_layouts
-from pipelines.index.pose_places import PoseReader
 from pipelines.index.poses import KIND as POSE
-from pipelines.look import skeletons
+from pipelines.look.seen import PLACES, PoseViewer
 from pipelines.look.serve import playing
 from pipelines.look.serve.items import Item, Items
 from pipelines.look.serve.searches import LONGEST, Asked
 from stores.captions import Captions
 from stores.root import Root
 
-_PLACES = (0.15, 0.5, 0.85)  # of a segment
 _CAPTIONS = 3
 
 
@@ -67,7 +64,7 @@ class Cards:
 
     def __init__(self, root: Root, items: Items) -> None:
         self._root, self._items = root, items
-        self._poses, self._one = PoseReader(), threading.Lock()  # the last file of many stays in memory
+        self._poses, self._one = PoseViewer(root), threading.Lock()
 
     def of_segment(self, row: dict[str, Any], feature: str) -> Card:
         """The card of a row of `segments.SCHEMA`, with its score where it has one."""
@@ -97,9 +94,8 @@ class Cards:
             return _film(item, start, end)
         if item.kind == POSE:
             with self._one:
-                joint_layouts.load(self._root)
-                drawn, why = skeletons.strip(item.uri, bytes.fromhex(item.key), item.video_id, self._poses)
-            return {"drawings": tuple(each for each in drawn if each), "why_not": why}
+                seen = self._poses.seen(item.uri, item.key, item.video_id)
+            return {"drawings": seen.drawings, "why_not": seen.why_not}
         if item.kind == "caption_group":
             film = self._items.film_of(item.dataset, item.video_id)
             told = _film(film, film.start_s, film.end_s) if film else {}
@@ -133,4 +129,4 @@ def _film(item: Item, start: float | None, end: float | None) -> dict[str, Any]:
         told = {"start": f"{begin:.3f}"} | ({} if end is None else {"end": f"{end:.3f}"})
         return {"film": f"/segment/{item.key}?{urlencode(told)}", "poster": poster}
     length = (end if end is not None else begin + 1.0) - begin
-    return {"frames": tuple(f"/frame/{item.key}?t={begin + place * length:.2f}" for place in _PLACES)}
+    return {"frames": tuple(f"/frame/{item.key}?t={begin + place * length:.2f}" for place in PLACES)}

@@ -6,6 +6,7 @@ An address never holds a path. What no manifest lists is not there.
 """
 
 import dataclasses
+import os
 import threading
 import time
 from typing import Any
@@ -20,7 +21,7 @@ from stores.manifest import Manifest
 from stores.root import Root
 
 _COLUMNS = ["dataset", "video_id", "kind", "uri", "key", "label", "split", "recording", "start_s", "end_s"]
-_KEPT_S = 10.0  # so long rows are taken for what the manifests hold
+_KEPT_S = 60  # so long rows are taken for what the manifests of an object store hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +51,26 @@ class Items:
     def __init__(self, root: Root) -> None:
         self._root, self._lock = root, threading.Lock()
         self._table: pa.Table | None = None
-        self._read_at = 0.0
+        self._stamp: object = None
 
     def table(self) -> pa.Table:
-        """All rows, as they are or were a moment ago."""
+        """All rows, read again where a manifest was written."""
+        manifest = Manifest(self._root)
         with self._lock:
-            if self._table is None or time.monotonic() - self._read_at > _KEPT_S:
-                manifest = Manifest(self._root)
-                parts = [manifest.read(name, _COLUMNS) for name in manifest.datasets()]
+            names = manifest.datasets()
+            stamp = names, self._written(names)
+            if self._table is None or stamp != self._stamp:
+                parts = [manifest.read(name, _COLUMNS) for name in names]
                 self._table = pa.concat_tables([manifest.rows("").select(_COLUMNS), *parts])
-                self._read_at = time.monotonic()
+                self._stamp = stamp
             return self._table
+
+    def _written(self, names: list[str]) -> object:
+        """What is another thing once a manifest was written; of an object store once a minute."""
+        if not self._root.is_local:
+            return time.monotonic() // _KEPT_S
+        told = [os.stat(self._root.path("manifest", f"{name}.parquet")) for name in names]
+        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in told]
 
     def of(self, key: str) -> list[Item]:
         """The rows with a content key, of which files may lie in several places.

@@ -2,7 +2,8 @@
 
     Asked (an address) ──▶ QueryConfig ──query──▶ Hits
 
-Nothing is written: what of an index is not there is in memory. One search at a time, since they share what is open.
+Nothing is written: what of an index is not there is in memory. One search at a time, since they share what is open; who
+asks something else need not wait for it.
 """
 
 import dataclasses
@@ -10,6 +11,9 @@ import threading
 import time
 from collections.abc import Mapping
 from urllib.parse import urlencode
+
+import numpy as np
+import pyarrow.compute as pc
 
 from pipelines.errors import UsageError
 from pipelines.look.query import Hits, Searchers, query
@@ -90,26 +94,26 @@ class Searches:
     def __init__(self, root: Root, config: ServeConfig) -> None:
         self._root, self._config = root, config
         self._searchers = Searchers(root, keep=False)
-        self._lock = threading.Lock()
+        self._searching, self._looking, self._reading = threading.Lock(), threading.Lock(), threading.Lock()
         self._spaces: list[Space] = []
         self._looked_at = -_KEPT_S
         self._segments: dict[str, Segments] = {}
 
     def answer(self, asked: Asked) -> Hits:
         """What `zsar query` answers; raises as it does."""
-        with self._lock:
+        with self._searching:
             return query(asked.config(self._config), self._root, self._searchers)
 
     def spaces(self) -> list[Space]:
         """Which spaces a phrase can be compared in, and why not in others; as it was half a minute ago at most."""
-        with self._lock:
+        with self._looking:
             if time.monotonic() - self._looked_at > _KEPT_S:
                 self._spaces, self._looked_at = spaces(self._root), time.monotonic()
             return self._spaces
 
     def of(self, feature_set: FeatureSet) -> Segments:
         """The segments of a feature set, read again where it has changed."""
-        with self._lock:
+        with self._reading:
             held = self._segments.get(feature_set.name)
             if held is None or held.snapshot != feature_set.snapshot:
                 held = self._segments[feature_set.name] = segments(feature_set, self._root)
@@ -118,11 +122,13 @@ class Searches:
     def segment(self, feature_set: FeatureSet, key: str, number: int) -> dict[str, object]:
         """One segment, as a row of `segments.SCHEMA`, by its item and its number in it."""
         own = self.of(feature_set)
-        content = bytes.fromhex(key)
-        rows = [row for row, each in enumerate(own.items["key"].to_pylist()) if each == content]
-        for row in rows:
-            for at in (own.item == row).nonzero()[0]:
-                if own.number[at] == number:
-                    found: dict[str, object] = own.take(at[None]).table().to_pylist()[0]
-                    return found
+        mine = np.isin(own.item, items_of(own, key)) & (own.number == number)
+        if mine.any():
+            found: dict[str, object] = own.take(np.flatnonzero(mine)[:1]).table().to_pylist()[0]
+            return found
         raise NotInStore(f"{feature_set.name} has no segment {number} of this item.")
+
+
+def items_of(own: Segments, key: str) -> np.ndarray:
+    """(n,) int64: which items of some segments have a content key."""
+    return np.flatnonzero(np.asarray(pc.equal(own.items["key"], bytes.fromhex(key))))

@@ -16,7 +16,7 @@ from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
 from pipelines.learn.fit import fit
-from pipelines.look import query_page
+from pipelines.look import seen
 from pipelines.look.query import Hits, query
 from pipelines.look.segments import segments
 from pipelines.look.settings import QueryConfig
@@ -210,7 +210,7 @@ def test_the_command_writes_json_a_page_and_parquet(films, tmp_path):
     told = json.loads(CliRunner().invoke(app, [*given, "--json", "--html"]).stdout)
     assert [hit["video_id"] != "v1" for hit in told["hits"]] == [True] * 4
     page = Path(told["page"].removeprefix("file://")).read_text()
-    assert page.count("data:image/jpeg") == 4 * len(query_page._PLACES)
+    assert page.count("data:image/jpeg") == 4 * len(seen.PLACES)
     assert "#t=" in page
     out = tmp_path / "hits.parquet"
     told = json.loads(CliRunner().invoke(app, [*given, "--json", "--parquet", str(out)]).stdout)
