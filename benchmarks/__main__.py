@@ -20,6 +20,7 @@ BENCHMARKS = (
         "proxies",
         "layers_above",
         "search",
+        "serve",
     ),
 )
 

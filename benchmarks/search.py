@@ -35,7 +35,7 @@ def bars(segments: int = _SEGMENTS, folder: str = "") -> Iterator[Bar]:
     """Time and recall of searches, how fast an index is made and grown, and its size."""
     with tempfile.TemporaryDirectory(dir=folder or None) as scratch:
         root = Root(scratch)
-        held = _made(root, segments)
+        held = made(root, segments)
         start = time.perf_counter()
         searcher = Searcher(root, held)
         made_s = time.perf_counter() - start
@@ -81,9 +81,10 @@ def _key(name: str, number: int) -> bytes:
     return f"{name}{number}".encode().ljust(32, b"\0")
 
 
-def _made(root: Root, segments: int) -> FeatureSet:
+def made(root: Root, segments: int) -> FeatureSet:
     """The feature set and its manifest."""
-    held = FeatureStore(root).create("x@1", {}, "1", {"features": ((_WIDTH,), "float16")})
+    recipe = {"precision": "fp16", "weights": "generated"}
+    held = FeatureStore(root).create("x@1", recipe, "1", {"features": ((_WIDTH,), "float16")})
     videos = segments // _OF_A_VIDEO
     random, keys = np.random.default_rng(3), []
     for start in range(0, videos, _AT_ONCE):

@@ -173,6 +173,20 @@ def test_a_cache_that_may_only_be_read_is_searched_all_the_same(root, held, smal
     assert not root.exists("indexes", "x@ab")
 
 
+def test_who_is_not_to_write_finds_what_came_since_and_leaves_the_index_as_it_was(root, held, small_lists):
+    rows = made(900)
+    appended(held, rows[:600])
+    VectorIndex(root, held)
+    folder = Path(root.path("indexes", "x@ab", "features"))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    appended(held, rows[600:], begin=200)
+    index = VectorIndex(root, held, keep=False)
+    assert index.added == 300
+    assert index.search(rows[[5, 800]], 1)[1][:, 0].tolist() == [5, 800]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert VectorIndex(root, held).added == 300
+
+
 def test_gaps_and_rows_of_nought_are_near_to_nothing(root, held):
     rows = made(30)
     rows[4], rows[5] = np.nan, 0

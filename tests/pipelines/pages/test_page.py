@@ -95,6 +95,23 @@ def test_no_page_has_a_head_or_colours_of_its_own():
         assert not re.search(r"<(head|style|main|footer|h1)\b|#[0-9a-f]{3,6}\b|prefers-color-scheme", text)
 
 
+def test_pages_that_lead_to_one_another_have_the_same_look():
+    there = [path for path in (TEMPLATES / "serve").glob("*.html") if "extends" in path.read_text()]
+    assert len(there) > 8
+    for path in there:
+        parent = "_base.html" if path.stem == "_page" else "serve/_page.html"
+        assert path.read_text().startswith(f'{{% extends "{parent}" %}}')
+        assert not re.search(r"<(head|style|main|footer|h1)\b|#[0-9a-f]{3,6}\b|prefers-color-scheme", path.read_text())
+
+
+def test_control_characters_are_spelt_out(tmp_path):
+    (tmp_path / "toy.html").write_text(TOY)
+    page = render(tmp_path / "toy.html", toys={"a\x1b[31m\u202eb": 0.25, "two\nlines": 0.5})
+    assert "a\\x1b[31m\\u202eb" in page
+    assert "two\nlines" in page
+    assert not re.search("[\x1b\u202e]", page)
+
+
 @pytest.mark.parametrize("made", PAGES.values(), ids=PAGES)
 def test_a_page_is_one_file_that_loads_nothing(made: Callable[[], str]):
     page = made()

@@ -23,7 +23,7 @@ from pipelines.look.serve.settings import ServeConfig
 from pipelines.look.settings import QueryConfig
 from stores.root import Root
 from stores.runs import Runs
-from tests.pipelines import studies
+from tests.pipelines import skeletons, studies
 from tests.pipelines.look.serve.conftest import EVIL, TOLD_OF, asking, keys
 
 PLACES = ("/", "/plot", "/classes", "/data", "/runs", "/failures")
@@ -163,6 +163,23 @@ def test_a_class_has_its_texts_its_clips_and_what_it_is_taken_for(client, served
     assert "description, d: 2" in text
     assert client.get("/class", params={"name": "nobody knows"}).status_code == 404
     assert "old" in client.get("/class", params={"name": "Golf"}).text
+
+
+def test_poses_are_drawn(served, client, tmp_path):
+    skeletons.dataset(served, tmp_path, each=2)
+    name, row = next(iter(skeletons.rows(served).items()))
+    text = client.get(f"/clip/{row['key'].hex()}").text
+    assert text.count(f'aria-label="skeleton of {name}') == 3
+    assert client.get(f"/film/{row['key'].hex()}").status_code == 404
+    assert client.get(f"/segment/{row['key'].hex()}").status_code == 400
+    assert client.get(f"/frame/{row['key'].hex()}").status_code == 400
+    assert client.get("/class", params={"name": row["label"]}).text.count("skeleton of") > 3
+
+
+def test_what_is_indexed_while_pages_are_open_is_there(served, client, tmp_path):
+    assert client.get("/class", params={"name": skeletons.CLASSES[0]}).status_code == 404
+    skeletons.dataset(served, tmp_path, each=2)
+    assert client.get("/class", params={"name": skeletons.CLASSES[0]}).status_code == 200
 
 
 def test_a_run_leads_to_its_page(client, served):
