@@ -14,10 +14,12 @@ import json, pathlib, flows, pipelines, extractors.clips as clips
 from pipelines.judge.results import PUBLISHED
 from pipelines.judge.table_files import tables
 from pipelines.learn.protocols.protocols import protocol
+from pipelines.look.serve import app
 from pipelines.pages.page import render
 found = [pipelines.__file__, flows.__file__, str(PUBLISHED)]
 assert PUBLISHED.exists() and len(protocol("ucf101-50").splits) == 50 and tables("er")
 assert clips.probe_digest() and "<html" in render("demo", cards=[], sets=[], snapshots="", videos=0)
+assert app._SCRIPT.exists() and "<nav" in render("serve/error", why="", here="")
 print(json.dumps(found))
 """
 

@@ -78,7 +78,7 @@ class Cards:
                 shown |= _film(film, film.start_s, film.end_s)
         else:
             span = "" if start is None else f"@{start:.3f}-{end:.3f}"
-            like = Asked(like=row["video_id"] + span, feature=feature, dataset=row["dataset"]).address(dataset="")
+            like = Asked(like=row["video_id"] + span, feature=feature).address()
             shown = self._seen(item, start, end)
         page = f"/clip/{item.key}?" + urlencode({"feature": feature, "segment": row["segment"]})
         return Card(item, row.get("score"), start, end, **shown, page=page, like=like)

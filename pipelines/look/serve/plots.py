@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 1060, 720
 _EDGE = 18
 _GOLDEN = 137.508  # degrees between the hues of neighbours, so that no two are alike
 _KEPT = 8  # drawings in memory
-_NO_LABEL = "no label"
+_NO_LABEL, _GREY = "no label", "hsl(212 10% 60%)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,8 @@ def _drawn(own: Segments, output: str, way: str) -> Plot:
     number = {name: at for at, (name, _) in enumerate(labels)}
     rows = zip(placed.tolist(), names, table["key"], table["video_id"], table["segment"], strict=True)
     points = tuple(Point(x, y, number[name], *rest) for (x, y), name, *rest in rows)
-    return Plot(points, tuple((name, _colour(at), n) for at, (name, n) in enumerate(labels)), len(own))
+    told = ((name, _GREY if name == _NO_LABEL else _colour(at), n) for at, (name, n) in enumerate(labels))
+    return Plot(points, tuple(told), len(own))
 
 
 def _placed(found: np.ndarray) -> np.ndarray:

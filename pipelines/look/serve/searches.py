@@ -69,9 +69,9 @@ class Asked:
             raise UsageError(f"How many segments are shown is a number from 1 to {MOST}, got {k[:40]!r}.")
         return cls(**texts | ({"like": ""} if texts["q"] else {}), k=int(k))
 
-    def address(self, **changed: str) -> str:
-        """The address of the page that asks this, with some of it changed."""
-        named = {name: str(value) for name, value in (dataclasses.asdict(self) | changed).items()}
+    def address(self) -> str:
+        """The address of the page that asks this."""
+        named = {name: str(value) for name, value in dataclasses.asdict(self).items()}
         return "/?" + urlencode({name: value for name, value in named.items() if value})
 
     def config(self, own: ServeConfig) -> QueryConfig:

@@ -15,12 +15,15 @@ from typer.testing import CliRunner
 
 from pipelines.command.main import app as commands
 from pipelines.errors import UsageError
+from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
 from pipelines.look.query import query
 from pipelines.look.serve import app as pages
 from pipelines.look.serve import playing
 from pipelines.look.serve.server import serve
 from pipelines.look.serve.settings import ServeConfig
 from pipelines.look.settings import QueryConfig
+from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
 from tests.pipelines import skeletons, studies
@@ -378,6 +381,17 @@ def test_a_root_that_may_only_be_read_is_shown_all_the_same(served, tmp_path, mo
     finally:
         for path in (folder, *folder.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_root_on_an_object_store_is_shown(s3_root, videos, fake, tmp_path):
+    Manifest(s3_root).write("d", Manifest(Root(tmp_path / "root")).read("d"))
+    extract(ExtractConfig(("fake",), "d", workers=1), s3_root)
+    client = asking(s3_root, tmp_path)
+    text = client.get("/", params={"like": "v0", "feature": "fake"}).text
+    (film, *_) = re.findall(r'src="(/film/[^"#]*)', text)
+    assert client.get(film).headers["content-type"] == "video/mp4"
+    assert client.get("/drawing", params={"feature": "fake"}).text.count("<circle") == 18
+    assert not s3_root.exists("indexes")
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
