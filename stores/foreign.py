@@ -6,10 +6,12 @@
              per-video   one file, a dataset a video id
     npy      ragged      a folder of values.npy, offsets.npy, keys.npy, times.npy, video_id.json; or an .npz of the same
              per-video   a folder of ID.npy, each (r, D) or (1, D)
-    parquet  ragged      columns video_id, key, row, start_s, end_s, values (a list of D): a table row a feature row
+    parquet  ragged      a table row a feature row, see `row_tables.py`
+    lance    ragged      the same, in a folder NAME.lance
 
-A folder that was written here also holds `zsar.json`: the recipe and, per video, names and keys. Nothing is ever
-unpickled. Equal features give equal bytes.
+A folder that was written here also holds `zsar.json`: the recipe and, per video, names and keys. What else is known of
+videos (label, split, uri, ...) and of rows (text) lies beside: arrays of an npz, `about.json` and `beside.json` of a
+folder, columns. Nothing is ever unpickled. Equal features give equal bytes, but in Lance, which draws names of files.
 
 Files of others may have ids and values under other names (`ids`, `features`). What extractors write beside features
 (`ID_fps`, `ID_timestamps_ms`) is none: it is named as `unread`, and the milliseconds become times where they fit.
@@ -24,9 +26,8 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from stores import hdf5
+from stores import hdf5, row_tables
 from stores.errors import BadFile
 from stores.keys import KEY_BYTES
 from stores.ragged import (
@@ -40,10 +41,10 @@ from stores.ragged import (
     put_in_place,
     safe_names,
     stacked,
+    told,
 )
 from untrusted import arrays
 from untrusted.limits import Unsafe
-from untrusted.places import refuse_strange
 
 __all__ = [
     "FORMATS",
@@ -57,7 +58,7 @@ __all__ = [
     "write_foreign",
 ]
 
-SUFFIXES = (*hdf5.SUFFIXES, ".npy", ".npz", ".parquet")
+SUFFIXES = (*hdf5.SUFFIXES, ".npy", ".npz", ".parquet", ".lance")
 _MAP_ABOVE_BYTES = 1 << 20
 _STAMPS = "_timestamps_ms"
 _BESIDE = ("_fps", _STAMPS)  # video_features writes them beside ID_clip and ID_resnet
@@ -81,7 +82,7 @@ def read_foreign(path: str | Path) -> Foreign:
     suffix = path.suffix.lower()
     try:
         if path.is_dir():
-            return _read_folder(path)
+            return row_tables.read_lance(path) if suffix == ".lance" else _read_folder(path)
         if suffix in hdf5.SUFFIXES:
             return hdf5.read(path)
         if suffix == ".npy":
@@ -89,7 +90,7 @@ def read_foreign(path: str | Path) -> Foreign:
         if suffix == ".npz":
             return _read_npz(path)
         if suffix == ".parquet":
-            return _read_parquet(path)
+            return row_tables.read_parquet(path)
     except FileNotFoundError:
         raise BadFile(f"There is no file of features {str(path)!r}. Check the spelling.") from None
     except Unsafe as error:
@@ -272,12 +273,15 @@ def _write_npy_ragged(path: str | Path, features: Foreign) -> None:
         for name, values in _arrays(features):
             with open(folder / f"{name}.npy", "wb") as file:
                 _stream(file, values)
-        _write_json(folder / "video_id.json", features.video_id)
+        _write_json(folder / f"{features.named}.json", features.video_id)
+        for name, table in (("about", features.about), ("beside", features.beside)):
+            if table is not None:
+                _write_json(folder / f"{name}.json", table.to_pydict())
         _write_json(folder / MARKER, {"layout": "ragged", "recipe": features.recipe})
 
 
 def _write_npz(path: str | Path, features: Foreign) -> None:
-    texts = [("video_id", np.array(features.video_id, np.str_))]
+    texts = [(features.named, np.array(features.video_id, np.str_)), *told(features, np.str_)]
     if features.recipe is not None:
         texts.append(("recipe", np.array(json.dumps(features.recipe, sort_keys=True))))
     with put_in_place(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
@@ -314,8 +318,11 @@ def _write_npy_per_video(path: str | Path, features: Foreign) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             np.save(file, features.rows(item), allow_pickle=False)
         keys = [None] * len(names) if features.keys is None else [key.tobytes().hex() for key in features.keys]
-        items = list(zip(names, features.video_id, keys, strict=True))
-        _write_json(folder / MARKER, {"layout": "per-video", "recipe": features.recipe, "items": items})
+        marker: dict[str, Any] = {"layout": "per-video", "recipe": features.recipe}
+        marker["items"] = list(zip(names, features.video_id, keys, strict=True))
+        if features.about is not None:
+            marker["about"] = features.about.to_pydict()
+        _write_json(folder / MARKER, marker)
 
 
 def _json(path: Path) -> Any:
@@ -330,125 +337,11 @@ def _keys_of(texts: list[str]) -> np.ndarray:
     return np.frombuffer(bytes.fromhex("".join(texts)), np.uint8).reshape(-1, KEY_BYTES)
 
 
-# -- Parquet ----------------------------------------------------------------------------------------------------------
-
-
-def _write_parquet(path: str | Path, features: Foreign) -> None:
-    """A row group each 64 MiB; item, row number and times of a row are found from the offsets."""
-    row_shape = features.values.shape[1:]
-    width = int(np.prod(row_shape))
-    about = {"recipe": features.recipe, "row_shape": row_shape}
-    fields = [("video_id", pa.string()), ("row", pa.int32())]
-    fields += [("key", pa.binary(KEY_BYTES))] if features.keys is not None else []
-    fields += [("start_s", pa.float32()), ("end_s", pa.float32())] if features.times is not None else []
-    fields.append(("values", pa.list_(pa.from_numpy_dtype(features.values.dtype), width)))
-    schema = pa.schema(fields, metadata={"zsar": json.dumps(about, sort_keys=True)})
-    with put_in_place(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for start, block in blocks(features.values):
-            writer.write_table(_parquet_rows(features, start, block, schema))
-
-
-def _parquet_rows(features: Foreign, start: int, block: np.ndarray, schema: pa.Schema) -> pa.Table:
-    rows = np.arange(start, start + len(block))
-    items = np.searchsorted(features.offsets, rows, side="right") - 1
-    flat = np.ascontiguousarray(block).reshape(-1)
-    columns: dict[str, Any] = {
-        "video_id": [features.video_id[item] for item in items],
-        "row": (rows - features.offsets[items]).astype(np.int32),
-        "values": pa.FixedSizeListArray.from_arrays(pa.array(flat), schema.field("values").type.list_size),
-    }
-    if features.keys is not None:
-        columns["key"] = [features.keys[item].tobytes() for item in items]
-    if features.times is not None:
-        times = features.times[start : start + len(block)]
-        columns["start_s"], columns["end_s"] = pa.array(times[:, 0]), pa.array(times[:, 1])
-    arrays = [c if isinstance(c, pa.Array) else pa.array(c, type=f.type) for f in schema for c in [columns[f.name]]]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _read_parquet(path: Path) -> Foreign:
-    refuse_strange(path)
-    with pq.ParquetFile(path) as file:
-        names = file.schema_arrow.names
-        if not (parts := named_parts(names)):
-            raise BadFile(f"{path} needs the columns video_id and values, it has: {', '.join(names)}.")
-        values = _list_values(path, file, parts["values"])
-        table = file.read([name for name in names if name in {parts["video_id"], "key", "row", "start_s", "end_s"}])
-        unread = set(names) - {*parts.values(), *table.column_names}
-        table = table.rename_columns({parts["video_id"]: "video_id"})
-        about = json.loads((file.schema_arrow.metadata or {}).get(b"zsar", b"{}"))
-    video_id, codes, order = _grouped(path, table)
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(video_id)))]).astype(np.int64)
-    times, keys = None, None
-    if {"start_s", "end_s"} <= set(names):
-        times = np.stack([table[name].to_numpy() for name in ("start_s", "end_s")], 1).astype(np.float32)
-    if "key" in names and table["key"].null_count == 0 and pa.types.is_fixed_size_binary(table["key"].type):
-        first = (np.arange(len(codes)) if order is None else order)[offsets[:-1]]
-        keys = np.frombuffer(b"".join(table["key"].take(pa.array(first)).to_pylist()), np.uint8).reshape(
-            len(video_id), -1
-        )
-    values = values.reshape(len(values), *about["row_shape"]) if "row_shape" in about else values
-    if order is not None:
-        values, times = values[order], None if times is None else times[order]
-    return checked(Foreign(video_id, keys, values, offsets, times, about.get("recipe"), tuple(sorted(unread))), path)
-
-
-def _list_values(path: Path, file: pq.ParquetFile, name: str) -> np.ndarray:
-    """(rows, D) from the list column, a batch at a time."""
-    found: np.ndarray | None = None
-    start = 0
-    for batch in file.iter_batches(columns=[name]):
-        column = batch.column(0)
-        kind = column.type
-        if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-            raise BadFile(f"{path}: the column values must be lists of numbers, it is {kind}.")
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        width = len(flat) // max(1, len(column))
-        lengths = [] if pa.types.is_fixed_size_list(kind) else np.diff(column.offsets.to_numpy())
-        if (
-            column.null_count
-            or any(length != width for length in lengths)
-            or (found is not None and found.shape[1] != width)
-        ):
-            raise BadFile(
-                f"{path}: the lists in the column values differ in length or are null. All must hold D numbers."
-            )
-        if found is None:
-            found = np.empty((file.metadata.num_rows, width), flat.dtype)
-        found[start : start + len(column)] = flat.reshape(len(column), width)
-        start += len(column)
-    if found is None:
-        raise BadFile(f"{path} holds no features: it has no rows.")
-    return found
-
-
-def _grouped(path: Path, table: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Names in order of first appearance, the item of each row, and the order of rows if they are not together."""
-    column = table["video_id"].combine_chunks()
-    if column.null_count or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise BadFile(
-            f"{path}: the column video_id must hold a name in each row, "
-            f"it is {column.type} with {column.null_count} nulls."
-        )
-    encoded = column.dictionary_encode()
-    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
-    names, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-    row = table["row"].to_numpy() if "row" in table.column_names else None
-    order = np.argsort(codes, kind="stable") if row is None else np.lexsort((row, codes))
-    if row is not None:
-        counts = np.bincount(codes, minlength=len(names))
-        expected = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
-        wrong = np.flatnonzero(row[order] != expected)
-        if len(wrong):
-            name = names[codes[order[wrong[0]]]]
-            raise BadFile(f"{path}: the rows of {name!r} must be numbered 0, 1, 2, ... once each. Mend the column row.")
-    return names, codes, None if (order == np.arange(len(order))).all() else order
-
-
 FORMATS: dict[tuple[str, str], Callable[[str | Path, Foreign], None]] = {
     ("hdf5", "ragged"): hdf5.write_ragged,
     ("hdf5", "per-video"): hdf5.write_per_video,
     ("npy", "ragged"): _write_npy_ragged,
     ("npy", "per-video"): _write_npy_per_video,
-    ("parquet", "ragged"): _write_parquet,
+    ("parquet", "ragged"): row_tables.write_parquet,
+    ("lance", "ragged"): row_tables.write_lance,
 }

@@ -4,7 +4,8 @@ Ragged: datasets `values` (rows, ...), `offsets` (n + 1,) int64, `keys` (n, 32) 
 video, `times` (rows, 2) float32. Per-video: a dataset (r, ...) a video id, with its `video_id`, `key` and `position` as
 attributes and the root's `layout`; a file from elsewhere needs none of them, and may have its ids and values under
 other names (`ids`, `features`). In both the root's attribute `recipe` is JSON. No times of creation are stored: equal
-features give equal bytes.
+features give equal bytes. What else is known of videos (label, split, uri, ...) and rows (text) are datasets of their
+length, texts empty and numbers NaN where nothing is known; per video, attributes.
 """
 
 import json
@@ -15,7 +16,7 @@ import h5py
 import numpy as np
 
 from stores.errors import BadFile
-from stores.ragged import Foreign, blocks, checked, named_parts, put_in_place, safe_names, stacked
+from stores.ragged import Foreign, blocks, checked, named_parts, put_in_place, safe_names, stacked, told
 from untrusted import hdf5 as guarded
 from untrusted.limits import Unsafe
 
@@ -37,8 +38,9 @@ def write_ragged(path: str | Path, features: Foreign) -> None:
         for start, block in blocks(features.values):
             values[start : start + len(block)] = block
         _put(file, "offsets", features.offsets)
-        ids = _create(file, "video_id", (len(features.video_id),), h5py.string_dtype("utf-8"))
-        ids[:] = features.video_id
+        for name, column in [(features.named, np.array(features.video_id, object)), *told(features, object)]:
+            kind = h5py.string_dtype("utf-8") if column.dtype == object else column.dtype
+            _create(file, name, column.shape, kind)[:] = column
         if features.keys is not None:
             _put(file, "keys", features.keys)
         if features.times is not None:
@@ -56,12 +58,16 @@ def write_per_video(path: str | Path, features: Foreign) -> None:
     with put_in_place(path) as partial, h5py.File(partial, "w") as file:
         _write_recipe(file, features.recipe)
         file.attrs["layout"] = _PER_VIDEO
+        about = [{}] * len(features.video_id) if features.about is None else features.about.to_pylist()
         for item, name in enumerate(safe_names(features.video_id)):
             dataset = _put(file, name, features.rows(item))
             dataset.attrs["video_id"] = features.video_id[item]
             dataset.attrs["position"] = item
             if features.keys is not None:
                 dataset.attrs["key"] = features.keys[item]
+            for known, value in about[item].items():
+                if value is not None:
+                    dataset.attrs[known] = value
 
 
 def read(path: str | Path) -> Foreign:

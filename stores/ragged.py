@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from stores.errors import BadFile, WriteFailed
 from stores.keys import KEY_BYTES
@@ -85,6 +86,9 @@ class Foreign:
     times : (rows, 2) float32 seconds, or None
     recipe : what they depend on, or None
     unread : names of what else the file holds, which is no feature
+    about : what else is known of each of the n videos, as columns; written, never read
+    beside : the same of each row
+    named : what the n names are of: `video_id` or `class`
     """
 
     video_id: list[str]
@@ -94,11 +98,25 @@ class Foreign:
     times: np.ndarray | None = None
     recipe: dict[str, Any] | None = None
     unread: tuple[str, ...] = ()
+    about: pa.Table | None = None
+    beside: pa.Table | None = None
+    named: str = "video_id"
 
     def rows(self, item: int) -> np.ndarray:
         """(r, ...) rows of one video, in this machine's order of bytes."""
         rows = np.asarray(self.values[slice(int(self.offsets[item]), int(self.offsets[item + 1]))])
         return rows.astype(rows.dtype.newbyteorder("="), copy=False)
+
+
+def told(features: Foreign, texts: Any) -> Iterator[tuple[str, np.ndarray]]:
+    """What is known of videos and rows as arrays: texts (empty where nothing is known), numbers (NaN)."""
+    for table in (features.about, features.beside):
+        columns = [] if table is None else zip(table.column_names, table.columns, strict=True)
+        for name, column in columns:
+            if pa.types.is_floating(column.type):
+                yield name, column.to_numpy()
+            else:
+                yield name, np.array([value or "" for value in column.to_pylist()], texts)
 
 
 def checked(foreign: Foreign, path: str | Path) -> Foreign:
@@ -254,7 +272,7 @@ def put_in_place(target: str | Path) -> Iterator[Path]:
 
 def _check_ours(folder: Path) -> None:
     """An export may take the place of an earlier one, never of anything else."""
-    strangers = [p for p in folder.rglob("*") if p.is_file() and not p.name.endswith((".npy", ".json"))]
+    strangers = [p for p in folder.rglob("*") if p.is_file() and not p.name.endswith(_OURS)]
     ours = (folder / MARKER).exists() or not any(folder.iterdir())
     if strangers or not ours:
         raise WriteFailed(
@@ -273,4 +291,5 @@ def _swap(partial: Path, target: Path) -> None:
         old.unlink()
 
 
+_OURS = (".npy", ".json", ".lance", ".manifest", ".txn")
 MARKER = "zsar.json"  # in a folder of npy files: names, keys and recipe

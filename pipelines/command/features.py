@@ -83,14 +83,21 @@ def compare(settings: CompareConfig, root: "Root") -> Shown:
 
 @command("export", ExportConfig)
 def export(settings: ExportConfig, root: "Root") -> Shown:
-    """Write features to a file in the order of the manifest; equal stores give equal arrays.
+    """Write features to a file in the order of the manifest, with label, split, uri and times; or the texts of a set.
+
+    zsar export i3d_k400 --dataset mine --format parquet --out f.parquet        Hugging Face's datasets, pandas, DuckDB
+
+    zsar export minilm --set ucf101 --kind definition --format parquet --out texts.parquet
 
     JSON: items, rows, missing, path, format.
     """
     from pipelines.look import export
 
-    fields = dataclasses.asdict(export.export(settings, root))
-    return Shown(fields, [counts("Exported", fields)])
+    fields = dataclasses.asdict(report := export.export(settings, root))
+    what = "classes" if settings.set else "items"
+    line = f"{report.items} {what}, {report.rows} rows written to {report.path}."
+    lacking = [f"{len(report.missing)} without features are left out."] if report.missing else []
+    return Shown(fields, [line, *lacking])
 
 
 @command("drop")

@@ -2,7 +2,10 @@
 
 Run    `zsar export FEATURE --dataset D --format hdf5 --out F.h5 [--layout per-video] [--allow-missing]`
 Takes  a feature set and a manifest
-Gives  values, offsets, keys, video ids, times and recipe in manifest order; equal stores give equal bytes
+Gives  values, offsets, keys, video ids, times and recipe in manifest order, and what is known of each video: label, its
+       class in words, split, recording, uri, span of the file; of captions their text. Equal stores give equal bytes
+
+Texts of classes leave through `class_texts.py` (`--set`).
 
 Sets above 1 GiB go through a scratch file beside the output, so memory holds 64 MiB of values at a time.
 """
@@ -19,11 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from extractors.names import readable
 from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.caption_rows import caption_rows, kind_of
 from pipelines.index.released import of_one_name
+from pipelines.look import class_texts
 from pipelines.look.settings import ExportConfig
+from stores.captions import Captions
+from stores.classes import Classes
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import Features, FeatureSet, positions
@@ -35,7 +42,8 @@ from stores.root import Root
 
 _IN_MEMORY_BYTES = 1 << 30
 _NAMED = 5
-_SUFFIXES = {"hdf5": (".h5", ".hdf5"), "npy": ("", ".npz"), "parquet": (".parquet",)}
+_SUFFIXES = {"hdf5": (".h5", ".hdf5"), "npy": ("", ".npz"), "parquet": (".parquet",), "lance": (".lance",)}
+_KNOWN = ("label", "split", "recording", "uri", "start_s", "end_s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +52,8 @@ class ExportReport:
 
     Attributes
     ----------
-    items, rows : videos and rows of features in the file
-    missing : video ids of the data set that have no features, in manifest order
+    items, rows : videos (or classes) and rows of features in the file
+    missing : video ids of the data set (or texts of the set) that have no features, in their order
     path, format : where and how
     """
 
@@ -62,16 +70,21 @@ def export(config: ExportConfig, root: Root) -> ExportReport:
     Raises
     ------
     UsageError
-        No such format or layout; items without features (unless allowed); nothing to write at all.
+        No such format or layout; items without features (unless allowed); nothing to write at all; both or neither of
+        a data set and a set of classes.
     NotInStore, Ambiguous
-        No such feature set, output or data set, or several feature sets of that name.
+        No such feature set, output, data set or set, or several feature sets of that name.
     WriteFailed
         Nothing was written; what was there before is untouched.
     """
     _check(config)
     feature_set = feature_sets.find(root, config.feature)
     feature_set.array(config.output)
-    table = _rows_of(Manifest(root).read(config.dataset, columns=["video_id", "key", "kind"]), feature_set)
+    if config.set:
+        found, lacking = class_texts.read(config, feature_set, root)
+        write_foreign(config.out, found, config.format, config.layout)
+        return ExportReport(len(found.video_id), found.values.shape[0], lacking, config.out, config.format)
+    table = _rows_of(Manifest(root).read(config.dataset, ["video_id", "key", "kind", *_KNOWN]), feature_set)
     keys = key_array(table["key"])
     of_captions = _of_captions(table, feature_set)
     if of_captions:
@@ -83,8 +96,9 @@ def export(config: ExportConfig, root: Root) -> ExportReport:
         raise UsageError(_missing_message(config, feature_set, missing, len(keys), root))
     arranged = _of_texts if of_captions else _in_order
     with arranged(feature_set, keys[there], config, root) as features:
-        names = table.filter(pa.array(there))["video_id"].to_pylist()
-        foreign = dataclasses.replace(features, video_id=names)
+        own = table.filter(pa.array(there))
+        names = own["video_id"].to_pylist()
+        foreign = dataclasses.replace(features, video_id=names, about=_known(own, config.dataset, root))
         write_foreign(config.out, foreign, config.format, config.layout)
         rows = foreign.values.shape[0]
     return ExportReport(len(names), rows, tuple(missing["video_id"].to_pylist()), config.out, config.format)
@@ -124,7 +138,11 @@ def _of_texts(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, r
                 f"Output {config.output!r} of {feature_set.name} has several rows a text, which captions of a video "
                 "cannot be told by. Export another output (--output)."
             )
-        yield Foreign([], keys, Gathered(features.values, found.rows), found.offsets, None, feature_set.recipe)
+        held = Captions(root).read(config.dataset, ["key", "text"])
+        at = positions(key_array(held["key"]), found.texts)
+        said = pa.table({"text": held["text"].take(pa.array(at[found.rows]))})
+        values = Gathered(features.values, found.rows)
+        yield Foreign([], keys, values, found.offsets, None, feature_set.recipe, beside=said)
 
 
 @contextlib.contextmanager
@@ -138,6 +156,19 @@ def _in_order(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, r
         values = features.values if len(distinct) == len(keys) else Gathered(features.values, order)
         times = None if np.isnan(features.times).all() else features.times[order]
         yield Foreign([], keys, values, offsets, times, feature_set.recipe)
+
+
+def _known(table: pa.Table, dataset: str, root: Root) -> pa.Table:
+    """What is known of videos, as columns; of each that is known of one at least."""
+    columns = {name: table[name] for name in _KNOWN[:-2]}
+    written = Classes(root).rows(dataset)
+    words = dict(zip(written["name"].to_pylist(), written["readable"].to_pylist(), strict=True))
+    labels = columns["label"].to_pylist()
+    in_words = [None if label is None else words.get(label) or readable(label) for label in labels]
+    columns["class"] = pa.chunked_array([pa.array(in_words, pa.string())])
+    columns |= {f"span_{name}": table[name] for name in _KNOWN[-2:]}
+    names = ("label", "class", *_KNOWN[1:-2], *(f"span_{name}" for name in _KNOWN[-2:]))
+    return pa.table({name: columns[name] for name in names if columns[name].null_count < table.num_rows})
 
 
 def _folder_of(config: ExportConfig) -> Path:
@@ -158,6 +189,10 @@ def _check(config: ExportConfig) -> None:
     if (config.format, config.layout) not in FORMATS:
         known = "; ".join(f"{f} {layout}" for f, layout in FORMATS)
         raise UsageError(f"No export has format {config.format!r} and layout {config.layout!r}; there are: {known}.")
+    if bool(config.dataset) == bool(config.set) or not config.out:
+        raise UsageError("Give --out, and one of --dataset (features of its videos) and --set (texts of its classes).")
+    if (config.kinds or config.means) and not config.set:
+        raise UsageError("--kind and --means are of the texts of a set: give --set.")
     suffix = os.path.splitext(config.out)[1].lower()
     wanted = _SUFFIXES[config.format]
     if (suffix not in wanted and config.format != "npy") or (suffix == ".npz" and config.layout != "ragged"):

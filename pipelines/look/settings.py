@@ -15,17 +15,23 @@ class ExportConfig:
     ----------
     feature : name of a feature set
     dataset : data set whose items are written, in the order of its manifest
-    format : `hdf5`, `npy` or `parquet`
-    out : file, or folder for `per-video` npy
+    set : in place of a data set: the set of classes whose texts are written, a row a text
+    out : file, or folder for `per-video` npy; Lance's folder ends in .lance
+    format : `hdf5`, `npy`, `parquet` or `lance`
     output : which output of the feature set
     layout : `ragged` or `per-video`
+    kinds : of a set, texts of these kinds only, such as `class` or `definition`
+    means : of a set, a row a class: the mean over its texts
     allow_missing : export the items there are, when some have no features
     """
 
     feature: Annotated[str, ARGUMENT]
-    dataset: str
-    out: str
+    dataset: str = ""
+    out: str = ""
     format: str = "hdf5"
+    set: str = ""
+    kinds: Annotated[tuple[str, ...], Called("--kind")] = ()
+    means: bool = False
     output: str = "features"
     layout: str = "ragged"
     allow_missing: bool = False

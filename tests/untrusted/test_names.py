@@ -36,7 +36,7 @@ def test_lines_tables_and_errors_spell_them_out(capsys):
 @pytest.mark.parametrize("name", ["a\0b", "a/b", "/a", "..", "half\ud800", "\x1b[31m"])
 def test_any_id_is_exported_or_refused_in_one_line(tmp_path, format, layout, name):
     features = Foreign([name, "b"], None, np.ones((2, 3), np.float32), np.array([0, 1, 2]))
-    path = tmp_path / ("f.h5" if format == "hdf5" else "f.parquet" if format == "parquet" else "f")
+    path = tmp_path / {"hdf5": "f.h5", "parquet": "f.parquet", "lance": "f.lance"}.get(format, "f")
     try:
         write_foreign(path, features, format, layout)
     except BadFile as error:

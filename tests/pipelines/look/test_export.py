@@ -1,10 +1,13 @@
 """Export: manifest order, what is missing by name, the same bytes from equal stores, and back in again."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import UsageError
@@ -13,6 +16,8 @@ from pipelines.index.videos import index
 from pipelines.look import export as export_module
 from pipelines.look.export import ExportReport, export
 from pipelines.look.settings import ExportConfig
+from stores import classes, texts
+from stores.classes import Classes
 from stores.errors import Ambiguous, NotInStore, WriteFailed
 from stores.failures import Failure, Failures
 from stores.features import FeatureSet, FeatureStore, ItemRows
@@ -20,9 +25,11 @@ from stores.foreign import FORMATS, read_foreign
 from stores.keys import text_key
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
+from stores.texts import Texts
 
 OUTPUTS = {"features": ((4,), "float16"), "ids": ((2,), "int32")}
-OUT = {"hdf5": "f.h5", "npy": "folder", "parquet": "f.parquet"}
+OUT = {"hdf5": "f.h5", "npy": "folder", "parquet": "f.parquet", "lance": "f.lance"}
+STABLE = [form for form in FORMATS if form[0] != "lance"]  # which draws names of files
 
 
 def key(name: str) -> bytes:
@@ -101,10 +108,158 @@ def test_features_without_times_have_none_in_the_file(root, tmp_path):
     feature_set(root, ["A"], times=False)
     run(root, tmp_path / "f.h5")
     with h5py.File(tmp_path / "f.h5") as file:
-        assert sorted(file) == ["keys", "offsets", "values", "video_id"]
+        assert sorted(file) == ["keys", "offsets", "uri", "values", "video_id"]
 
 
-@pytest.mark.parametrize("form", FORMATS, ids="-".join)
+KNOWN = {
+    "label": ["ApplyEyeMakeup", None, "Bow"],
+    "class": ["apply eye makeup", None, "take a bow"],
+    "split": ["train", "val", None],
+    "uri": ["/v/a", "/v/b", "/v/c"],
+    "span_start_s": [None, 1.5, None],
+    "span_end_s": [None, 4.0, None],
+}
+
+
+@pytest.fixture
+def told(root) -> FeatureSet:
+    """Three videos of which something is known; the class table says how one class is read."""
+    rows = manifest(root, {"a": "A", "b": "B", "c": "C"})
+    for number, row in enumerate(rows):
+        row |= {name: KNOWN[name][number] for name in ("label", "split")}
+        row |= {name: KNOWN[f"span_{name}"][number] for name in ("start_s", "end_s")}
+    Manifest(root).write("d", pa.Table.from_pylist(rows, schema=SCHEMA))
+    named = [{"name": "Bow", "readable": "take a bow", "canonical": "bow"}]
+    Classes(root).write("d", pa.Table.from_pylist(named, schema=classes.SCHEMA))
+    return feature_set(root, ["A", "B", "C"])
+
+
+@pytest.mark.parametrize("form", ["parquet", "lance"])
+def test_rows_of_a_table_say_what_is_known_of_their_video(form, root, told, tmp_path):
+    run(root, out := tmp_path / OUT[form], form)
+    table = pq.read_table(out) if form == "parquet" else pytest.importorskip("lance").dataset(str(out)).to_table()
+    items = np.repeat(np.arange(3), np.diff(read_foreign(out).offsets))
+    for name, values in KNOWN.items():
+        assert table[name].to_pylist() == [values[item] for item in items], name
+    assert table["key"].to_pylist() == [key("ABC"[item]).hex() for item in items]
+    assert "recording" not in table.column_names  # which is known of none
+
+
+def test_a_table_loads_into_hugging_faces_datasets_as_it_is(root, told, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    run(root, out := tmp_path / "f.parquet", "parquet")
+    found = datasets.load_dataset("parquet", data_files=str(out), cache_dir=str(tmp_path / "hf"), split="train")
+    mine = read_foreign(out)
+    assert np.array_equal(np.array(found["values"], np.float16), mine.values)
+    assert found["label"] == pq.read_table(out)["label"].to_pylist()
+
+
+@pytest.mark.parametrize("layout", ["ragged", "per-video"])
+def test_hdf5_and_npy_say_what_is_known_of_videos(layout, root, told, tmp_path):
+    run(root, tmp_path / "f.h5", "hdf5", layout=layout)
+    run(root, tmp_path / "folder", "npy", layout=layout)
+    with h5py.File(tmp_path / "f.h5") as file:
+        for name, values in KNOWN.items():
+            plain = [np.nan if value is None and name.startswith("span") else value or "" for value in values]
+            if layout == "ragged":
+                found = file[name][:] if name.startswith("span") else file[name].asstr()[:]
+                np.testing.assert_array_equal(np.array(plain, found.dtype), found)
+            else:
+                assert [file[video].attrs.get(name) for video in "abc"] == values
+    beside = tmp_path / "folder" / ("about.json" if layout == "ragged" else "zsar.json")
+    known = json.loads(beside.read_text())
+    assert (known if layout == "ragged" else known["about"]) == KNOWN
+    assert read_foreign(tmp_path / "folder").video_id == ["a", "b", "c"]
+
+
+def test_a_table_of_before_with_keys_as_bytes_is_read(root, five, tmp_path):
+    run(root, out := tmp_path / "f.parquet", "parquet")
+    table = pq.read_table(out)
+    as_bytes = pa.array([bytes.fromhex(text) for text in table["key"].to_pylist()], pa.binary(32))
+    pq.write_table(table.set_column(table.schema.get_field_index("key"), "key", as_bytes), tmp_path / "old.parquet")
+    assert np.array_equal(read_foreign(tmp_path / "old.parquet").keys, read_foreign(out).keys)
+
+
+TEXTS = [
+    ("Bow", "class", "bow"),
+    ("Archery", "class", "archery"),
+    ("Bow", "definition", "to bend"),
+    ("Archery", "definition", "to bend"),  # one text of two classes
+    ("Archery", "definition", "to shoot"),
+]
+
+
+@pytest.fixture
+def told_set(root) -> FeatureSet:
+    named = [{"name": name, "readable": name.lower(), "canonical": name.lower()} for name in ("Archery", "Bow")]
+    Classes(root).write("s", pa.Table.from_pylist(named, schema=classes.SCHEMA))
+    rows = [
+        {"key": key(text), "text": text, "kind": kind, "class": name, "part": "", "source": "f.json", "line": 1}
+        for name, kind, text in TEXTS
+    ]
+    with Texts(root, "s").adding() as adding:
+        adding.rows(pa.Table.from_pylist(rows, schema=texts.SCHEMA.remove(texts.SCHEMA.get_field_index("time_ns"))))
+    made = FeatureStore(root).create("x@ab", {"extractor": "x"}, "ab", OUTPUTS)
+    made.append([item(text, 1, times=False) for text in sorted({text for _, _, text in TEXTS})])
+    return made
+
+
+def vector(text: str) -> np.ndarray:
+    return item(text, 1).values["features"][0]
+
+
+def test_texts_of_a_set_leave_a_row_a_text(root, told_set, tmp_path):
+    out = tmp_path / "t.parquet"
+    report = export(ExportConfig("x", set="s", out=str(out), format="parquet"), root)
+    rows = pq.read_table(out).to_pylist()
+    assert [(r["class"], r["kind"], r["text"]) for r in rows] == [
+        ("Archery", "class", "archery"),
+        ("Archery", "definition", "to bend"),
+        ("Archery", "definition", "to shoot"),
+        ("Bow", "class", "bow"),
+        ("Bow", "definition", "to bend"),
+    ]
+    assert all(np.array_equal(np.array(row["values"], np.float16), vector(row["text"])) for row in rows)
+    assert (report.items, report.rows, report.missing) == (2, 5, ())
+
+
+def test_class_vectors_are_the_means_of_texts_of_the_kinds_asked_for(root, told_set, tmp_path):
+    out = tmp_path / "m.h5"
+    export(ExportConfig("x", set="s", out=str(out), kinds=("definition",), means=True), root)
+    with h5py.File(out) as file:
+        assert file["class"].asstr()[:].tolist() == ["Archery", "Bow"]
+        both = (vector("to bend").astype(np.float32) + vector("to shoot").astype(np.float32)) / 2
+        assert np.allclose(file["values"][0], both, atol=1e-6)
+        assert np.allclose(file["values"][1], vector("to bend"))
+        assert file["texts"][:].tolist() == [2, 1]
+
+
+def test_texts_without_a_vector_are_named(root, told_set, tmp_path):
+    other = FeatureStore(root).create("y@cd", {"extractor": "y"}, "cd", OUTPUTS)
+    other.append([item("bow", 1, times=False)])
+    wanted = ExportConfig("y", set="s", out=str(tmp_path / "t.h5"), kinds=("class",))
+    with pytest.raises(UsageError, match=r"1 texts have no vector in it: 'archery'. Run `zsar extract y --set s`"):
+        export(wanted, root)
+    assert export(dataclasses.replace(wanted, allow_missing=True), root).missing == ("archery",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({}, "Give --out, and one of --dataset"),
+        ({"set": "s", "dataset": "d"}, "one of --dataset"),
+        ({"dataset": "d", "means": True}, "give --set"),
+        ({"set": "s", "kinds": ("verb",)}, "No texts are of kind verb; kinds are: class, definition"),
+        ({"set": "s", "kinds": ("object",)}, "has no texts of kind object"),
+    ],
+)
+def test_a_question_of_texts_that_cannot_be_answered_is_one_line(wrong, message, root, told_set, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        export(ExportConfig("x", out=str(tmp_path / "f.h5"), **wrong), root)
+
+
+@pytest.mark.parametrize("form", STABLE, ids="-".join)
 def test_equal_stores_give_equal_bytes_whatever_the_order_of_commits(form, tmp_path):
     written = []
     for number, order in enumerate((["A", "B", "C"], ["C", "A", "B"])):
