@@ -14,7 +14,7 @@ keys; memory holds one such file, and of each caption its key and place.
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from stores.errors import WriteFailed
 from stores.keys import KEY_BYTES, key_array
 from stores.root import Root, of_table
+from stores.selections import Selections
 
 SCHEMA = pa.schema(
     [
@@ -51,13 +52,24 @@ class Captions:
 
     def exist(self, dataset: str) -> bool:
         """Whether the data set has any."""
-        return bool(dataset) and self._root.exists(_FOLDER, f"{dataset}.parquet")
+        return bool(dataset) and self._root.exists(_FOLDER, f"{self._name(dataset)}.parquet")
+
+    def _name(self, dataset: str) -> str:
+        """Under which they lie: of a selection with its version."""
+        return Selections(self._root).full(dataset)
 
     def read(self, dataset: str, columns: list[str] | None = None) -> pa.Table:
         """The captions of a data set, sorted by group and place; none where it has none."""
         if not self.exist(dataset):
             return SCHEMA.empty_table().select(columns or SCHEMA.names)
-        return self._root.read_table(_FOLDER, f"{dataset}.parquet", columns=columns)
+        return self._root.read_table(_FOLDER, f"{self._name(dataset)}.parquet", columns=columns)
+
+    def copy(self, datasets: Sequence[str], to: str, groups: pa.Array) -> None:
+        """Give a selection the captions that some groups have in other data sets; none where they have none."""
+        own = [table.filter(pc.is_in(table["group"], groups)) for table in map(self.read, datasets)]
+        if any(table.num_rows for table in own):
+            table = pa.concat_tables(own).sort_by([("group", "ascending"), ("place", "ascending")])
+            self._root.write_table(table, _FOLDER, f"{to}.parquet")
 
     @contextlib.contextmanager
     def gathering(self) -> Iterator["Gathering"]:

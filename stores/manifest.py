@@ -12,9 +12,10 @@ as whoever indexes still says it; it is read from there, and stands in its own c
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stores.errors import NotInStore
+from stores.errors import Ambiguous, NotInStore
 from stores.keys import KEY_BYTES
 from stores.root import Root
+from stores.selections import Selections
 
 SCHEMA = pa.schema(
     [
@@ -44,11 +45,16 @@ class Manifest:
         self._root = root
 
     def datasets(self) -> list[str]:
-        """Names of the data sets that have been indexed, sorted."""
+        """Names of the data sets that have been indexed, sorted; selections of theirs are none."""
         return [name.removesuffix(".parquet") for name in self._root.names_in(_FOLDER) if name.endswith(".parquet")]
 
+    def everywhere(self) -> list[str]:
+        """The same, and each version of each selection: wherever an item may stand."""
+        held = Selections(self._root)
+        return [*self.datasets(), *(f"{name}@{number}" for name in held.names() for number in held.versions(name))]
+
     def read(self, dataset: str, columns: list[str] | None = None) -> pa.Table:
-        """The rows of one data set in manifest order (by video_id).
+        """The rows of one data set in manifest order (by video_id), or of a selection, NAME or NAME@VERSION.
 
         Raises
         ------
@@ -56,7 +62,9 @@ class Manifest:
             The data set was never indexed; the message lists those that were.
         """
         if dataset not in self.datasets():
-            known = ", ".join(self.datasets()) or "none yet"
+            if found := Selections(self._root).find(dataset):
+                return Selections(self._root).read(*found, SCHEMA.names if columns is None else columns)
+            known = ", ".join([*self.datasets(), *Selections(self._root).names()]) or "none yet"
             raise NotInStore(
                 f"No data set is called {dataset!r} in {self._root.url}; indexed: {known}. "
                 f"Run `zsar index PATH --dataset {dataset}` first."
@@ -73,7 +81,9 @@ class Manifest:
         return self.read(dataset) if self._root.exists(_FOLDER, f"{dataset}.parquet") else SCHEMA.empty_table()
 
     def write(self, dataset: str, table: pa.Table) -> None:
-        """Replace the rows of one data set at once, sorted by (video_id, start_s)."""
+        """Replace the rows of one data set at once, sorted by (video_id, start_s); Ambiguous for a selection's name."""
+        if Selections(self._root).versions(dataset):
+            raise Ambiguous(f"{dataset!r} is a selection of other data sets. Choose another --dataset.")
         table = (
             _told_apart(table)
             .select(SCHEMA.names)

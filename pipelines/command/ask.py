@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _SEEN = ("score", "video_id", "start_s", "end_s", "label", "split", "text")
 _ROWS, _CELL, _NUMBERS = 50, 400, 4
 
+SaveOption = Annotated[
+    str, typer.Option("--save-as", help="Save the videos of the answer as a data set, a version a change.")
+]
+PartsOption = Annotated[
+    bool, typer.Option("--parts", help="With --save-as: each row's start_s to end_s is an item of its own.")
+]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the answer into this CSV file.")]
 ParquetOption = Annotated[Path | None, typer.Option("--parquet", help="Write the answer into this Parquet file.")]
 
@@ -30,19 +36,23 @@ def sql(
     query: Annotated[str, typer.Argument(help="One statement that reads; none: say which views there are.")] = "",
     csv: CsvOption = None,
     parquet: ParquetOption = None,
+    save_as: SaveOption = "",
+    parts: PartsOption = False,
 ) -> Shown:
     """Ask the cache in SQL (DuckDB's); nothing is written, and no file or network is read but the cache.
 
-    Views: videos, captions, classes, texts, phrases, features, segments, runs, results, judged, failures; and one a
-    feature set, called by its extractor (i3d_k400) or in full ("i3d_k400@3f2a"), a row a segment, its outputs as
+    Views: videos, captions, classes, texts, phrases, features, segments, selections, runs, results, judged, failures;
+    one a feature set, called by its extractor (i3d_k400) or in full ("i3d_k400@3f2a"), a row a segment, its outputs as
     arrays. `zsar sql` alone lists them with their columns. Only what a query names is read.
 
     zsar sql "select label, count(*) n from videos group by label order by n desc"
 
     zsar sql "select video_id, start_s, end_s from i3d_k400 order by features[3] desc limit 5" --csv out.csv
 
+    zsar sql "select dataset, video_id, 'outdoors' as label from videos where label = 'Rowing'" --save-as outdoors
+
     JSON: columns (name, type), rows (objects); without a query views (view, about, columns); with --csv or --parquet
-    written, the paths, and count in place of rows.
+    written, the paths, and count in place of rows; with --save-as saved (dataset, videos, new).
     """
     from pipelines.look import views
 
@@ -50,7 +60,22 @@ def sql(
         rows = [{"view": name, "about": about, "columns": columns} for name, about, columns in views.listed(root)]
         shown = [row | {"columns": ", ".join(row["columns"])} for row in rows]
         return Shown({"views": rows}, [Table("Views", shown, lines=True)])
-    return answered(views.ask(query, root), csv, parquet)
+    table = views.ask(query, root)
+    return _saved(answered(table, csv, parquet), table, save_as, query, root, parts)
+
+
+def _saved(shown: Shown, table: "pa.Table", name: str, question: str, root: "Root", parts: bool) -> Shown:
+    """The same answer, saved as a selection where that is asked for."""
+    from pipelines.errors import UsageError
+    from pipelines.look import selection
+
+    if not name:
+        if parts:
+            raise UsageError("--parts is of --save-as NAME.")
+        return shown
+    saved = selection.save(table, name, question, root, parts)
+    what = f"{saved.videos} videos are the data set {saved.dataset}" + ("." if saved.new else ", as they were.")
+    return Shown(dict(shown.json) | {"saved": saved._asdict()}, [*shown.parts, what], shown.said)
 
 
 @command("query", QueryConfig)
@@ -64,6 +89,8 @@ def query(
     html: Annotated[bool, typer.Option("--html", help="Write a page below the root, and print its URL.")] = False,
     csv: CsvOption = None,
     parquet: ParquetOption = None,
+    save_as: SaveOption = "",
+    parts: PartsOption = False,
 ) -> Shown:
     """Find the segments of videos that a phrase tells, or that are like others.
 
@@ -76,9 +103,11 @@ def query(
 
     Scores are cosines: they rank segments of one space, and mean nothing beside those of another.
 
+    --save-as saves the videos found as a data set, for any command's --dataset.
+
     JSON: hits (score, dataset, video_id, label, split, segment, start_s, end_s, text, uri, key), feature, output,
-    space, said, seconds; with --html `page`, a URL; with --csv or --parquet written, the paths; with --spaces spaces
-    (name, output, texts, segments, why_not).
+    space, said, seconds; with --html `page`, a URL; with --csv or --parquet written, the paths; with --save-as
+    saved (dataset, videos, new); with --spaces spaces (name, output, texts, segments, why_not).
     """
     if spaces:
         return _spaces(root)
@@ -100,14 +129,17 @@ def query(
         page["page"] = query_page.page(settings, hits, root)
     shown = answered(hits.table, csv, parquet, hits.space)
     rows = [{name: row[name] for name in _SEEN} for row in hits.table.to_pylist()]
-    parts = list(shown.parts)
+    shown_parts = list(shown.parts)
     if not (csv or parquet) and rows:
         told = [name for name in _SEEN if any(row[name] is not None for row in rows)]
-        parts = [Table(hits.space, [{name: short(row[name]) for name in told} for row in rows])]
+        shown_parts = [Table(hits.space, [{name: short(row[name]) for name in told} for row in rows])]
     fields = {"hits": shown.json.get("rows", [])} | {k: v for k, v in shown.json.items() if k == "written"}
     fields |= {name: value for name, value in dataclasses.asdict(hits).items() if name != "table"} | page
     fields["seconds"] = round(hits.seconds, 4)
-    return Shown(fields, [*parts, *(f"Look at {url}" for url in page.values())], hits.said)
+    found = Shown(fields, [*shown_parts, *(f"Look at {url}" for url in page.values())], hits.said)
+    asked = settings.phrase or f"like {settings.like}"
+    where = f", where {settings.where}" if settings.where else ""
+    return _saved(found, hits.table, save_as, f"{asked}{where} ({hits.space})", root, parts)
 
 
 def _spaces(root: "Root") -> Shown:

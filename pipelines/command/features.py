@@ -105,28 +105,34 @@ def drop(
     root: "Root",
     *,
     features: Annotated[list[str] | None, typer.Argument(help="Feature sets to remove.")] = None,
+    selection: Annotated[list[str] | None, typer.Option(help="Selection to remove, with all its versions.")] = None,
     gc: Annotated[bool, typer.Option("--gc", help="Free what only old snapshots of the other sets hold.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> Shown:
-    """Remove feature sets, and free dead space.
+    """Remove feature sets and selections, and free dead space. What a selection's videos have is not touched.
 
     JSON: dropped (names), freed_bytes.
     """
     from pipelines.errors import UsageError
     from stores.features import FeatureStore
+    from stores.selections import Selections
     from stores.vector_index import forget
 
-    if not features and not gc:
+    if not features and not gc and not selection:
         raise UsageError("Name the feature sets to drop, or give --gc to free what only old snapshots hold.")
     store = FeatureStore(root)
     names = list(dict.fromkeys(store.resolve(feature) for feature in features or ()))
-    if names and not yes and not _agreed(f"Remove {', '.join(names)} and all they hold?"):
+    chosen = list(dict.fromkeys(selection or ()))
+    if names + chosen and not yes and not _agreed(f"Remove {', '.join(names + chosen)} and all they hold?"):
         raise UsageError("Nothing was removed. Where nobody can be asked, give --yes.")
+    for name in chosen:
+        Selections(root).remove(name)
     for name in names:
         store.drop(name)
         forget(root, name)
     sets = [found for name in store.names() if (found := store.get(name))] if gc else []
     freed = sum(feature_set.collect() for feature_set in sets)
+    names += chosen
     line = f"Dropped {', '.join(names) or 'nothing'}" + (f"; freed {freed / 1e6:.1f} MB." if gc else ".")
     return Shown({"dropped": names, "freed_bytes": freed}, [line])
 

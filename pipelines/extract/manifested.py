@@ -74,7 +74,7 @@ class Manifested:
         """As `Source.find`, with all places of each content."""
         found: dict[bytes, Item] = {}
         columns = ["key", "kind", "uri", "size_bytes", "mtime_ns", "start_s", "end_s", "video_id"]
-        for row in of_keys(keys, (Manifest(root).read(each, columns) for each in Manifest(root).datasets())):
+        for row in of_keys(keys, (Manifest(root).read(each, columns) for each in Manifest(root).everywhere())):
             if row["kind"] == self.kind:
                 span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
                 places = found[row["key"]].places if row["key"] in found else ()

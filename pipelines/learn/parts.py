@@ -75,8 +75,10 @@ def named(config: FinetuneConfig, trained: Trainable, root: Root) -> Named:
         return Named(items.classes, {label: label for label in items.classes})
     texts = config.set or config.dataset
     classes = tuple(Classes(root).read(texts)["name"].to_pylist())
-    vectors = name_vectors(found, texts, config.encoder, root)
-    return Named(classes, link(texts, config.dataset, root), vectors)
+    vectors, means = name_vectors(found, texts, config.encoder, root), link(texts, config.dataset, root)
+    if found.of_videos:
+        classes = tuple(name for name in classes if name in means.values())
+    return Named(classes, means, vectors)
 
 
 def parts(config: FinetuneConfig, items: Items, names: Named) -> Iterator[Part]:

@@ -14,6 +14,7 @@ hash only where it is not at its default.
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -151,7 +152,7 @@ def name_of(called: Sequence[str], protocol: str, parts: Sequence[Any]) -> str:
     """
     digest = hashlib.blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=5).hexdigest()
     splits = Path(protocol).stem if protocol.endswith(".json") else protocol.replace("/", "-")
-    return checked_name("-".join((*called, splits, digest)))
+    return checked_name(re.sub(r"[@%]", "-", "-".join((*called, splits, digest))).replace("--", "-"))
 
 
 def identity(settings: Any, without: Sequence[str] = ()) -> dict[str, Any]:

@@ -193,7 +193,10 @@ class Study:
             Classes of the protocol without a video with this feature; what `Protocol.split` refuses.
         """
         there = np.bincount(self.videos.labels, minlength=len(self.classes)) > 0
-        split = self.protocol.split(number, self.classes[len(self.kept) :], self._name_vectors)
+        names = self.classes[len(self.kept) :]
+        if self.protocol.of_videos:
+            names = tuple(name for name, has in zip(names, there[len(self.kept) :], strict=True) if has)
+        split = self.protocol.split(number, names, self._name_vectors)
         if self.config.judge:
             if split.seen or split.validation:
                 raise UsageError(

@@ -19,6 +19,7 @@ from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
+from stores.selections import Selections
 from stores.texts import KINDS, Texts
 
 _OUTDATED = "of an earlier decoder: extract it anew"
@@ -98,7 +99,7 @@ def _last_seen(root: Root, dataset: str) -> dict[str, int]:
 
 
 def datasets(root: Root) -> list[dict[str, Any]]:
-    """Every data set: rows, distinct contents, labels."""
+    """Every data set, and each version of a selection: rows, distinct contents, labels, how it was selected."""
     manifest = Manifest(root)
     rows = []
     for name in manifest.datasets():
@@ -109,8 +110,22 @@ def datasets(root: Root) -> list[dict[str, Any]]:
                 "videos": table.num_rows,
                 "contents": len(table["key"].unique()),
                 "classes": len(table["label"].drop_null().unique()),
+                "selected": "",
             }
         )
+    held = Selections(root)
+    for name in held.names():
+        for version in held.versions(name):
+            table, about = held.read(name, version, ["key", "label"]), held.about(name, version)
+            rows.append(
+                {
+                    "dataset": f"{name}@{version}",
+                    "videos": table.num_rows,
+                    "contents": len(table["key"].unique()),
+                    "classes": len(table["label"].drop_null().unique()),
+                    "selected": f"from {', '.join(about['sources'])}: {about['question']}",
+                }
+            )
     return rows
 
 

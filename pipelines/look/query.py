@@ -26,6 +26,7 @@ from stores.errors import StoreError
 from stores.features import FeatureSet, FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
+from stores.selections import Selections
 from stores.vector_index import unit
 
 _SPAN = re.compile(r"(?P<video>.+)@(?P<start>\d+(?:\.\d+)?)-(?P<end>\d+(?:\.\d+)?)")
@@ -66,15 +67,15 @@ class Searchers:
         self, root: Root, advance: Callable[[int, int], None] = lambda done, total: None, keep: bool = True
     ) -> None:
         self._root, self._advance, self._keep = root, advance, keep
-        self._open: dict[tuple[str, str], Searcher] = {}
+        self._open: dict[tuple[str, str, str], Searcher] = {}
         self._spaces: dict[str, tuple[Space, list[str], str]] = {}
         self._sets: dict[str, FeatureSet] = {}
 
-    def of(self, feature_set: FeatureSet, output: str) -> Searcher:
-        """The searcher of one output of a feature set."""
-        key = feature_set.name, output
+    def of(self, feature_set: FeatureSet, output: str, selection: str = "") -> Searcher:
+        """The searcher of one output of a feature set: of all data sets, or of one version of a selection."""
+        key = feature_set.name, output, selection
         if key not in self._open or self._open[key].segments.snapshot != feature_set.snapshot:
-            self._open[key] = Searcher(self._root, feature_set, output, self._advance, self._keep)
+            self._open[key] = Searcher(self._root, feature_set, output, self._advance, self._keep, selection)
         return self._open[key]
 
     def find(self, name: str) -> FeatureSet:
@@ -110,6 +111,7 @@ def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -
     searchers = searchers or Searchers(root)
     if config.dataset:
         Manifest(root).read(config.dataset, ["video_id"])
+        config = dataclasses.replace(config, dataset=Selections(root).full(config.dataset))
     return _phrase(config, root, searchers) if config.phrase else _like(config, root, searchers)
 
 
@@ -119,7 +121,7 @@ def _phrase(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
         return _in_a_run(space.name, config, root)
     vector = encoded([config.phrase], searchers.find(space.texts), root, config.weights, config.device)[0]
     started = time.monotonic()
-    searcher = searchers.of(searchers.find(space.name), space.output)
+    searcher = searchers.of(searchers.find(space.name), space.output, _selection(config))
     found, scores = searcher.search(vector, config.k, _allowed(config, searcher.segments))
     shared = "captions and phrases" if space.name == space.texts else f"{space.output} and phrases by {space.texts}"
     told = f"{space.name}: {shared}"
@@ -146,7 +148,7 @@ def _like(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     held = _holding(video, config, root)
     output = config.output or ("features" if "features" in held.outputs else held.outputs[0])
     started = time.monotonic()
-    searcher = searchers.of(held, output)
+    searcher = searchers.of(held, output, _selection(config))
     own = _own(searcher.segments, video, span, config)
     vector = unit(searcher.vectors(np.unique(searcher.segments.row[own]))).mean(0)
     allowed = _allowed(config, searcher.segments)
@@ -223,6 +225,11 @@ def _allowed(config: QueryConfig, own: Segments) -> np.ndarray | None:
     if config.dataset:
         allowed = own.of(config.dataset) if allowed is None else allowed & own.of(config.dataset)
     return allowed
+
+
+def _selection(config: QueryConfig) -> str:
+    """The version of a selection to look in; nothing where a data set is none."""
+    return config.dataset if "@" in config.dataset else ""
 
 
 def _table(found: Segments, scores: np.ndarray) -> pa.Table:

@@ -28,6 +28,7 @@ class Searcher:
     feature_set : FeatureSet
     output : whose rows are compared
     advance, keep : as of a VectorIndex
+    selection : whose segments may be found; those of all data sets, if none is named
 
     Attributes
     ----------
@@ -42,9 +43,10 @@ class Searcher:
         output: str = "features",
         advance: Callable[[int, int], None] = lambda done, total: None,
         keep: bool = True,
+        selection: str = "",
     ) -> None:
         self.index = VectorIndex(root, feature_set, output, advance, keep)
-        self.segments: Segments = segments(feature_set, root)
+        self.segments: Segments = segments(feature_set, root, selection)
         self._spans = Spans(feature_set, output)
         self._order = np.argsort(self.segments.row, kind="stable")
         self._rows = self.segments.row[self._order]

@@ -30,6 +30,7 @@ from stores.keys import key_array
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
+from stores.selections import Selections
 
 
 class View(NamedTuple):
@@ -53,6 +54,13 @@ def _schema(**names: str) -> pa.Schema:
 def _videos(root: Root) -> pa.Table:
     manifest = Manifest(root)
     return _gathered(_VIDEOS, (_with_hex(manifest.read(name), "key") for name in manifest.datasets()))
+
+
+def _selections(root: Root) -> pa.Table:
+    held = Selections(root)
+    versions = [(name, number) for name in held.names() for number in held.versions(name)]
+    tables = (_with(_with_hex(held.read(*each), "key"), question=held.about(*each)["question"]) for each in versions)
+    return _gathered(_SELECTIONS, (table.rename_columns({"dataset": "selection"}) for table in tables))
 
 
 def _captions(root: Root) -> pa.Table:
@@ -121,6 +129,7 @@ _VIDEOS = _schema(
     real="start_s end_s",
     whole="size_bytes mtime_ns seen_ns",
 )
+_SELECTIONS = _schema(text="selection video_id kind uri key label split recording question", real="start_s end_s")
 _CAPTIONS = _schema(text="dataset key text text_key source", whole="place line")
 _CLASSES = _schema(text="set name readable canonical")
 _TEXTS = _schema(text="set class kind part text key source", whole="line time_ns")
@@ -140,6 +149,7 @@ _FAILURES = _schema(text="file dataset stage feature error reason time key", who
 
 VIEWS = {
     "videos": View("a row a video (pose sequence, group of captions) of each data set", _VIDEOS, _videos),
+    "selections": View("a row a video of each version of a data set that was saved", _SELECTIONS, _selections),
     "captions": View("the captions of videos; `key` is the video's, `text_key` the text's", _CAPTIONS, _captions),
     "classes": View("the classes of each set", _CLASSES, _classes),
     "texts": View("what is said of classes: definitions, descriptions, phrases, objects", _TEXTS, _texts),

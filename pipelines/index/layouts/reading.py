@@ -13,9 +13,9 @@
                  class, also below train/val/test           time_end[, split]
     activitynet  v_ID.mp4 or ID.mp4                         activity_net.v1-3.json                   ID#k (2)
     list         any, flat or by class                      .txt: CLASS/VIDEO.mp4 NUMBER             file name (1)
-    table        any                                        csv: id, label[, split]                  relative path (1)
+    table        any                                        csv: id, label[, split, start_s, end_s]  relative path (3)
 
-(1) without extension; (2) its k-th segment, from 0; ID where the label file names none.
+(1) without extension; (2) its k-th segment, from 0; ID where the label file names none; (3) with times `PATH#k`.
 
 Where label files are given they alone decide: a video that they do not name has no label. Without them labels come from
 class folders or file names. Splits are `train`, `val` and `test`; where the files of several numbered splits are given,

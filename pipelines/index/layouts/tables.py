@@ -1,11 +1,12 @@
 """Tables of labels, a line a video: Kinetics' csv, and any table with an id and a label.
 
-    kinetics    label, youtube_id, time_start, time_end[, split]
-    table       id, label[, split]
+    kinetics    label, youtube_id, time_start, time_end[, split]     a file is what was cut out
+    table       id, label[, split][, start_s, end_s]                 a line with times is a part of its file: `ID#k`
 
 A file of Kinetics is called `ID_000010_000020` or `ID`, that of a table as `spellings.py` knows it.
 """
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,8 @@ _TABLE = {
     "id": ("video_id", "videoid", "video", "video_name", "name", "filename", "file_name", "file", "path", "youtube_id"),
     "label": _LABEL,
     "split": _SPLIT,
+    "start_s": tuple(name for name in (*_START, "time_start") if name != "start_s"),
+    "end_s": tuple(name for name in (*_END, "time_end") if name != "end_s"),
 }
 
 
@@ -51,8 +54,9 @@ class _Clip(NamedTuple):
 
 
 def layout_of(label: LabelFile) -> str:
-    """`table` where a table has an id and a label and says nothing of times; else `kinetics`."""
-    timed = {"time_start", "time_end"} & set(columns_of(label, _KINETICS))
+    """`table` where a table has an id and a label, and no times beside an id as Kinetics'; else `kinetics`."""
+    of_kinetics = columns_of(label, _KINETICS)
+    timed = {"time_start", "time_end"} & set(of_kinetics) and "youtube_id" in of_kinetics
     return "table" if not timed and {"id", "label"} <= set(columns_of(label, _TABLE)) else "kinetics"
 
 
@@ -166,11 +170,13 @@ def _clip_of(file: File, clips: Mapping[str, list[_Clip]]) -> tuple[str, _Clip |
 
 
 class _Row(NamedTuple):
-    """What a table says of a video."""
+    """What a table says of a video, or of a part of it."""
 
     where: str
     label: str | None
     split: str | None
+    start_s: float | None
+    end_s: float | None
 
 
 def table(files: Sequence[File], labels: Sequence[LabelFile]) -> Reading:
@@ -181,11 +187,13 @@ def table(files: Sequence[File], labels: Sequence[LabelFile]) -> Reading:
     at = match(ids, names).at
     found = []
     for file, video_id, number in zip(files, ids, at, strict=True):
-        row = rows[names[number]] if number >= 0 else None
-        label, split = (row.label, row.split or split_folder(file)) if row else (None, None)
-        found.append(Found(video_id, file.uri, label, split, None, None))
+        own = rows[names[number]] if number >= 0 else [_Row("", None, None, None, None)]
+        for part, row in enumerate(own):
+            name = video_id if row.start_s is None else f"{video_id}#{part}"
+            split = row.split or (split_folder(file) if number >= 0 else None)
+            found.append(Found(name, file.uri, row.label, split, row.start_s, row.end_s))
     met = set(at)
-    absent = [missing(name, rows[name].where) for number, name in enumerate(names) if number not in met]
+    absent = [missing(name, rows[name][0].where) for number, name in enumerate(names) if number not in met]
     return Reading("table", found, absent, [])
 
 
@@ -194,17 +202,41 @@ def table_names(labels: Sequence[LabelFile]) -> Mapping[str, str]:
     return {name: name for name in _rows(labels)}
 
 
-def _rows(labels: Sequence[LabelFile]) -> dict[str, _Row]:
+def _rows(labels: Sequence[LabelFile]) -> dict[str, list[_Row]]:
+    """What is said of each video: one row of it whole, or some of its parts, in the order of the table."""
     if not labels:
         raise LayoutError("The layout table takes a table with the columns id and label. Give it with --labels.")
-    rows: dict[str, _Row] = {}
+    rows: dict[str, list[_Row]] = {}
     for label in labels:
         for record in records(label, _TABLE, ("id", "label"), "table"):
-            values, name = record.values, _filled(record, "id")
-            row = _Row(
-                record.where, sys.intern(values.get("label", "")) or None, split_of(values.get("split", ""))
-            )  # fmt: skip
-            other = rows.setdefault(name, row)
-            if other[1:] != row[1:]:
-                refuse(name, *(f"{r.label!r}, split {r.split}, in {r.where}" for r in (other, row)))
+            name, row = _filled(record, "id"), _row(record)
+            own = rows.setdefault(name, [])
+            alike = [other for other in own if other[3:] == row[3:] or None in (other.start_s, row.start_s)]
+            if alike and alike[0][1:] != row[1:]:
+                refuse(name, *(_said(each) for each in (alike[0], row)))
+            if not alike:
+                own.append(row)
     return rows
+
+
+def _row(record: Record) -> _Row:
+    told = [record.values.get(name, "") for name in ("start_s", "end_s")]
+    times: list[float | None] = [None, None]
+    if any(told):
+        try:
+            times = [float(text.replace(",", ".")) for text in told]
+        except ValueError:
+            times = [math.nan, math.nan]
+        start, end = (math.nan if each is None else each for each in times)
+        if not 0 <= start < end < math.inf:
+            raise LayoutError(
+                f"{record.where} needs seconds from start_s to end_s, or neither, got {told[0]!r} and {told[1]!r}. "
+                "Mend the line or take it out."
+            )
+    label = sys.intern(record.values.get("label", "")) or None
+    return _Row(record.where, label, split_of(record.values.get("split", "")), times[0], times[1])
+
+
+def _said(row: _Row) -> str:
+    part = "" if row.start_s is None else f" of {row.start_s:g} to {row.end_s:g} s"
+    return f"{row.label!r}{part}, split {row.split}, in {row.where}"

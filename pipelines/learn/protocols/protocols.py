@@ -12,6 +12,7 @@ utd-mhad-22/5, -18/9, -14/13                    PURLS                           
 nw-ucla-8/2, -5/5                               PURLS                                                          1 each
 cross-0/50, cross-0/100                         trained elsewhere; half of the classes drawn, all              10, 1
 ntu-nearest, ntu-furthest, ntu-random           5 unseen, the others seen; by class vectors or drawn           1, 1, 10
+own-12, own-25%                                 so many unseen, drawn from the classes that have videos        10
 =============================================== ============================================================== ========
 
 The published ones stand in `data/`, a file a data set: its class names once, and a bit mask a split. TruZe's
@@ -35,8 +36,8 @@ import pyarrow as pa
 
 from extractors.names import canonical, readable
 from pipelines.errors import UsageError
-from pipelines.learn.protocols.own import own_splits
-from pipelines.learn.protocols.splits import Split, anywhere, furthest, half, nearest
+from pipelines.learn.protocols.own import REST, own_splits
+from pipelines.learn.protocols.splits import Split, anywhere, furthest, half, hold_out, nearest
 from pipelines.texts.adding import Linker
 
 _DATA = Path(__file__).parent / "data"
@@ -52,6 +53,7 @@ _PUBLISHED = {
     "nw-ucla-8/2": "nw-ucla",
     "nw-ucla-5/5": "nw-ucla",
 }
+_OWN = re.compile(r"own-(\d{1,4})(%?)")
 _E2E = "Brattoli et al., 'Rethinking Zero-shot Video Classification', CVPR 2020"
 _JASANI = (
     "Jasani, Mazagonwalla, 'Skeleton based Zero Shot Action Recognition in Joint Pose-Language Semantic Space', 2019; "
@@ -75,6 +77,7 @@ class Protocol:
     splits : published splits in the published spelling; empty where they are drawn
     draw : makes a split that is not published as a list
     needs_vectors : `split` needs a vector a class
+    of_videos : `split` is given the classes that have videos, not all of the set
     """
 
     name: str
@@ -84,6 +87,7 @@ class Protocol:
     splits: tuple[Split, ...] = ()
     draw: Draw | None = None
     needs_vectors: bool = False
+    of_videos: bool = False
 
     def split(self, number: int, classes: Sequence[str], vectors: np.ndarray | None = None) -> Split:
         """One split, in the spelling of a data set.
@@ -127,7 +131,7 @@ def protocol(name: str) -> Protocol:
     ----------
     name : str
         A built-in name, or a path to `{"seen": [names], "unseen": [names]}` or a list of these, a split each.
-        "training" and "testing" are read as "seen" and "unseen"; "validation" may be there too.
+        "training" and "testing" are read as "seen" and "unseen"; "validation" may be there too; "seen" may be "rest".
 
     Raises
     ------
@@ -143,11 +147,12 @@ def protocol(name: str) -> Protocol:
         return _published(name)
     if drawn := _DRAWN.get(name):
         return drawn
+    if found := _OWN.fullmatch(name):
+        return _own(name, int(found[1]), bool(found[2]))
     if name.endswith(".json") or Path(name).is_file():
-        splits = own_splits(name)
-        return Protocol(name, "any", name, len(splits), splits)
+        return _of_file(name)
     raise UsageError(
-        f"No protocol is called {name!r}. There are: {', '.join(names())}. "
+        f"No protocol is called {name!r}. There are: {', '.join(names())}, and own-12 or own-25% (so many unseen). "
         'A JSON file of {"seen": [names], "unseen": [names]} is one too.'
     )
 
@@ -261,6 +266,35 @@ def _truze(number: int, classes: Sequence[str], vectors: np.ndarray) -> Split:
     both = [_published("ucf101-truze"), _published("hmdb51-truze")]
     fitting = max(both, key=lambda one: sum(link(name) is not None for name in one.splits[0].classes))
     return fitting.split(number, classes)
+
+
+def _of_file(path: str) -> Protocol:
+    """Splits of a file; where one's seen classes are the rest, all are made when the classes are known."""
+    splits = own_splits(path)
+    if not any(split.seen == (REST,) for split in splits):
+        return Protocol(path, "any", path, len(splits), splits)
+
+    def draw(number: int, classes: Sequence[str], vectors: np.ndarray) -> Split:
+        split = splits[number]
+        if split.seen != (REST,):
+            return resolve(split, classes, rest=True)
+        named = resolve(dataclasses.replace(split, seen=()), classes, rest=True)
+        return dataclasses.replace(named, seen=tuple(sorted(set(classes).difference(named.classes))))
+
+    return Protocol(path, "any", path, len(splits), draw=draw, of_videos=True)
+
+
+def _own(name: str, count: int, in_percent: bool) -> Protocol:
+    """So many classes unseen, or so many of a hundred, drawn by the number of the split; the others are seen."""
+
+    def draw(number: int, classes: Sequence[str], vectors: np.ndarray) -> Split:
+        unseen = max(1, round(count * len(classes) / 100)) if in_percent else count
+        if not 0 < unseen < len(classes) - 1:
+            raise UsageError(f"{name} leaves fewer than 2 of {len(classes)} classes seen, or none unseen.")
+        seen, drawn = hold_out(classes, unseen, number)
+        return Split(name, number, seen, (), drawn)
+
+    return Protocol(name, "any", "drawn from the classes that have videos", 10, draw=draw, of_videos=True)
 
 
 def _cross(name: str, count: int, unseen: Callable[[Sequence[str], int], Sequence[str]]) -> Protocol:

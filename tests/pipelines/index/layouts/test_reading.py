@@ -572,6 +572,38 @@ def test_a_table_that_says_two_things_of_one_id_is_refused(tmp_path):
         reading(tmp_path / "v", text(tmp_path / "t.csv", "id,label\nx,Bow\nx,Sit\n"))
 
 
+PARTS = "video,label,start_s,end_s,split\nx,Bow,0,2.5,train\ny.mp4,Sit,,,\nx,Sit,2.5,4,train\nx,Bow,0,2.5,train\n"
+
+
+def test_a_table_with_times_makes_parts_of_files(tmp_path):
+    tree(tmp_path / "v", "x.mp4", "sub/y.mp4", "z.mp4")
+    found = reading(tmp_path / "v", text(tmp_path / "t.csv", PARTS))
+    assert found.layout == "table"
+    items = sorted((f.video_id, f.label, f.split, f.start_s, f.end_s) for f in found.found)
+    assert items == [
+        ("sub/y", "Sit", None, None, None),
+        ("x#0", "Bow", "train", 0.0, 2.5),
+        ("x#1", "Sit", "train", 2.5, 4.0),
+        ("z", None, None, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("x,Bow,2,1", "t.csv:2 needs seconds from start_s to end_s, or neither, got '2' and '1'"),
+        ("x,Bow,2,", "got '2' and ''"),
+        ("x,Bow,nan,3", "got 'nan' and '3'"),
+        ("x,Bow,0,1\nx,Sit,0,1", "twice and differently: 'Bow' of 0 to 1 s, split None, in t.csv:2, 'Sit' of 0 to 1 s"),
+        ("x,Bow,0,1\nx,Sit,,", "'Bow' of 0 to 1 s, split None, in t.csv:2, 'Sit', split None"),
+    ],
+)
+def test_times_that_are_none_or_two_labels_of_a_part_are_refused(lines, message, tmp_path):
+    tree(tmp_path / "v", "x.mp4")
+    with pytest.raises(LayoutError, match=message):
+        reading(tmp_path / "v", text(tmp_path / "t.csv", f"video,label,start_s,end_s\n{lines}\n"))
+
+
 @pytest.mark.shared
 def test_label_files_as_people_have_them_are_linked(shared_data):
     folder = shared_data / "odd/kinetics_csv"

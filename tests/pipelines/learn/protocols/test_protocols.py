@@ -393,3 +393,32 @@ def test_a_split_that_there_is_not_is_refused():
         chosen("1,48-50", 50)
     with pytest.raises(UsageError, match="The protocol has one split, 0; got '1'"):
         chosen("1", 1)
+
+
+@pytest.mark.parametrize(("name", "unseen"), [("own-3", 3), ("own-25%", 5), ("own-1%", 1)])
+def test_so_many_of_the_classes_there_are_are_drawn_by_the_number_of_the_split(name, unseen):
+    own, classes = protocol(name), some(20)
+    splits = [own.split(number, classes) for number in range(own.count)]
+    assert own.of_videos
+    assert all(len(split.unseen) == unseen and split.classes == tuple(sorted(classes)) for split in splits)
+    assert len({split.unseen for split in splits}) > 5
+    assert splits[3] == own.split(3, classes[::-1])
+
+
+@pytest.mark.parametrize("name", ["own-0", "own-19", "own-20", "own-100%"])
+def test_a_draw_that_leaves_nothing_is_refused(name):
+    with pytest.raises(UsageError, match=f"{name} leaves fewer than 2 of 20 classes seen, or none unseen"):
+        protocol(name).split(0, some(20))
+
+
+def test_the_seen_classes_of_a_file_may_be_the_rest(tmp_path):
+    path = tmp_path / "own.json"
+    splits = [{"seen": "rest", "validation": ["Sit"], "unseen": ["hand stand"]}, {"seen": ["bow"], "unseen": ["sit"]}]
+    path.write_text(json.dumps(splits))
+    own = protocol(str(path))
+    assert own.of_videos
+    split = own.split(0, ["Bow", "HandStand", "Run", "Sit"])
+    assert (split.seen, split.validation, split.unseen) == (("Bow", "Run"), ("Sit",), ("HandStand",))
+    assert own.split(1, ["Bow", "HandStand", "Run", "Sit"]).classes == ("Bow", "Sit")
+    with pytest.raises(UsageError, match="the data set lacks hand stand"):
+        own.split(0, ["Bow", "Run", "Sit"])
