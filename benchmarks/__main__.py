@@ -21,6 +21,7 @@ BENCHMARKS = (
         "layers_above",
         "search",
         "serve",
+        "audit",
     ),
 )
 

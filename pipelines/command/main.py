@@ -10,7 +10,7 @@ from typing import NoReturn
 
 # each registers its commands, in the order of `zsar --help`
 # isort: off
-from pipelines.command import practice, index, extract, learn, judge, look, ask, serve, features, texts, run, classify  # noqa: F401
+from pipelines.command import practice, index, extract, learn, judge, look, ask, audit, serve, features, texts, run, classify  # noqa: F401
 
 # isort: on
 from pipelines.command.base import app

@@ -1,4 +1,4 @@
-"""Settings of exports, comparisons, queries, and answers about a clip."""
+"""Settings of exports, comparisons, audits, queries, and answers about a clip."""
 
 import dataclasses
 from typing import Annotated
@@ -77,6 +77,35 @@ class ClassifyConfig:
     leave_out: tuple[str, ...] = ()
     objects: bool = False
     device: str = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
+class AuditConfig:
+    """Settings of `zsar audit`.
+
+    Attributes
+    ----------
+    dataset : data set, or selection, to look at
+    feature : feature set to compare its videos in; the one that has most of them, if none is named
+    output : output of the feature set
+    near : videos whose vectors, less the mean of all, have at least this cosine are near duplicates; so are two that
+        are each other's nearest and far from any third
+    neighbours : so many say what label a video should have, and how far out it lies
+    runs : two runs judged on the data set: where they disagree
+    """
+
+    dataset: Annotated[str, ARGUMENT]
+    feature: str = ""
+    output: str = "features"
+    near: float = 0.99
+    neighbours: int = 10
+    runs: Annotated[tuple[str, ...], Called("--run")] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.near <= 1:
+            raise UsageError(f"--near is a cosine between 0 and 1, got {self.near:g}.")
+        if self.neighbours < 1:
+            raise UsageError(f"--neighbours must be at least 1, got {self.neighbours}.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Audit: what is doubtful in a data set."""
