@@ -11,6 +11,8 @@ from pipelines.command.screen import Shown, Table, percent
 if TYPE_CHECKING:
     from stores.root import Root
 
+_CLIPS = 10
+
 
 @command("list")
 def list_(
@@ -94,10 +96,20 @@ def show(
     html: Annotated[bool, typer.Option("--html", help="Write a page of the run and print its URL.")] = False,
     png: Annotated[Path | None, typer.Option(help="Draw segments with the phrases that won into this PNG.")] = None,
     split: Annotated[int | None, typer.Option(help="Which split of the run; none: the first.")] = None,
+    lineage: Annotated[
+        bool, typer.Option("--lineage", help="Of a judged run: from its numbers to the clips, and all between.")
+    ] = False,
+    per_hour: Annotated[float, typer.Option(help="Of a feature set: what an hour of the machine costs.")] = 0.0,
 ) -> Shown:
-    """Say where a feature set or a run comes from; picture a run as a page, or its segments as one picture.
+    """Say where a feature set or a run comes from, and what it cost; picture a run as a page or its segments.
 
-    JSON: of a feature set name, key, recipe, outputs, items, rows, bytes, commits; of a run run, about, state, results;
+    zsar show i3d_k400 --per-hour 2.5
+
+    zsar show ridge-ucf101 --lineage --split 3
+
+    JSON: of a feature set name, key, recipe, outputs, items, rows, bytes, commits, cost (seconds, seconds_known, of,
+    items_a_second, bytes_an_item, price, ...); of a run run, about, state, results; with --lineage run, numbers, head,
+    protocol, splits, videos, texts, failures, clips, versions, made, commands;
     of one that trained a network run, about, state, top1, splits (with classes and weights); with --html run and page
     (URL), with --png picture (path).
     """
@@ -105,18 +117,83 @@ def show(
     from pipelines.look import listing
 
     if listing.kind_of(root, name) == "run":
+        if per_hour:
+            raise UsageError(f"{name!r} is a run; --per-hour is for feature sets: `zsar list features`.")
         if png is not None:
             from pipelines.look.run.picture import picture
 
             drawn = picture(name, root, png, split)
             return Shown({"picture": str(drawn)}, [f"Look at {drawn}"])
-        return _run(name, html, split, root)
-    if html or png or split is not None:
-        raise UsageError(f"{name!r} is a feature set; --html, --png and --split are for runs: `zsar list runs`.")
+        return _lineage(name, split, root) if lineage else _run(name, html, split, root)
+    if html or png or lineage or split is not None:
+        raise UsageError(f"{name!r} is a feature set; --html, --png, --lineage and --split are for runs: `zsar list runs`.")
+    from pipelines.look.lineage import cost
+    from stores.features import FeatureStore
+
     told = listing.lineage(root, name)
-    fields = {k: v for k, v in told.items() if k not in ("commits", "recipe")} | told["recipe"]
+    told["cost"] = cost(FeatureStore(root).find(told["name"]), per_hour)
+    fields = {k: v for k, v in told.items() if k not in ("commits", "recipe", "cost")} | _priced(told["cost"])
+    fields |= told["recipe"]
     rows = [{"field": k, "value": v} for k, v in fields.items()]
     return Shown(told, [Table(told["name"], rows), Table("Commits, newest first", told["commits"])])
+
+
+def _priced(cost: dict[str, Any]) -> dict[str, str]:
+    """What a feature set cost, as lines for people."""
+    known, of = cost["seconds_known"], cost["of"]
+    least = "" if known == of else f", at least: {of - known} of {of} commits recorded no time"
+    rate = f" ({cost['items_a_second']:g} items a second)" if cost["items_a_second"] else ""
+    shown = {"seconds": f"{cost['seconds']:.1f}{rate}{least}"}
+    if cost["bytes_an_item"]:
+        shown["bytes an item"] = f"{cost['bytes_an_item']:,}"
+    if "price" in cost:
+        each = "" if cost["price_a_thousand"] is None else f", {cost['price_a_thousand']:.4f} a thousand items"
+        shown["price"] = f"{cost['price']:.4f}{each}"
+    return shown
+
+
+def _lineage(name: str, split: int | None, root: "Root") -> Shown:
+    """A judged run, from its numbers down to its clips."""
+    from pipelines.look.lineage import of_run
+
+    told = of_run(name, root, split)
+    clips = told["clips"]
+    own = [row for row in told["splits"] if row["split"] == clips["split"]]
+    lines = [
+        {
+            "": row["setting"].upper(),
+            "is": f"{percent('top1', row['top1'])} over {row['splits']} splits, {row['state']}",
+        }
+        for row in told["numbers"]
+    ]
+    head = told["head"]
+    lines.append({"": "head", "is": f"{head['name']}, {_flat(head['options'])}, seed {head['seed']}"})
+    lines.append({"": "protocol", "is": f"{told['protocol']['name']}: {told['protocol']['source']}"})
+    for row in own:
+        classes = f"{len(row['seen'])} seen, {len(row['unseen'])} unseen classes"
+        number = percent("top1", row["top1"])
+        lines.append(
+            {"": f"split {row['split']}, {row['setting'].upper()}", "is": f"{number} of {row['n']}; {classes}"}
+        )
+    lines += [{"": "weights", "is": file} for file in (own[0]["weights"] if own else [])]
+    for what in ("videos", "texts"):
+        of = told[what]
+        of_what = of["dataset"] if what == "videos" else f"{of['set']} ({', '.join(of['kinds'])})"
+        lines.append({"": what, "is": f"{of_what} by {of['feature']}"})
+        lines.append({"": "  snapshot", "is": f"{of['snapshot']}; now {of['now']}"})
+        lines.append({"": "  made from", "is": _flat(of["made_from"])})
+    lines.append(
+        {"": "failures", "is": f"{len(told['failures'])} files gave none of these features: `zsar list failures`"}
+    )
+    lines.append({"": "clips", "is": f"{clips['judged']} judged in split {clips['split']}, {clips['right']} right"})
+    lines += [{"": "made", "is": told["made"]}, *({"": "again", "is": each} for each in told["commands"])]
+    rows = [
+        {k: "" if row[k] is None else row[k] for k in ("video_id", "label", "said", "uri")} for row in clips["rows"]
+    ]
+    shown = rows[:_CLIPS]
+    more = [f"{len(rows) - len(shown)} clips more: --json has them."] if len(rows) > len(shown) else []
+    parts: list[str | Table] = [Table(told["run"], lines), Table("Clips, wrong ones first", shown), *more]
+    return Shown(told, parts)
 
 
 def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:

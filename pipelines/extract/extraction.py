@@ -130,6 +130,7 @@ class Extraction:
         self._started = time.monotonic()
         self._sets: dict[str, FeatureSet] = {}
         self._attempts: dict[tuple[bytes, str], int] = {}
+        self._committed: dict[str, float] = {}
         self._done = self._failed = 0
         self._extracted: dict[str, int] = {}
         self._quarantined: dict[str, set[bytes | None]] = {}
@@ -155,12 +156,19 @@ class Extraction:
     def commit(self, name: str, rows: list[ItemRows], faults: list[Failure]) -> None:
         """Commit what was computed of one feature; raises WriteFailed where that was not possible."""
         if rows:
-            added = self._sets[name].append(rows, {"run": self._id})
+            added = self._sets[name].append(rows, {"run": self._id} | self._spent(name))
             self._extracted[name] = self._extracted.get(name, 0) + added
             self._progress.committed(name, added)
         counted = [f._replace(attempts=self._attempts.get((f.key or b"", f.recipe_key), 0) + 1) for f in faults]
         self._failures.append(counted)
         self._quarantined.setdefault(name, set()).update(f.key for f in counted)
+
+    def _spent(self, name: str) -> dict[str, float]:
+        """Seconds since the last commit of a feature (or the start), and among how many features they are shared."""
+        now = time.monotonic()
+        seconds = now - self._committed.get(name, self._started)
+        self._committed[name] = now
+        return {"seconds": round(seconds, 3), "features": len(self.active)}
 
     def told(self, failed: bool) -> None:
         """One (item, feature) pair is done."""
