@@ -6,8 +6,9 @@ row blurred by the others, in the units of logits:
     v = a x_j + b sum_k e_k x_k / sqrt(S),   e_k ~ N(0, 1)          class j, unit rows x, logits v.x_k |row_k|
 
 a and b are such that the classifier is right as often as it is published to be, and that its softmax needs no
-temperature. Then, on stand-ins of classes held out from the map, in lists half of seen and half of unseen classes, a
-scale and a shift of the map's scores are found that make the joint softmax likeliest:
+temperature. Then, on stand-ins of classes held out from the map and of as many seen ones, in lists of ten and of
+eighteen of which one is unseen or half are, a scale and a shift of the map's scores are found that make the joint
+softmax likeliest. By lists that are half unseen alone, seen classes win wherever many of them are asked for.
 
     logit of an unseen class = scale |row| s + shift
 
@@ -20,7 +21,6 @@ Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017: I3D's RGB s
 """
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from heads.class_map import ClassMap, MapOptions, Texts, folds, unit
 
 PUBLISHED_TOP1 = 0.711
 _DRAWS = 2  # stand-ins a class
-_LISTED = 10  # classes a list
+_LISTS = ((10, 1), (10, 5), (18, 1), (18, 9))  # classes a list, and how many of them are unseen
 _SCALES = np.geomspace(0.05, 2, 20)
 _SHIFTS = np.linspace(-5, 20, 51)
 
@@ -105,16 +105,20 @@ def stand_ins(
 def calibrate(rows: np.ndarray, texts: Texts, options: MapOptions, parts: int = 4) -> Calibration:
     """Scale and shift by folds of the rows: each fold's classes are unseen to a map learned from the others."""
     videos, labels = stand_ins(rows)
+    split = list(folds(len(rows), parts, seed=1))
+    fold_of = [fold for fold in range(len(split)) for _ in _LISTS]
     lists = [
-        candidates(rows, texts, options, kept, videos, labels, seed)
-        for seed, (kept, _) in enumerate(folds(len(rows), parts, seed=1))
+        found
+        for seed, (kept, _) in enumerate(split)
+        for found in candidates(rows, texts, options, kept, videos, labels, seed)
     ]
     pairs = [(float(scale), float(shift)) for scale in _SCALES for shift in _SHIFTS]
     surprises = np.array([[_surprise(one.logits(*pair), one.own) for pair in pairs] for one in lists])
     scale, shift = pairs[surprises.sum(0).argmin()]
     errors = []
-    for i, one in enumerate(lists):
-        best = pairs[np.delete(surprises, i, 0).sum(0).argmin()]
+    for fold, one in zip(fold_of, lists, strict=True):
+        others = [number for number, other in enumerate(fold_of) if other != fold]
+        best = pairs[surprises[others].sum(0).argmin()]
         errors.append(calibration_error(one.logits(*best), one.own))
     return Calibration(scale, shift, float(np.mean(errors)))
 
@@ -127,8 +131,8 @@ def candidates(
     videos: np.ndarray,
     labels: np.ndarray,
     seed: int,
-) -> Lists:
-    """Lists of ten, half of them unseen, for the stand-ins of all unseen classes and of as many seen ones."""
+) -> list[Lists]:
+    """Lists of each make-up, for the stand-ins of all unseen classes and of as many seen ones."""
     draw = np.random.RandomState(seed)
     held = np.setdiff1d(np.arange(len(rows)), kept)
     chosen = np.isin(labels, np.concatenate([held, draw.choice(kept, min(len(held), len(kept)), replace=False)]))
@@ -137,11 +141,16 @@ def candidates(
     mapped = np.full((len(videos), len(rows)), np.nan)
     mapped[:, held] = fitted.scores(videos, [encoding[held] for encoding in texts]) * fitted.length_
     logits = videos @ (np.asarray(rows, np.float64) - np.mean(rows, 0, np.float64)).T
-    half = min(_LISTED // 2, len(held), len(kept))
-    listed = np.stack([_list(draw, label, (kept, held), half) for label in labels])
-    unseen = np.isin(listed, held)
-    taken = [np.take_along_axis(values, listed, 1) for values in (logits, mapped)]
-    return Lists(taken[0], np.where(unseen, taken[1], 0), unseen, np.zeros(len(listed), np.int64))
+    found = []
+    for length, new in _LISTS:
+        unseen = min(new, len(held))
+        listed = np.stack(
+            [_list(draw, label, (kept, held), (min(length - new, len(kept)), unseen)) for label in labels]
+        )
+        is_new = np.isin(listed, held)
+        taken = [np.take_along_axis(values, listed, 1) for values in (logits, mapped)]
+        found.append(Lists(taken[0], np.where(is_new, taken[1], 0), is_new, np.zeros(len(listed), np.int64)))
+    return found
 
 
 def calibration_error(logits: np.ndarray, own: np.ndarray, bins: int = 10) -> float:
@@ -159,12 +168,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(odds / odds.sum(-1, keepdims=True))
 
 
-def _list(draw: np.random.RandomState, label: int, sides: Sequence[np.ndarray], half: int) -> np.ndarray:
-    """The true class first, then others, so that half are of each side."""
+def _list(
+    draw: np.random.RandomState, label: int, sides: tuple[np.ndarray, np.ndarray], counts: tuple[int, int]
+) -> np.ndarray:
+    """The true class first, then others, so that there are as many of each side as are counted."""
     others = []
-    for side in sides:
+    for side, count in zip(sides, counts, strict=True):
         own = bool(np.isin(label, side))
-        others.append(draw.choice(side[side != label], half - own, replace=False))
+        others.append(draw.choice(side[side != label], count - own, replace=False))
     return np.concatenate([[label], *others])
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from stores.root import Root
 
-_SEEN = ("score", "video_id", "start_s", "end_s", "label", "split", "text")
+_SEEN = ("total", "phrase", "score", "video_id", "start_s", "end_s", "label", "split", "text")
 _ROWS, _CELL, _NUMBERS = 50, 400, 4
 
 SaveOption = Annotated[
@@ -101,17 +101,25 @@ def query(
 
     zsar query --like clip.mp4@2.1-4.3 --feature i3d_k400 --html
 
+    zsar query "He takes a bow. He aims. He shoots." --each
+
+    zsar query --like v_Archery_g01_c01 --set ucf101 --kind definition
+
     Scores are cosines: they rank segments of one space, and mean nothing beside those of another.
 
     --save-as saves the videos found as a data set, for any command's --dataset.
 
-    JSON: hits (score, dataset, video_id, label, split, segment, start_s, end_s, text, uri, key), feature, output,
-    space, said, seconds; with --html `page`, a URL; with --csv or --parquet written, the paths; with --save-as
-    saved (dataset, videos, new); with --spaces spaces (name, output, texts, segments, why_not).
+    JSON: hits (score, with --each total and phrase, dataset, video_id, label, split, segment, start_s, end_s, text,
+    uri, key), feature, output, space, said, seconds; with --html `page`, a URL; with --csv or --parquet written, the
+    paths; with --save-as saved (dataset, videos, new); with --spaces spaces (name, output, texts, segments, why_not);
+    with --set columns, rows (score, class, kind, part, text).
     """
     if spaces:
         return _spaces(root)
-    from pipelines.look.query import Searchers, query
+    from pipelines.look.query import Searchers, query, texts_like
+
+    if settings.set:
+        return answered(texts_like(settings, root), csv, parquet, f"texts of {settings.set} like {settings.like}")
 
     with contextlib.ExitStack() as stack:
         bars: list[Advance] = []
@@ -128,7 +136,7 @@ def query(
 
         page["page"] = query_page.page(settings, hits, root)
     shown = answered(hits.table, csv, parquet, hits.space)
-    rows = [{name: row[name] for name in _SEEN} for row in hits.table.to_pylist()]
+    rows = [{name: row.get(name) for name in _SEEN} for row in hits.table.to_pylist()]
     shown_parts = list(shown.parts)
     if not (csv or parquet) and rows:
         told = [name for name in _SEEN if any(row[name] is not None for row in rows)]

@@ -27,7 +27,7 @@ from pipelines.extract.again import encoded
 from pipelines.look import views
 from pipelines.look.feature_rows import FeatureRows, some
 from pipelines.look.frames import frames_at
-from pipelines.look.query import Searchers, query
+from pipelines.look.query import Searchers, query, texts_like
 from pipelines.look.segments import segments
 from pipelines.look.settings import QueryConfig
 from pipelines.look.spaces import Space, spaces
@@ -113,19 +113,24 @@ class Cache:
         where: str = "",
         output: str = "",
         weights: Sequence[str] = (),
+        each: bool = False,
+        set: str = "",
     ) -> Answer:
         """Segments that a phrase tells, or like those of `like`, VIDEO or VIDEO@START-END; as `zsar query`.
 
-        An index is made the first time and appended to as its set is; later searches take milliseconds.
+        With `each` the videos whose segments tell a description's sentences best; with `like` and `set` the texts of
+        this set that tell a segment. An index is made the first time and appended to as its set is; later searches
+        take milliseconds.
 
         Raises
         ------
         UsageError
             Nothing can be compared; the message says why.
         """
-        named = {"dataset": dataset, "feature": feature, "where": where, "output": output}
-        config = QueryConfig(phrase=phrase, like=like, k=k, weights=tuple(weights), **named)
-        hits = query(config, self.root, self._searchers)
+        asked = QueryConfig(phrase, like, dataset, feature, output, where, k, each, set, weights=tuple(weights))
+        if set:
+            return Answer(texts_like(asked, self.root, self._searchers), f"texts of {set} like {like}")
+        hits = query(asked, self.root, self._searchers)
         return Answer(hits.table, f"{hits.space}. {' '.join(hits.said)}".strip())
 
     def spaces(self) -> list[Space]:

@@ -18,15 +18,18 @@ import pyarrow as pa
 from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.again import encoded
+from pipelines.look.descriptions import phrases_of, videos
 from pipelines.look.searching import Searcher
 from pipelines.look.segments import SCHEMA, Segments, segments
 from pipelines.look.settings import QueryConfig
-from pipelines.look.spaces import Space, space_for
+from pipelines.look.spaces import Space, space_for, space_of
 from stores.errors import StoreError
-from stores.features import FeatureSet, FeatureStore
+from stores.features import FeatureSet, FeatureStore, positions
+from stores.keys import key_array
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.selections import Selections
+from stores.texts import Texts
 from stores.vector_index import unit
 
 _SPAN = re.compile(r"(?P<video>.+)@(?P<start>\d+(?:\.\d+)?)-(?P<end>\d+(?:\.\d+)?)")
@@ -112,6 +115,8 @@ def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -
     if config.dataset:
         Manifest(root).read(config.dataset, ["video_id"])
         config = dataclasses.replace(config, dataset=Selections(root).full(config.dataset))
+    if config.each:
+        return _description(config, root, searchers)
     return _phrase(config, root, searchers) if config.phrase else _like(config, root, searchers)
 
 
@@ -126,6 +131,53 @@ def _phrase(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     shared = "captions and phrases" if space.name == space.texts else f"{space.output} and phrases by {space.texts}"
     told = f"{space.name}: {shared}"
     return Hits(_table(found, scores), space.name, space.output, told, tuple(said), time.monotonic() - started)
+
+
+def _description(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
+    """Videos by late interaction, a row a phrase of each; `total` is the video's score."""
+    space, said = searchers.space(config.phrase, config.feature)
+    if not space.output:
+        raise UsageError(f"--each is for sets that phrases can be compared with; {space.name} is a run's space.")
+    told = phrases_of(config.phrase)
+    vectors = encoded(told, searchers.find(space.texts), root, config.weights, config.device)
+    started = time.monotonic()
+    own = segments(searchers.find(space.name), root, _selection(config))
+    chosen, cosines, totals = videos(vectors, own, space.output, config.k, _allowed(config, own))
+    table = _table(own.take(chosen.reshape(-1)), cosines.reshape(-1))
+    table = table.add_column(1, "total", pa.array(np.repeat(totals, len(told)), pa.float32()))
+    table = table.add_column(2, "phrase", pa.array(told * len(chosen), pa.string()))
+    about = f"{space.name}: {len(told)} phrases of a description and the segment of each"
+    return Hits(table, space.name, space.output, about, tuple(said), time.monotonic() - started)
+
+
+def texts_like(config: QueryConfig, root: Root, searchers: Searchers | None = None) -> pa.Table:
+    """The texts of a set that tell segments best: score, class, kind, part, text.
+
+    Raises
+    ------
+    UsageError, NotInStore
+        As `query`; the set's texts have no vectors that segments of this feature set can be compared with.
+    """
+    searchers = searchers or Searchers(root)
+    held, searcher, own = _asked(config, root, searchers)
+    space = space_of(held, root)
+    if space.why_not:
+        raise UsageError(f"Segments of {held.name} cannot be compared with texts: {space.why_not}.")
+    vector = unit(searcher.vectors(np.unique(searcher.segments.row[own]))).mean(0)
+    table = Texts(root, config.set).read(["class", "kind", "part", "text", "key"], config.kinds)
+    keys = key_array(table["key"])
+    texts = searchers.find(space.texts)
+    there = positions(texts.keys(), keys) >= 0
+    if not there.any():
+        made = texts.name.partition("@")[0]
+        raise UsageError(
+            f"No text of {config.set!r} has a vector in {texts.name}. Run `zsar extract {made} --set {config.set}`."
+        )
+    table, distinct = table.filter(pa.array(there)), np.unique(keys[there], axis=0)
+    cosines = unit(texts.load(distinct).values.astype(np.float32)) @ unit(vector[None])[0]
+    scores = cosines[positions(distinct, key_array(table["key"]))]
+    best = np.argsort(-scores, kind="stable")[: config.k]
+    return table.take(best).drop(["key"]).add_column(0, "score", pa.array(scores[best], pa.float32()))
 
 
 def _in_a_run(name: str, config: QueryConfig, root: Root) -> Hits:
@@ -143,13 +195,9 @@ def _in_a_run(name: str, config: QueryConfig, root: Root) -> Hits:
 
 
 def _like(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
-    span = _SPAN.fullmatch(config.like)
-    video = span["video"] if span else config.like
-    held = _holding(video, config, root)
-    output = config.output or ("features" if "features" in held.outputs else held.outputs[0])
     started = time.monotonic()
-    searcher = searchers.of(held, output, _selection(config))
-    own = _own(searcher.segments, video, span, config)
+    held, searcher, own = _asked(config, root, searchers)
+    video, output = _SPAN.sub(r"\g<video>", config.like), searcher.output
     vector = unit(searcher.vectors(np.unique(searcher.segments.row[own]))).mean(0)
     allowed = _allowed(config, searcher.segments)
     allowed = ~own if allowed is None else allowed & ~own
@@ -158,6 +206,16 @@ def _like(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     many = f"{count} segments of {video}, which are" if count > 1 else f"1 segment of {video}, which is"
     told = f"{held.name}, {output}: like {many} left out"
     return Hits(_table(found, scores), held.name, output, told, (), time.monotonic() - started)
+
+
+def _asked(config: QueryConfig, root: Root, searchers: Searchers) -> tuple[FeatureSet, Searcher, np.ndarray]:
+    """The feature set that has the segments asked for, its searcher, and (n,) bool which of its segments they are."""
+    span = _SPAN.fullmatch(config.like)
+    video = span["video"] if span else config.like
+    held = _holding(video, config, root)
+    output = config.output or ("features" if "features" in held.outputs else held.outputs[0])
+    searcher = searchers.of(held, output, _selection(config))
+    return held, searcher, _own(searcher.segments, video, span, config)
 
 
 def _holding(video: str, config: QueryConfig, root: Root) -> FeatureSet:

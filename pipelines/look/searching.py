@@ -33,6 +33,7 @@ class Searcher:
     Attributes
     ----------
     segments : all there are
+    output : as it was given
     index : VectorIndex
     """
 
@@ -45,6 +46,7 @@ class Searcher:
         keep: bool = True,
         selection: str = "",
     ) -> None:
+        self.output = output
         self.index = VectorIndex(root, feature_set, output, advance, keep)
         self.segments: Segments = segments(feature_set, root, selection)
         self._spans = Spans(feature_set, output)

@@ -120,7 +120,10 @@ class QueryConfig:
     feature : feature set to compare in, or a run of `zsar fit`, in whose head's space a phrase is compared
     output : output of the feature set to compare segments in, where it is not `features`
     where : condition in SQL on dataset, video_id, label, split, segment, start_s, end_s, text, uri, key
-    k : so many segments
+    k : so many segments (videos, with `each`; texts, with `set`)
+    each : the phrase is a description: each of its sentences finds its segment in the videos that tell all of them best
+    set : with `like`: the texts of this set that tell the segments best, in place of other segments
+    kinds : of the set, texts of these kinds only, such as `phrase` or `definition`
     weights : `NAME=PATH` of an encoder whose weights are a file of your own
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     """
@@ -132,9 +135,18 @@ class QueryConfig:
     output: str = ""
     where: str = ""
     k: Annotated[int, Called("-k")] = 20
+    each: bool = False
+    set: str = ""
+    kinds: Annotated[tuple[str, ...], Called("--kind")] = ()
     weights: tuple[str, ...] = ()
     device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise UsageError(f"-k must be at least 1, got {self.k}.")
+        if self.each and not self.phrase:
+            raise UsageError("--each is of a description: give it as the phrase.")
+        if self.set and not self.like:
+            raise UsageError("--set tells what segments show: give --like VIDEO@START-END.")
+        if self.kinds and not self.set:
+            raise UsageError("--kind is of the texts of --set.")

@@ -15,8 +15,9 @@ weight was settled on the 13 clips of the offline pack by nothing but I3D's own 
 action has a place or a thing of its own; where ImageNet has no name for what is seen (hands, a plain wall), they do
 harm, and of the three kinds of clip that could be tried two were worse with them: so they are asked for.
 
-Features lie in the store under the clip's content key, as `extract` puts them there, vectors of names under the names'
-keys; the map is made from the checkpoint once and kept under the root by the digest of all it depends on.
+Features lie in a store under the clip's content key, as `extract` puts them there, vectors of names under the names'
+keys; the map is made from the checkpoint once and kept by the digest of all it depends on. All of it is below
+`classify/` of the root, so that an answer leaves nothing in its lists.
 
 Papers: METHODS sections 3 and 4 for objects; `heads.class_map` and `heads.row_videos` for the rest.
 """
@@ -32,7 +33,7 @@ from extractors.names import unspaced
 from heads.class_map import ClassMap, unit
 from heads.row_videos import softmax
 from pipelines.errors import UsageError
-from pipelines.look.classify.clip import VIDEO, Seen, seen_in, sets_of, stored, video_file
+from pipelines.look.classify.clip import VIDEO, Seen, own_root, seen_in, sets_of, stored, video_file
 from pipelines.look.classify.model import Model, made
 from pipelines.look.classify.names import SENTENCES, WORDS, Forms, checked, encoded, vectors
 from pipelines.look.settings import ClassifyConfig
@@ -93,16 +94,17 @@ def classify(config: ClassifyConfig, root: Root) -> ClassifyReport:
         As `extract` does.
     """
     started = time.monotonic()
-    form = Forms(root)
+    own = own_root(root)
+    form = Forms(own)
     names = checked(config.classes, form)
     video_file(config.clip)
-    fitted = _fitted(made(root, config.device, names), config.leave_out, form)
-    asked = _asked(names, fitted, form, root, config.device)
+    fitted = _fitted(made(own, config.device, names), config.leave_out, form)
+    asked = _asked(names, fitted, form, own, config.device)
     seen = seen_in(config, root)
     told = None
     if config.objects:  # as JigsawNet tells them: their names, joined
         text = ", ".join(name for name, _ in seen.objects)
-        told = vectors(SENTENCES, [text], root, config.device, fitted.model.sets[0])[0]
+        told = vectors(SENTENCES, [text], own, config.device, fitted.model.sets[0])[0]
     answers = _answers(asked, fitted, seen, told)
     odds = softmax(seen.logits)
     form.save()
@@ -120,9 +122,9 @@ def classify(config: ClassifyConfig, root: Root) -> ClassifyReport:
 
 def answers_of(keys: Sequence[bytes], classes: Sequence[str], root: Root) -> list[tuple[Answer, ...]]:
     """The answers for contents that have both features already, as `classify` gives them for one clip."""
-    names = checked(classes)
-    fitted = _fitted(made(root, also=names))
-    asked = _asked(names, fitted, unspaced, root)
+    names, own = checked(classes), own_root(root)
+    fitted = _fitted(made(own, also=names))
+    asked = _asked(names, fitted, unspaced, own)
     sets = sets_of(root)
     return [_answers(asked, fitted, seen) for key in keys if (seen := stored(key, sets)) is not None]
 

@@ -2,6 +2,9 @@
 
 Takes  the path of a video; I3D and EfficientNet-Lite0 of the offline pack
 Gives  `Seen`: its features and logits, its objects. They lie under the content key, as `extract` puts them there
+
+What the root holds of a clip is used. What is computed for an answer lies in a root of its own, `classify/` below it: a
+question leaves no data set, no texts and no rows among those of the user.
 """
 
 import dataclasses
@@ -49,8 +52,13 @@ def video_file(clip: str) -> Path:
     return path
 
 
+def own_root(root: Root) -> Root:
+    """The root that answers are kept in."""
+    return Root(f"{root.url.rstrip('/')}/classify")
+
+
 def seen_in(config: ClassifyConfig, root: Root) -> Seen:
-    """What is in a clip, computed where the store lacks it.
+    """What is in a clip, of this root or its own; computed into its own where both lack it.
 
     Raises
     ------
@@ -58,12 +66,14 @@ def seen_in(config: ClassifyConfig, root: Root) -> Seen:
         The file cannot be read, or does not decode.
     """
     path = video_file(config.clip)
-    if (key := _known_key(path, root)) and (seen := stored(key, sets_of(root))):
-        return seen
-    key, computed = _extracted(config, path, root)
-    seen = stored(key, sets_of(root))
+    own = own_root(root)
+    for each in (own, root):
+        if (key := _known_key(path, each)) and (seen := stored(key, sets_of(each))):
+            return seen
+    key, computed = _extracted(config, path, own)
+    seen = stored(key, sets_of(own))
     if seen is None:
-        raise UsageError(f"The clip {config.clip} gives no features: {_reason(key, root)}. Give another file.")
+        raise UsageError(f"The clip {config.clip} gives no features: {_reason(key, own)}. Give another file.")
     return dataclasses.replace(seen, computed=computed)
 
 

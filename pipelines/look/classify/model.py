@@ -20,7 +20,7 @@ from pipelines.look.classify.clip import VIDEO, set_names
 from pipelines.look.classify.names import SENTENCES, TEMPLATES, WORDS, encoded
 from stores.root import Root
 
-_VERSION = 2  # of how the map is made
+_VERSION = 3  # of how the map is made
 
 
 @dataclasses.dataclass(frozen=True)

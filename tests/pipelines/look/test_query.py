@@ -17,7 +17,7 @@ from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
 from pipelines.learn.fit import fit
 from pipelines.look import seen
-from pipelines.look.query import Hits, query
+from pipelines.look.query import Hits, query, texts_like
 from pipelines.look.segments import segments
 from pipelines.look.settings import QueryConfig
 from pipelines.look.spaces import spaces
@@ -230,3 +230,59 @@ def test_what_is_dropped_loses_its_index_too(films):
     assert films.exists("indexes", name)
     assert CliRunner().invoke(app, ["drop", "fake", "--yes", "--root", films.url]).exit_code == 0
     assert not films.exists("indexes", name)
+
+
+def test_each_sentence_of_a_description_finds_its_segment(captioned):
+    hits = query(QueryConfig("a man ran. A dog sat", k=2, each=True), captioned)
+    held = FeatureStore(captioned).find("fake_text")
+    asked = encoded(["a man ran", "A dog sat"], held, captioned).astype(float)
+    own = segments(held, captioned)
+    stored = np.concatenate(list(held.scan("features"))).astype(float)[own.row]
+    cosines = stored @ asked.T / np.linalg.norm(stored, axis=1)[:, None] / np.linalg.norm(asked, axis=1)
+    names = [own.items["video_id"][int(item)].as_py() for item in own.item]
+    expected = {}
+    for name in TOLD:
+        mine = [row for row, of in zip(cosines, names, strict=True) if of == name]
+        expected[name] = sum(max(row[p] for row in mine) for p in range(2)) / 2
+    rows = hits.table.to_pylist()
+    assert [row["phrase"] for row in rows] == ["a man ran", "A dog sat"] * 2
+    best = sorted(expected, key=lambda name: -expected[name])[:2]
+    assert [row["video_id"] for row in rows[::2]] == best
+    assert [row["total"] for row in rows[::2]] == pytest.approx([expected[name] for name in best], abs=1e-3)
+    for place, row in enumerate(rows):
+        mine = [cosine[place % 2] for cosine, of in zip(cosines, names, strict=True) if of == row["video_id"]]
+        assert row["score"] == pytest.approx(max(mine), abs=1e-3)
+    alone = query(QueryConfig("a dog sat", k=2, each=True, where="video_id <> 'v2'"), captioned).table.to_pylist()
+    assert {row["video_id"] for row in alone} <= {"v1", "v3"}
+
+
+def test_a_segment_is_told_by_the_texts_nearest_to_it(captioned, tmp_path):
+    studies.classes(captioned, tmp_path, ("run", "sit"), "s")
+    studies.texts(captioned, tmp_path, "definition", {"run": ["to run fast"], "sit": ["a dog that sits"]}, "s")
+    with pytest.raises(UsageError, match="No text of 's' has a vector in .* Run `zsar extract fake_text --set s`"):
+        texts_like(QueryConfig(like="v2", set="s"), captioned)
+    extract(ExtractConfig(("fake_text",), set="s"), captioned)
+    found = texts_like(QueryConfig(like="v2", set="s", kinds=("definition",)), captioned).to_pylist()
+    held = FeatureStore(captioned).find("fake_text")
+    vectors = encoded(["a dog sits", "a dog that sits", "to run fast"], held, captioned).astype(float)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (found[0]["class"], found[0]["kind"], found[0]["text"]) == ("sit", "definition", "a dog that sits")
+    assert [row["score"] for row in found] == pytest.approx(sorted(vectors[1:] @ vectors[0], reverse=True), abs=1e-3)
+
+
+def test_segments_of_a_space_without_texts_are_told_by_none(films):
+    with pytest.raises(UsageError, match="cannot be compared with texts: it is of videos alone"):
+        texts_like(QueryConfig(like="v1", set="s"), films)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"like": "v1", "each": True}, "--each is of a description"),
+        ({"phrase": "x", "set": "s"}, "--set tells what segments show"),
+        ({"like": "v1", "kinds": ("phrase",)}, "--kind is of the texts of --set"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(given, message):
+    with pytest.raises(UsageError, match=message):
+        QueryConfig(**given)

@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UsageError
+from pipelines.extract.extraction import extract
+from pipelines.extract.settings import ExtractConfig
+from pipelines.index.settings import IndexConfig
+from pipelines.index.videos import index
 from pipelines.look.classify.classify import answers_of, classify, object_evidence
+from pipelines.look.classify.clip import own_root
 from pipelines.look.classify.model import made
 from pipelines.look.classify.names import checked
 from pipelines.look.classify.page import page
 from pipelines.look.settings import ClassifyConfig
 from stores.features import FeatureStore
+from stores.manifest import Manifest
 from stores.root import Root
+from stores.texts import Texts
 
 
 def package(name: str) -> Path:
@@ -73,10 +80,30 @@ def test_a_clip_whose_own_class_is_left_out_is_still_found_by_its_name(used, cli
 
 
 @pytest.mark.pack
+def test_an_answer_leaves_nothing_in_the_lists(used):
+    assert Manifest(used).datasets() == []
+    assert FeatureStore(used).names() == []
+    assert Texts.sets(used) == []
+    assert Manifest(own_root(used)).datasets()
+
+
+@pytest.mark.pack
 def test_of_several_contents_the_answers_are_those_of_each(used, clip):
-    key = FeatureStore(used).find("i3d_k400").keys()[0].tobytes()
-    (answers,) = answers_of([key], LIST, used)
+    key = Manifest(own_root(used)).read(Manifest(own_root(used)).datasets()[0])["key"][0].as_py()
+    (answers,) = answers_of([key], LIST, own_root(used))
     assert answers == classify(ClassifyConfig(clip, LIST), used).answers
+
+
+@pytest.mark.pack
+def test_features_that_the_user_extracted_are_used(clip, tmp_path):
+    root = Root(tmp_path / "root")
+    folder = tmp_path / "films"
+    folder.mkdir()
+    (folder / "clip.mp4").write_bytes(Path(clip).read_bytes())
+    index(IndexConfig((str(folder),), "mine"), root)
+    extract(ExtractConfig(("i3d_k400", "efficientnet_lite0_objects"), "mine"), root)
+    assert classify(ClassifyConfig(str(folder / "clip.mp4"), ("clapping", "yoga")), root).computed == 0
+    assert Manifest(root).datasets() == ["mine"]
 
 
 @pytest.mark.pack
@@ -84,13 +111,14 @@ def test_without_objects_the_order_is_the_classifiers_own(used, clip):
     names = ("swinging legs", "high kick", "playing guitar", "yoga")
     report = classify(ClassifyConfig(clip, names), used)
     assert {answer.objects for answer in report.answers} == {0.0}
-    seen = FeatureStore(used).find("i3d_k400")
+    seen = FeatureStore(own_root(used)).find("i3d_k400")
     logits = dict(zip(seen.columns["logits"], seen.load(output="logits").mean()[0].tolist(), strict=True))
     assert [a.name for a in report.answers] == sorted(names, key=lambda name: -logits[name])
 
 
 @pytest.mark.pack
 def test_the_model_is_made_once_and_read_back_as_it_was(used):
+    used = own_root(used)
     first, again = made(used), made(used)
     assert first.names == again.names
     assert np.array_equal(first.rows, again.rows)
