@@ -126,7 +126,9 @@ def show(
             return Shown({"picture": str(drawn)}, [f"Look at {drawn}"])
         return _lineage(name, split, root) if lineage else _run(name, html, split, root)
     if html or png or lineage or split is not None:
-        raise UsageError(f"{name!r} is a feature set; --html, --png, --lineage and --split are for runs: `zsar list runs`.")
+        raise UsageError(
+            f"{name!r} is a feature set; --html, --png, --lineage and --split are for runs: `zsar list runs`."
+        )
     from pipelines.look.lineage import cost
     from stores.features import FeatureStore
 

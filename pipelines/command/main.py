@@ -10,7 +10,21 @@ from typing import NoReturn
 
 # each registers its commands, in the order of `zsar --help`
 # isort: off
-from pipelines.command import practice, index, extract, learn, judge, look, ask, audit, serve, features, texts, run, classify  # noqa: F401
+from pipelines.command import (  # noqa: F401
+    practice,
+    index,
+    extract,
+    learn,
+    judge,
+    look,
+    ask,
+    audit,
+    serve,
+    features,
+    texts,
+    run,
+    classify,
+)
 
 # isort: on
 from pipelines.command.base import app

@@ -30,7 +30,9 @@ def page(found: Audit, root: Root) -> str:
         own = [row for row in rows if row["kind"] == kind]
         shown = own[:_OF_EACH]
         said = _captions(found.dataset, shown, root)
-        pairs = [row | {"sides": [_side(row, "", said, viewer, keys), *_other(row, said, viewer, keys)]} for row in shown]
+        pairs = [
+            row | {"sides": [_side(row, "", said, viewer, keys), *_other(row, said, viewer, keys)]} for row in shown
+        ]
         kinds.append({"kind": kind, "about": about, "count": len(own), "rows": pairs, "more": len(own) - len(shown)})
     html = render("audit", found=found, kinds=kinds)
     return root.write_text(html, "reports", "audit", f"{found.dataset}-{found.feature}.html".replace("@", "-"))
