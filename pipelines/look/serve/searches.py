@@ -78,8 +78,16 @@ class Asked:
         """As `zsar query` takes it."""
         quoted = self.label.replace("'", "''")
         where = f"label = '{quoted}'" if self.label else ""
-        told = {"phrase": self.q, "like": self.like, "dataset": self.dataset, "feature": self.feature, "where": where}
-        return QueryConfig(**told, k=self.k, weights=own.weights, device=own.device)
+        return QueryConfig(
+            phrase=self.q,
+            like=self.like,
+            dataset=self.dataset,
+            feature=self.feature,
+            where=where,
+            k=self.k,
+            weights=own.weights,
+            device=own.device,
+        )
 
 
 class Searches:
