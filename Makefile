@@ -6,12 +6,13 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-.PHONY: help install pack pack-large demo test test-all test-heavy check prefect bench results clean
+.PHONY: help install pack pack-large demo test test-all test-heavy torture check prefect bench results clean
 
 help:
 	@echo 'make demo      index real clips, extract features, open a table and a page (installs by itself)'
 	@echo 'make test      checks and tests, under 12 minutes on two cores (installs by itself)'
 	@echo 'make test-all  the same and the heavy lanes: kills, full disks, object store, memory'
+	@echo 'make torture   roots under kills, races, full disks, bad networks and damage: tried and held, an hour or two'
 	@echo 'make prefect   a Prefect server, work pools, deployments and a worker; Ctrl-C ends them (docs/prefect.md)'
 	@echo 'make bench     one line a performance bar; exit status 1 where one falls short'
 	@echo 'make results   docs/results.md anew, from captions of UCF101 and skeletons (docs/results.sh says which files)'
@@ -47,6 +48,12 @@ test-heavy: pack
 	@$(BIN)/pytest -m heavy --timeout 1200
 
 test-all: test test-heavy
+
+# roots under kills, races, full disks, a bad network, and damaged files; an hour or two on two cores
+torture: pack
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture
+	@ZSAR_TORTURE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -m heavy -s --timeout 7200 tests/torture/test_damages.py
+	@ZSAR_MUTATIONS=2000 $(BIN)/pytest -s tests/untrusted/test_mutations.py tests/extractors/test_array_pickles.py
 
 check: install
 	@$(BIN)/ruff check .

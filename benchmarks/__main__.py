@@ -22,6 +22,7 @@ BENCHMARKS = (
         "search",
         "serve",
         "audit",
+        "scale",
     ),
 )
 
