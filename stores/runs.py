@@ -21,6 +21,7 @@ from stores.keys import rows_digest
 from stores.root import Root, checked_name
 from stores.workplaces import Workplace
 
+WEIGHTS = "weights.safetensors"
 _FOLDER = "runs"
 _SEAL = "seal"
 

@@ -3,10 +3,12 @@
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
@@ -97,3 +99,18 @@ def test_the_offline_pack_is_pinned_by_version_and_hash():
     assert len(lines) == 9
     for line in lines:
         assert re.fullmatch(r"[\w-]+==[\w.]+( +--hash=sha256:[0-9a-f]{64})+", line.strip()), line
+
+
+def test_every_deployment_names_parameters_of_its_flow_and_each_profile_is_one():
+    flows = pytest.importorskip("flows", reason="Prefect is not installed")
+    deployments = yaml.safe_load((HERE / "prefect.yaml").read_text())["deployments"]
+    for deployment in deployments:
+        taken = getattr(flows, deployment["entrypoint"].partition(":")[2]).parameters.properties
+        assert set(deployment["parameters"]) <= set(taken), deployment["name"]
+    assert sum("profile" in deployment.get("tags", ()) for deployment in deployments) == 3
+
+
+@pytest.mark.parametrize("module", ["pipelines.look.listing", "pipelines.learn.runs", "pipelines.extract.plan"])
+def test_what_lists_and_plans_starts_without_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

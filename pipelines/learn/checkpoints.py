@@ -26,10 +26,9 @@ from torch import Tensor, nn
 from pipelines.errors import UsageError
 from pipelines.machine import processes
 from stores.errors import Damaged, WriteFailed
-from stores.keys import stream_key
 from stores.root import whole
+from stores.runs import WEIGHTS
 
-WEIGHTS = "weights.safetensors"
 _CHECKPOINT, _HISTORY = "checkpoint.pt", "history.json"
 
 
@@ -62,12 +61,6 @@ def load(model: nn.Module, folder: Path) -> None:
             f"{folder / WEIGHTS} is damaged: {reason}. Bring it back from a copy, or take {folder} away and run again "
             "the command that trained it."
         ) from error
-
-
-def key_of(path: Path) -> str:
-    """The digest of a file of weights."""
-    with path.open("rb") as file:
-        return stream_key(file).hex()
 
 
 def plain(model: nn.Module) -> dict[str, Tensor]:

@@ -24,10 +24,10 @@ from extractors.weights import at_path
 from pipelines.errors import UsageError
 from pipelines.learn import options, ranks, trainables
 from pipelines.learn.begun import refuse_seen, sample
-from pipelines.learn.checkpoints import WEIGHTS, key_of, save
+from pipelines.learn.checkpoints import save
 from pipelines.learn.engine import train
 from pipelines.learn.parts import Named, Part, kept_back, named, parts
-from pipelines.learn.runs import Run, identity, name_of
+from pipelines.learn.runs import Run, identity, key_of, name_of
 from pipelines.learn.settings import FinetuneConfig, command_line
 from pipelines.learn.tasks import Task
 from pipelines.learn.trainables.base import Trainable
@@ -37,6 +37,7 @@ from pipelines.progress import Telling
 from stores.failures import Failure, Failures
 from stores.keys import rows_digest, stream_key
 from stores.root import Root
+from stores.runs import WEIGHTS
 from stores.workplaces import Workplace
 
 _NOT_IDENTITY = ("splits", "device", "threads")

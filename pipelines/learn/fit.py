@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from pipelines.errors import Stopped, UsageError
-from pipelines.learn.checkpoints import WEIGHTS, key_of, save
+from pipelines.learn.checkpoints import save
 from pipelines.learn.choosing import Choice, choose, refuse_warmups
 from pipelines.learn.composed import kept_nearest, told_of
 from pipelines.learn.doubts import doubts
@@ -32,7 +32,7 @@ from pipelines.learn.protocols.fifths import kept_back_digest
 from pipelines.learn.protocols.met_before import seen_before, trained_on
 from pipelines.learn.protocols.protocols import chosen
 from pipelines.learn.protocols.splits import Split
-from pipelines.learn.runs import Run
+from pipelines.learn.runs import Run, key_of
 from pipelines.learn.samples.features import SharedFeatures
 from pipelines.learn.settings import FitConfig
 from pipelines.learn.study import Study
@@ -41,6 +41,7 @@ from pipelines.learn.trials import Trial, task_of
 from pipelines.machine import cores_here, device_of
 from pipelines.progress import Progress
 from stores.root import Root
+from stores.runs import WEIGHTS
 from stores.workplaces import Workplace
 
 _SHOWN = 3  # notes on splits, of which there may be fifty

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from extractors.weights import cache_dir
-from pipelines.learn.checkpoints import WEIGHTS, key_of
 from stores.errors import Damaged
+from stores.keys import stream_key
 from stores.root import Root, checked_name, whole
-from stores.runs import Runs, sealed
+from stores.runs import WEIGHTS, Runs, sealed
 from stores.workplaces import Workplace
 
 DONE = "done"
@@ -134,6 +134,12 @@ class Run:
 def state_of(done: int, begun: int) -> str:
     """Whether all that was begun of a run is done."""
     return DONE if done == begun else f"{done} of {begun} splits: {_UNDER_WAY}"
+
+
+def key_of(path: Path) -> str:
+    """The digest of a file of weights."""
+    with path.open("rb") as file:
+        return stream_key(file).hex()
 
 
 def name_of(called: Sequence[str], protocol: str, parts: Sequence[Any]) -> str:

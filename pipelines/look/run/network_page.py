@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
-from pipelines.learn.checkpoints import WEIGHTS
 from pipelines.learn.departures import of_network
 from pipelines.learn.runs import DONE, network
 from pipelines.look.run.learned import learned, stages
@@ -20,7 +19,7 @@ from pipelines.pages.page import render
 from stores.features import FeatureStore
 from stores.keys import stream_key
 from stores.root import Root
-from stores.runs import Runs
+from stores.runs import WEIGHTS, Runs
 
 
 def network_html(run: str, root: Root, split: int | None = None, nav: Markup | str = "") -> str:
