@@ -10,7 +10,6 @@ an extraction commits them, and then the whole command is timed that finds nothi
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -47,7 +46,7 @@ def bars() -> Iterator[Bar]:
         one = found[-1]
         print(
             f"  N={size}: nothing to do {one['no_op_s']:.2f} s, commit {1e6 * one['commit_s'] / size:.0f} us a video, "
-            f"peak {one['peak_mib']:.0f} MiB ({one['command_mib']:.0f} MiB of the command), store "
+            f"peak {one['peak_mib']:.0f} MiB, store "
             f"{one['store_bytes'] / size:.0f} B a video of which {2 * WIDTH} are the row, manifest "
             f"{one['manifest_bytes'] / size:.0f} B a video",
             flush=True,
@@ -58,11 +57,14 @@ def bars() -> Iterator[Bar]:
     a_video = 1e6 * last["commit_s"] / last["size"]
     yield Bar.at_most("commit-overhead", a_video, 1000, "microseconds a video, one row of 512 numbers each")
     growth = last["peak_mib"] - first["peak_mib"]
-    flat = f"MiB more at {last['size']} videos than at {first['size']}; keys and offsets alone are 26 MiB"
+    flat = f"MiB more at {last['size']} videos than at {first['size']}, the making of the manifest among them"
     yield Bar.at_most("commit-memory", growth, 512, flat)
     beside = last["store_bytes"] / last["size"] - 2 * WIDTH
     yield Bar.at_most(
-        "store-beside-rows", beside, 128, "bytes a video beside its row: key, digest, seal, times, offset"
+        "store-beside-rows",
+        beside,
+        128,
+        "bytes a video beside its row: 80 stay, and tails that commits left",
     )
 
 
@@ -105,7 +107,6 @@ def measured(folder: Path, size: int) -> dict[str, float]:
         "no_op_s": median(no_op),
         "commit_s": spent,
         "peak_mib": peak,
-        "command_mib": _children_mib(),
         "store_bytes": _bytes_in(Path(root.path("features"))),
         "manifest_bytes": _bytes_in(Path(root.path("manifest"))),
     }
@@ -114,10 +115,6 @@ def measured(folder: Path, size: int) -> dict[str, float]:
 def _peak_mib() -> float:
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def _children_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def _bytes_in(folder: Path) -> int:
