@@ -88,7 +88,7 @@ def test_a_page_from_outside_is_one_template_and_stands_on_the_base(tmp_path):
 
 def test_no_page_has_a_head_or_colours_of_its_own():
     there = sorted(path.stem for path in TEMPLATES.glob("[!_]*.html"))
-    assert there == sorted([*PAGES, "network", "query", "run", "table"])
+    assert there == sorted([*PAGES, "audit", "network", "query", "run", "table"])
     for name in there:
         text = (TEMPLATES / f"{name}.html").read_text()
         assert text.startswith('{% extends "_base.html" %}')
