@@ -18,6 +18,8 @@ export ACTIONHUB="${ACTIONHUB:-/data/actionhub}" ACTIONHUB_CLASSES="${ACTIONHUB_
 gpus=$( (nvidia-smi -L 2>/dev/null || true) | wc -l)
 export ZSAR_POOL="${ZSAR_POOL:-$([ "$gpus" -gt 0 ] && echo gpu || echo cpu)}"
 
+python -m pipelines.command.port "$PREFECT_PORT" # ends here, before anything is written, where somebody has it
+
 server='' worker=''
 stop() { # the worker first: it tells the server how its runs ended
   trap - EXIT
@@ -41,6 +43,8 @@ for _ in $(seq 120); do
   python -c "import urllib.request as u; u.urlopen('$PREFECT_API_URL/health', timeout=2)" 2>/dev/null && break
   sleep 1
 done
+sleep 1 # somebody else may have taken the port just now, and answers in our server's place
+kill -0 "$server" 2>/dev/null || { echo "The Prefect server did not start; see $log." >&2; exit 1; }
 
 for pool in cpu gpu; do
   prefect work-pool inspect "$pool" >/dev/null 2>&1 || prefect work-pool create "$pool" --type process >/dev/null

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,23 @@ class Prefect:
             ["prefect", *arguments], env=self.env, text=True, capture_output=True, timeout=RUN_S, check=True
         )
         return done.stdout
+
+    def api(self, method: str, path: str, sent: Any = None) -> Any:
+        """Ask the server as its UI does."""
+        request = urllib.request.Request(
+            f"{self.env['PREFECT_API_URL']}/{path}",
+            method=method,
+            data=None if sent is None else json.dumps(sent).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or "null")
+
+    def deployments(self) -> dict[str, Any]:
+        """What the server has deployed, by name."""
+        volatile = ("updated", "status", "last_polled", "version_id", "version_info")
+        found = self.api("POST", "deployments/filter", {})
+        return {row["name"]: {key: row[key] for key in row if key not in volatile} for row in found}
 
     def artifacts(self) -> dict[str, Any]:
         """The newest artifact of each key: its type and its data."""
@@ -378,4 +396,47 @@ def test_the_script_says_when_its_port_is_taken_and_leaves_nothing_behind(tmp_pa
         env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
         script = subprocess.run([str(HERE / "prefect.sh")], env=env, capture_output=True, text=True, timeout=START_S)
     assert script.returncode == 1
-    assert "Give another with PREFECT_PORT" in script.stderr
+    assert "A program that is no Prefect server" in script.stderr
+    assert "nothing was changed. Give another with PREFECT_PORT" in script.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_script_on_the_port_of_a_server_says_whose_it_is_and_changes_nothing(prefect: Prefect) -> None:
+    before, log = prefect.deployments(), Path(prefect.env["PREFECT_HOME"], "zsar-server.log").read_bytes()
+    env = prefect.env | {"ZSAR_POOL": "gpu", "KINETICS": "/somewhere/else"}
+    script = subprocess.run([str(HERE / "prefect.sh")], env=env, capture_output=True, text=True, timeout=START_S)
+    assert script.returncode == 1
+    assert script.stderr.startswith(
+        f"A Prefect server of yours runs on port {env['PREFECT_PORT']}; nothing was changed."
+    )
+    assert prefect.deployments() == before
+    assert Path(prefect.env["PREFECT_HOME"], "zsar-server.log").read_bytes().startswith(log)
+
+
+def test_deploying_again_keeps_what_was_set_in_the_ui_and_brings_what_the_file_changed(prefect: Prefect) -> None:
+    """A schedule switched on and moved, one made, parameters changed and taken away, a pause; then the file again."""
+    fresh = prefect.deployments()
+    nightly, weekly = fresh["extract-folder"], fresh["finetune-e2e"]
+    (schedule,) = nightly["schedules"]
+    at_five = {"schedule": {"cron": "0 5 * * *", "timezone": "Europe/Berlin"}, "active": True}
+    prefect.api("PATCH", f"deployments/{nightly['id']}/schedules/{schedule['id']}", at_five)
+    few = nightly["parameters"] | {"features": ["i3d_k400"], "workers": 2}
+    del few["precision"]
+    prefect.api("PATCH", f"deployments/{nightly['id']}", {"parameters": few, "tags": ["mine"], "concurrency_limit": 3})
+    prefect.api("POST", f"deployments/{fresh['extract-hmdb51']['id']}/schedules", [{**at_five, "slug": "early"}])
+    prefect.api("PATCH", f"deployments/{weekly['id']}", {"paused": True})
+    prefect.api("DELETE", f"deployments/{weekly['id']}/schedules/{weekly['schedules'][0]['id']}")
+    named = prefect.deployments()
+    assert named["extract-folder"]["parameters"] == few
+
+    again = {**prefect.env, "FOLDER": "/moved/videos", "UCF101": "/moved/ucf101", "ZSAR_HOME": str(HERE)}
+    for _ in range(2):
+        subprocess.run(["prefect", "deploy", "--all"], cwd=HERE, env=again, check=True, capture_output=True)
+    now = prefect.deployments()
+    assert now["extract-folder"]["parameters"] == few | {"path": "/moved/videos"}
+    assert now["extract-ucf101"]["parameters"] == fresh["extract-ucf101"]["parameters"] | {"path": "/moved/ucf101"}
+    for name in ("extract-folder", "extract-hmdb51", "finetune-e2e", "extract-kinetics"):
+        for field in ("schedules", "paused", "tags", "global_concurrency_limit", "description"):
+            assert now[name][field] == named[name][field], (name, field)
+    assert now["extract-folder"]["schedules"][0]["schedule"]["cron"] == "0 5 * * *"
+    assert now["finetune-e2e"]["schedules"] == []
