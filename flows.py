@@ -26,8 +26,11 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.client.schemas.objects import FlowRun
 from prefect.concurrency.sync import concurrency
-from prefect.exceptions import FailedRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import FailedRun, ObjectNotFound
+from prefect.runtime import deployment
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.importtools import from_qualified_name
@@ -156,13 +159,14 @@ def extract(root: Root, indexed: IndexConfig, settings: ExtractConfig, sharding:
         texts = read_texts(indexed, settings.items, root.url, return_state=True).result()
     else:
         index(indexed, root.url, return_state=True).result()
-    progress = _Progress(settings.items)
+    told = settings.items if texts is None else f"texts of {settings.items}"
+    progress = _Progress(told)
     with extraction(settings, root, progress) as run:
         shards = cut(run.todo, settings, root, sharding.size)
         if shards:
             _in_shards(run, shards, sharding)
     progress.finish()
-    return _told(run.report(), settings, root, texts)
+    return _told(run.report(), settings, root, texts, told)
 
 
 @task(name="fit", task_run_name="fit {config.head} on {config.dataset}")
@@ -308,6 +312,40 @@ def _finetuned(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> tupl
     return done, {"run": done.run, "weights": weights_of} | ({} if done.top1 is None else {"top1": done.top1})
 
 
+@flow(name="chain", flow_run_name=lambda: deployment.name or "chain")
+@_in_one_line
+def chain(steps: list[str], given: dict[str, dict[str, Any]] | None = None, root: str | None = None) -> Any:
+    """Run deployments one after another, each on its own pool, with what is set for it in the UI; gives their runs.
+
+    What a step finds done it does not do again, so a chain that was ended goes on by being run again.
+
+    Args:
+        steps: Deployments in their order, each `FLOW/DEPLOYMENT`; the chain ends where one does not complete.
+        given: Parameters in place of a step's own, by step: `{"fit/fit-er": {"splits": "0"}}`.
+        root: The cache of all steps; nothing: as each of them says, else `$ZSAR_ROOT`.
+    """
+    given = given or {}
+    if strange := sorted(set(given) - set(steps)):
+        raise UsageError(f"{', '.join(strange)} is none of the steps, which are {', '.join(steps)}.")
+    done: list[dict[str, str]] = []
+    for step in steps:
+        parameters = ({"root": root} if root else {}) | given.get(step, {})
+        try:
+            ran = run_deployment(step, parameters=parameters, poll_interval=_TELL_S)
+        except ObjectNotFound as error:
+            raise UsageError(f"No deployment is called {step!r}: `prefect deploy --all` makes them.") from error
+        assert isinstance(ran, FlowRun)  # Prefect types its synchronous functions as if they might be awaited
+        state = ran.state
+        if state is None or not state.is_completed():
+            name, why = (state.name, state.message) if state else ("Unknown", "")
+            raise FailedRun(f"{step} ended as {name}{f': {why}' if why else '.'}")
+        done.append({"step": step, "run": str(ran.id), "name": ran.name})
+        told = f"{len(done)} of {len(steps)} steps"
+        create_table_artifact(done, key=_key("chain", deployment.name or ""), description=told)
+        get_run_logger().info("%s is done, %s", step, told)
+    return done
+
+
 @contextlib.contextmanager
 def _slot(device: str) -> Iterator[None]:
     """A GPU slot where the work goes to a GPU."""
@@ -406,24 +444,23 @@ class _Progress(Silent):
 
 
 def _told(
-    report: ExtractReport, settings: ExtractConfig, root: Root, texts: TextsReport | None
+    report: ExtractReport, settings: ExtractConfig, root: Root, texts: TextsReport | None, told: str
 ) -> dict[str, dict[str, int]]:
     """The run's outcome as artifacts and as the flow's result."""
-    dataset = settings.items
     results = {f.name: {count: getattr(f, count) for count in _COUNTS} for f in report.features}
     rows = [{"feature": name, **result} for name, result in results.items()]
-    create_table_artifact(rows, key=_key("results", dataset), description=f"{report.decoded} items opened")
-    if lost := [row for row in failures(root) if row["dataset"] == dataset]:
-        create_table_artifact(lost, key=_key("failures", dataset), description="What gave no features, and why")
+    create_table_artifact(rows, key=_key("results", told), description=f"{report.decoded} items opened")
+    if lost := [row for row in failures(root) if row["dataset"] == settings.items]:
+        create_table_artifact(lost, key=_key("failures", told), description="What gave no features, and why")
     page = reports.write(report, settings, root, texts)
-    create_link_artifact(page, link_text=page, key=_key("report", dataset), description="The report, as a page")
-    get_run_logger().info("%s: %s; report: %s", dataset, results, page)
+    create_link_artifact(page, link_text=page, key=_key("report", told), description="The report, as a page")
+    get_run_logger().info("%s: %s; report: %s", told, results, page)
     return results
 
 
 def _key(what: str, dataset: str) -> str:
     """An artifact's key: lower-case letters, digits and dashes."""
-    verb = "" if what in ("fit", "finetune", "learned", "judged") else "extract "
+    verb = "" if what in ("fit", "finetune", "learned", "judged", "chain") else "extract "
     return re.sub(r"[^a-z0-9]+", "-", f"{verb}{what} {dataset}".lower()).strip("-")
 
 

@@ -4,7 +4,7 @@
 #   ZSAR_POOL      the pool that the deployments and this worker use: gpu where there is one, else cpu
 #   KINETICS, UCF101, HMDB51, FOLDER   where the data sets lie
 #   NTU, NTU_CLASSES, STGCN            the folder of NTU's skeletons, the list of its classes, weights of ST-GCN
-#   ACTIONHUB, ACTIONHUB_CLASSES       where the descriptions lie, and the list of their classes
+#   DEFINITIONS, ACTIONHUB             definitions of Kinetics' classes, a file, and descriptions, a file or a folder
 set -euo pipefail
 set -m # else what runs in the background ignores the interrupt by which a worker stops
 cd "$(dirname "$0")"
@@ -14,7 +14,7 @@ export PREFECT_API_URL="http://127.0.0.1:${PREFECT_PORT:=4200}/api"
 export ZSAR_HOME="$PWD" KINETICS="${KINETICS:-/data/kinetics}" UCF101="${UCF101:-/data/ucf101}"
 export HMDB51="${HMDB51:-/data/hmdb51}" FOLDER="${FOLDER:-/data/videos}"
 export NTU="${NTU:-/data/ntu}" NTU_CLASSES="${NTU_CLASSES:-/data/ntu_classes.txt}" STGCN="${STGCN:-/data/stgcn.safetensors}"
-export ACTIONHUB="${ACTIONHUB:-/data/actionhub}" ACTIONHUB_CLASSES="${ACTIONHUB_CLASSES:-/data/actionhub_classes.txt}"
+export DEFINITIONS="${DEFINITIONS:-/data/definitions_kinetics.json}" ACTIONHUB="${ACTIONHUB:-/data/actionhub}"
 gpus=$( (nvidia-smi -L 2>/dev/null || true) | wc -l)
 export ZSAR_POOL="${ZSAR_POOL:-$([ "$gpus" -gt 0 ] && echo gpu || echo cpu)}"
 

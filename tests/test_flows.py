@@ -5,7 +5,6 @@ import gzip
 import itertools
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -41,7 +40,7 @@ pytest.importorskip("prefect")
 pytestmark = pytest.mark.heavy
 
 HERE = Path(__file__).parents[1]
-START_S, RUN_S = 180, 240
+START_S, RUN_S, CHAIN_S = 180, 240, 900
 SLOW = {"features": ["r2plus1d_18:clips=1,frames=8"], "weights": ["r2plus1d_18=random:0"], "commit_every_s": 1}
 
 
@@ -63,7 +62,7 @@ class Prefect:
             "ZSAR_ROOT": str(root),
             "KINETICS": str(kinetics),
             "ACTIONHUB": str(home / "actionhub"),
-            "ACTIONHUB_CLASSES": str(home / "classes.txt"),
+            "DEFINITIONS": str(home / "definitions.json"),
             "NTU": str(home / "ntu"),
             "NTU_CLASSES": str(home / "ntu_classes.txt"),
         }
@@ -80,10 +79,10 @@ class Prefect:
     def log(self) -> str:
         return Path(self._log.name).read_text()
 
-    def zsar(self, *arguments: str) -> dict[str, Any]:
+    def zsar(self, *arguments: str, within_s: float = RUN_S) -> dict[str, Any]:
         """`zsar run ... --json`; the object of its last line."""
         command = [sys.executable, "-m", "pipelines.command.main", "run", *arguments, "--json"]
-        done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=RUN_S)
+        done = subprocess.run(command, env=self.env, text=True, capture_output=True, timeout=within_s)
         return json.loads(done.stdout.strip().splitlines()[-1]) | {"status": done.returncode, "log": done.stderr}
 
     def prefect(self, *arguments: str) -> str:
@@ -209,12 +208,11 @@ def test_a_second_delivery_of_descriptions_costs_its_own_new_texts_and_no_video_
     prefect: Prefect, shared_data: Path
 ) -> None:
     deliveries = Path(prefect.env["ACTIONHUB"])
-    deliveries.mkdir()
-    labels = shared_data / "classes/labels/activitynet_label_map.txt"
-    shutil.copy(labels, prefect.env["ACTIONHUB_CLASSES"])
+    deliveries.mkdir(exist_ok=True)
     few = [line for number, line in enumerate(lines_of(shared_data, 1)) if number % 100 == 0]
     (deliveries / "1.jsonl").write_text("".join(few))
-    features = ["--param", 'features=["minilm"]', "--param", "shard_size=400"]
+    labels = str(shared_data / "classes/labels/activitynet_label_map.txt")
+    features = given({"features": ["minilm"], "shard_size": 400, "dataset": "activitynet", "labels": [labels]})
     assert prefect.zsar("embed-actionhub", *features)["state"] == "Completed"
     root = Root(prefect.env["ZSAR_ROOT"])
     videos = {name: contents(root, name) for name in FeatureStore(root).names() if not name.startswith("minilm")}
@@ -226,14 +224,91 @@ def test_a_second_delivery_of_descriptions_costs_its_own_new_texts_and_no_video_
     new = {json.loads(line)["description"].strip() for line in more} - {json.loads(line)["description"] for line in few}
     ran = prefect.zsar("embed-actionhub", *features)
     assert ran["state"] == "Completed", ran
-    (counts,) = json.loads(prefect.artifacts()["extract-results-actionhub"][1])
+    (counts,) = json.loads(prefect.artifacts()["extract-results-texts-of-activitynet"][1])
     assert counts.items() >= {"planned": len(new), "extracted": len(new), "skipped": first, "failed": 0}.items()
     assert digest.items() <= contents(root, "minilm").items()
     after = {name: contents(root, name) for name in FeatureStore(root).names() if not name.startswith("minilm")}
     assert after == videos
-    page = Path(prefect.artifacts()["extract-report-actionhub"][1].rpartition("file://")[2].rstrip(")")).read_text()
+    page = Path(
+        prefect.artifacts()["extract-report-texts-of-activitynet"][1].rpartition("file://")[2].rstrip(")")
+    ).read_text()
     touched = {json.loads(line)["action"] for line in more}
     assert f"Classes whose texts changed, {len(touched)} of them" in page
+
+
+CHAINED = {"running on a track": "ran", "cooking soup": "stirs a pot", "swimming": "is in a pool"}
+CHAINED |= {"reading a book": "turns a page", "rowing a boat": "pulls an oar", "knitting": "makes a scarf"}
+
+
+@pytest.mark.pack
+@pytest.mark.timeout(2400)
+def test_one_name_runs_from_videos_to_three_judged_heads_and_a_second_delivery_costs_its_own_texts(
+    prefect: Prefect, tmp_path: Path
+) -> None:
+    """The shipped deployments as a chain: what one makes the next reads. Weights are drawn, but the encoder's."""
+    videos, root = tmp_path / "videos", Root(tmp_path / "root")
+    lines = ["label,youtube_id,time_start,time_end,split"]
+    for i in range(12):
+        label, name = list(CHAINED)[i % 6], f"ch_{i:08d}"
+        (videos / label).mkdir(parents=True, exist_ok=True)
+        make_video(videos / label / f"{name}_000010_000020.mp4", seed=i, frames=32)
+        lines.append(f"{label},{name},10,20,train")
+    (videos / "train.csv").write_text("\n".join(lines))
+    meant = [{"class": name, "definition": f"somebody {said}"} for name, said in CHAINED.items()]
+    (tmp_path / "definitions.json").write_text(json.dumps(meant))
+    (tmp_path / "splits.json").write_text(json.dumps([{"seen": list(CHAINED)[:3], "unseen": list(CHAINED)[3:]}]))
+    (tmp_path / "hub").mkdir()
+    deliver(tmp_path / "hub/1.jsonl", "a man", "a woman")
+    networks = prefect.deployments()["extract-kinetics"]["parameters"]["features"]
+    quick = [f"{name}:frames=8" for name in networks]
+    fitted = {"encoder": "minilm", "protocol": str(tmp_path / "splits.json"), "options": ["epochs=1"]}
+    steps: dict[str, Any] = {
+        "extract/extract-kinetics": {
+            **{"path": str(videos), "features": quick, "weights": [f"{name}=random:0" for name in networks]}
+        },
+        "extract/embed-definitions": {"path": str(tmp_path / "definitions.json"), "features": ["minilm"]},
+        "extract/embed-actionhub": {"path": str(tmp_path / "hub"), "features": ["minilm"]},
+        **{f"fit/fit-{head}": fitted for head in ("jigsaw", "coco", "er")},
+    }
+    shipped = prefect.deployments()["kinetics"]["parameters"]["steps"]
+    assert shipped == list(steps)
+
+    def run() -> dict[str, Any]:
+        ran = prefect.zsar("kinetics", *given({"given": steps, "root": root.url}), within_s=CHAIN_S)
+        assert (ran["state"], ran["status"]) == ("Completed", 0), ran
+        kind, rows = prefect.artifacts()["chain-kinetics"]
+        assert (kind, [row["step"] for row in json.loads(rows)]) == ("table", shipped)
+        return {row["system"]: row["run"] for row in results(root)}
+
+    first = run()
+    assert set(first) == {"jigsaw", "coco", "er"}
+    assert {row["n"] for row in results(root)} == {6}
+    store = FeatureStore(root)
+    assert {len(store.find(name).keys()) for name in networks} == {12}
+    texts, films = contents(root, "minilm"), {name: contents(root, name) for name in networks}
+
+    new = deliver(tmp_path / "hub/2.jsonl", "a girl", "a man")  # half of it was there
+    second = run()
+    (counts,) = json.loads(prefect.artifacts()["extract-results-texts-of-kinetics"][1])
+    assert counts.items() >= {"planned": len(new) // 2, "extracted": len(new) // 2, "failed": 0}.items()
+    assert texts.items() <= contents(root, "minilm").items()
+    assert {name: contents(root, name) for name in networks} == films
+    assert (second["er"], second["jigsaw"]) == (first["er"], first["jigsaw"])  # which read no descriptions
+    assert second["coco"] != first["coco"]
+
+    wrong = {"steps": ["fit/fit-coco"], "given": {"fit/fit-coco": fitted | {"protocol": "no-such"}}}
+    ran = prefect.zsar("kinetics", *given(wrong, root=root.url))
+    assert (ran["state"], ran["status"]) == ("Failed", 1)
+    assert ran["message"].startswith("fit/fit-coco ended as Failed: ")
+    assert "no-such" in ran["message"]
+    assert "Traceback" not in ran["log"]
+
+
+def deliver(file: Path, *who: str) -> list[str]:
+    """A delivery of descriptions, one of each class by each of those who do it."""
+    told = [{"action": name, "description": f"{each} {said}"} for name, said in CHAINED.items() for each in who]
+    file.write_text("".join(json.dumps(row) + "\n" for row in told))
+    return [row["description"] for row in told]
 
 
 @pytest.mark.pack

@@ -134,11 +134,12 @@ def _vocabulary(config: LintConfig, root: Root) -> Iterator[Finding]:
     if not isinstance(extractor, TextExtractor):
         raise UsageError(f"{config.vectors} reads {extractor.kind} items; word vectors are an extractor of texts.")
     extractor.load("cpu")
-    for spelled in Classes(root).read(config.set)["name"].to_pylist():
-        own = words(spelled)
-        lacking = [
-            word for word, tokens in zip(own, extractor.tokens(own), strict=True) if isinstance(tokens, InputFault)
-        ]
+    names = {spelled: words(spelled) for spelled in Classes(root).read(config.set)["name"].to_pylist()}
+    every = list(dict.fromkeys(word for own in names.values() for word in own))
+    # asked once of all: a file of vectors may hash its whole vocabulary for each question
+    unknown = {word for word, told in zip(every, extractor.tokens(every), strict=True) if isinstance(told, InputFault)}
+    for spelled, own in names.items():
+        lacking = [word for word in own if word in unknown]
         if lacking:
             left = "nothing is left of it" if len(lacking) == len(own) else "the others stand for it"
             what = f"{', '.join(lacking)}: no word vector; {left}"
