@@ -9,6 +9,7 @@ Prefect caches no result. A user's mistake ends a run as Failed with one line an
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import inspect
 import logging
@@ -26,7 +27,7 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.concurrency.sync import concurrency
 from prefect.deployments import run_deployment
 from prefect.exceptions import FailedRun, ObjectNotFound
@@ -52,45 +53,82 @@ from pipelines.progress import Silent
 from pipelines.settings import Taken, flow_parameters
 from pipelines.texts.adding import TextsReport, add
 from pipelines.texts.settings import TextsConfig
-from stores.errors import StoreError
+from stores.errors import StoreError, WriteFailed
 from stores.root import Root
 from stores.texts import KINDS
 
+BROKEN = "Broken"  # the state of what failed by the machine
 GPU_SLOTS = "gpu"  # a global concurrency limit: so many shards compute on GPUs at once, over all runs
 _DASHBOARD = "127.0.0.1:8787"
 _LOOK_S = 1.0
+_WAITED_S = [float(each) for each in os.environ.get("ZSAR_RETRY_S", "10,60").split(",")]  # before a task is tried again
+_PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE)  # room may be made, a disk may come back
+_OUT_OF_MEMORY = ("OutOfMemoryError", "AcceleratorError")  # torch's, by name: a flow imports no torch to say it
 _TELL_S = 2.0
 _COUNTS = ("planned", "extracted", "skipped", "failed", "quarantined")
 
 P = ParamSpec("P")
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Prefect's engine logs the end of a run that says itself why it failed as if that were a defect."""
-    if record.exc_info and isinstance(record.exc_info[1], FailedRun):
-        record.msg, record.args, record.exc_info = str(record.exc_info[1]), (), None
-    return True
+class _OneMessage(logging.Filter):
+    """Of what Prefect logs of one failure, in task, flow and engine, the first traceback and the last line.
+
+    A user's mistake has no traceback, and stands in the flow's last line alone.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, FailedRun) or (error and getattr(error, "told", False)):
+            return False
+        if error:
+            error.told = True  # type: ignore[attr-defined]
+        said = record.getMessage()
+        if record.name == "prefect.task_runs":
+            return error is not None or " - Retry " in said or not said.startswith(_OF_A_FAILED_TASK)
+        return True
 
 
-for _logger in ("prefect.engine", "prefect.flow_runs"):
-    logging.getLogger(_logger).addFilter(_without_traceback)
+_OF_A_FAILED_TASK = ("Task run failed with", "Finished in state Failed", f"Finished in state {BROKEN}")
+for _logger in ("prefect.engine", "prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_logger).addFilter(_OneMessage())
 
 
 def _in_one_line(function: Callable[P, Any]) -> Callable[P, Any]:
-    """A user's mistake ends the run as Failed with its one line; any other error keeps its traceback."""
+    """A user's mistake ends the run as Failed with its one line, the machine's fault as `BROKEN`: tasks try again.
+
+    Any other error keeps its traceback.
+    """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
             return function(*args, **kwargs)
+        except WriteFailed as error:
+            return Failed(message=str(error), name=BROKEN)
         except (UsageError, StoreError, ExtractorError, FailedRun) as error:
             return Failed(message=str(error))
         except OSError as error:
             if not (told := refused(error)):
                 raise
-            return Failed(message=told)
+            return Failed(message=told, name=BROKEN if error.errno in _PASSES else None)
 
     return run
+
+
+def _by_the_machine(task: Any, run: Any, state: State[Any]) -> bool:
+    """Whether a task may do better when it is tried again: a disk, a network or memory failed, not the user."""
+    if isinstance(state.data, Exception):
+        if isinstance(state.data, FileNotFoundError | NotADirectoryError | FileExistsError):
+            return False
+        return isinstance(state.data, OSError | MemoryError) or type(state.data).__name__ in _OUT_OF_MEMORY
+    return state.name == BROKEN
+
+
+_TRIED_AGAIN: dict[str, Any] = {
+    "retries": len(_WAITED_S),
+    "retry_delay_seconds": _WAITED_S,
+    "retry_condition_fn": _by_the_machine,
+}
 
 
 def _takes(*taken: Taken) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -115,7 +153,7 @@ def _takes(*taken: Taken) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return wrap
 
 
-@task(name="index", task_run_name="index {config.dataset}")
+@task(name="index", task_run_name="index {config.dataset}", **_TRIED_AGAIN)
 @_in_one_line
 def index(config: IndexConfig, root: str) -> Any:
     """Bring the manifest of a data set up to date."""
@@ -125,7 +163,7 @@ def index(config: IndexConfig, root: str) -> Any:
     return report
 
 
-@task(name="read texts", task_run_name="read texts of {set}")
+@task(name="read texts", task_run_name="read texts of {set}", **_TRIED_AGAIN)
 @_in_one_line
 def read_texts(config: IndexConfig, set: str, root: str) -> Any:
     """Add the class lists of a set, then the texts of a file or of all files of a folder: only what is new is kept."""
@@ -135,7 +173,7 @@ def read_texts(config: IndexConfig, set: str, root: str) -> Any:
     return add(TextsConfig(config.paths, config.layout, set), cache)
 
 
-@task(name="shard", task_run_name="shard {shard.number}")
+@task(name="shard", task_run_name="shard {shard.number}", **_TRIED_AGAIN)
 @_in_one_line
 def compute(shard: Shard) -> Any:
     """Compute one shard and hand it over; on a GPU only while a slot is free. Gives the videos opened."""
@@ -169,7 +207,7 @@ def extract(root: Root, indexed: IndexConfig, settings: ExtractConfig, sharding:
     return _told(run.report(), settings, root, texts, told)
 
 
-@task(name="fit", task_run_name="fit {config.head} on {config.dataset}")
+@task(name="fit", task_run_name="fit {config.head} on {config.dataset}", **_TRIED_AGAIN)
 @_in_one_line
 def fit_task(config: FitConfig, root: str) -> Any:
     """Train a head on the seen classes of each split; on a GPU only while a slot is free."""
@@ -180,7 +218,7 @@ def fit_task(config: FitConfig, root: str) -> Any:
         return fit_stage(config, Root(root), lambda done, total: log.info("%d of %d splits", done, total))
 
 
-@task(name="evaluate", task_run_name="evaluate {run}")
+@task(name="evaluate", task_run_name="evaluate {run}", **_TRIED_AGAIN)
 @_in_one_line
 def evaluate_task(run: str, root: str) -> Any:
     """Judge a run on the unseen classes of its splits."""
@@ -207,7 +245,7 @@ def fit(root: Root, config: FitConfig) -> Any:
     return {"run": fitted.run, **{row["measure"]: [row["mean"], row["std"]] for row in rows}}
 
 
-@task(name="finetune", task_run_name="finetune {config.model} on {config.dataset}")
+@task(name="finetune", task_run_name="finetune {config.model} on {config.dataset}", **_TRIED_AGAIN)
 @_in_one_line
 def finetune_task(config: FinetuneConfig, root: str) -> Any:
     """Train a network on the seen classes of each split; on a GPU only while a slot is free."""
@@ -242,7 +280,7 @@ def finetune(root: Root, indexed: IndexConfig, config: FinetuneConfig) -> Any:
     return _finetuned(root, indexed, config)[1]
 
 
-@task(name="features of a split", task_run_name="features of split {number}")
+@task(name="features of a split", task_run_name="features of split {number}", **_TRIED_AGAIN)
 @_in_one_line
 def features_task(config: JudgeConfig, number: int, root: str) -> Any:
     """Features with the weights of one split, those that lack; on a GPU only while a slot is free. Gives their name."""
@@ -253,7 +291,7 @@ def features_task(config: JudgeConfig, number: int, root: str) -> Any:
         return network.features(config, run, trained, number)
 
 
-@task(name="judge a split", task_run_name="judge split {number}")
+@task(name="judge a split", task_run_name="judge split {number}", **_TRIED_AGAIN)
 @_in_one_line
 def judge_task(config: JudgeConfig, number: int, feature: str, root: str) -> Any:
     """A head on one split's features, fitted and judged on its unseen classes."""

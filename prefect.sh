@@ -10,6 +10,7 @@ set -m # else what runs in the background ignores the interrupt by which a worke
 cd "$(dirname "$0")"
 export PREFECT_WORKER_QUERY_SECONDS="${PREFECT_WORKER_QUERY_SECONDS:-3}"
 export DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false PREFECT_CLI_PROMPT=false
+export PREFECT_FLOWS_HEARTBEAT_FREQUENCY="${PREFECT_FLOWS_HEARTBEAT_FREQUENCY:-30}" # seconds: by which a killed run is told
 export PREFECT_API_URL="http://127.0.0.1:${PREFECT_PORT:=4200}/api"
 export ZSAR_HOME="$PWD" KINETICS="${KINETICS:-/data/kinetics}" UCF101="${UCF101:-/data/ucf101}"
 export HMDB51="${HMDB51:-/data/hmdb51}" FOLDER="${FOLDER:-/data/videos}"
@@ -51,6 +52,7 @@ for pool in cpu gpu; do
 done
 # as many shards compute on GPUs at once as there are GPUs, over all runs
 prefect gcl inspect gpu >/dev/null 2>&1 || prefect gcl create gpu --limit "$((gpus > 0 ? gpus : 1))" >/dev/null
+prefect automation inspect 'end killed runs' >/dev/null 2>&1 || prefect automation create --from-file automations.yaml >/dev/null
 prefect deploy --all >>"$log" 2>&1 || { tail -n 20 "$log" >&2; echo "The deployments were refused; see $log." >&2; exit 1; }
 
 echo "Look at http://127.0.0.1:$PREFECT_PORT ; in another shell: export PREFECT_API_URL=$PREFECT_API_URL"

@@ -10,11 +10,15 @@ The help of a field is what the section Attributes of its class says: `name : he
 import collections.abc
 import dataclasses
 import functools
+import importlib
 import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pipelines.errors import UsageError
 
 _SECTION = re.compile(r"Attributes\n\s*-+\n(.*?)(?:\n\s*\n|\Z)", re.S)
 _EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -33,6 +37,49 @@ ARGUMENT = Called(is_argument=True)  #: of a field that a command takes by its p
 
 
 @dataclasses.dataclass(frozen=True)
+class Choices:
+    """The names that a field takes, held against what is given before anything is computed or imported for it.
+
+    Attributes
+    ----------
+    noun : what one of them is called
+    where : `module:attribute` of a mapping or a sequence of names, or of a function that gives one
+    more : names beside those
+    or_file : whether a file may stand for a name
+    with_options : whether options may follow a name after a colon
+    told : whether the help lists them; of many it does not
+    """
+
+    noun: str
+    where: str = ""
+    more: tuple[str, ...] = ()
+    or_file: bool = False
+    with_options: bool = False
+    told: bool = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing else can be given."""
+        return not (self.or_file or self.with_options)
+
+    def names(self) -> tuple[str, ...]:
+        """The names there are now."""
+        if not self.where:
+            return self.more
+        module, _, attribute = self.where.partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        return (*self.more, *(found() if callable(found) else found))
+
+    def check(self, given: str) -> None:
+        """UsageError where what is given is none of them."""
+        name = given.partition(":")[0] if self.with_options else given
+        if name in self.names() or (self.or_file and (name.endswith(".json") or Path(name).is_file())):
+            return
+        file = " A JSON file is one too: `docs/heads.md` says of what." if self.or_file else ""
+        raise UsageError(f"No {self.noun} is called {name!r}; there are: {', '.join(self.names())}.{file}")
+
+
+@dataclasses.dataclass(frozen=True)
 class Setting:
     """One setting of a stage.
 
@@ -44,6 +91,7 @@ class Setting:
     help : one line that says what it is, its unit among it
     is_argument : whether a command takes it by its place and not by name
     option : how a command calls it
+    choices : the names it takes, where they are known
     """
 
     name: str
@@ -52,6 +100,7 @@ class Setting:
     help: str
     is_argument: bool
     option: str
+    choices: Choices | None = None
 
     @property
     def is_required(self) -> bool:
@@ -82,21 +131,35 @@ def settings_of(kind: type) -> tuple[Setting, ...]:
 
 
 def _setting(field: "dataclasses.Field[Any]", kind: Any, told: str) -> Setting:
-    called = Called()
+    called, choices = Called(), None
     if typing.get_origin(kind) is Annotated:
-        kind, called = typing.get_args(kind)
+        kind, *said = typing.get_args(kind)
+        called = next((each for each in said if isinstance(each, Called)), called)
+        choices = next((each for each in said if isinstance(each, Choices)), None)
+    if choices and choices.told:
+        told = f"{told.rstrip('.')}: {', '.join(f'`{name}`' for name in choices.names())}."
     default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     option = called.option or "--" + field.name.replace("_", "-")
-    return Setting(field.name, kind, default, told, called.is_argument, option)
+    return Setting(field.name, kind, default, told, called.is_argument, option, choices)
 
 
 def made(kind: type, given: Mapping[str, Any]) -> Any:
-    """A stage's settings of what was given: lists become tuples, and nothing stands for the default."""
+    """A stage's settings of what was given: lists become tuples, and nothing stands for the default.
+
+    Raises
+    ------
+    UsageError
+        A name that is none of a setting's choices, or values that do not go together.
+    """
     values = {}
     for setting in settings_of(kind):
         value = given.get(setting.name)
         if value is not None or setting.is_required:
-            values[setting.name] = tuple(value or ()) if setting.is_several else value
+            several = tuple(value or ()) if setting.is_several else (value,)
+            if setting.choices and value and value != setting.default:
+                for each in several:
+                    setting.choices.check(each)
+            values[setting.name] = several if setting.is_several else value
     return kind(**values)
 
 
@@ -181,6 +244,9 @@ def _flow_parameter(name: str, setting: Setting, is_one: bool) -> inspect.Parame
         kind = list[typing.get_args(setting.type)[0]]  # type: ignore[misc]
     elif typing.get_origin(setting.type) is collections.abc.Mapping:
         kind = dict[str, Any]
+    elif setting.choices and setting.choices.is_closed:
+        names = dict.fromkeys((*([default] if default == "" else []), *setting.choices.names()))
+        return inspect.Parameter(name, _EITHER, default=default, annotation=Literal[tuple(names)])
     if not setting.is_required and kind is not setting.type:
         kind, default = kind | None, None
     return inspect.Parameter(name, _EITHER, default=default, annotation=kind)

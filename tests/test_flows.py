@@ -1,6 +1,7 @@
 """The flow on a real Prefect: a server, a worker and a deployment started by `make prefect`'s own script."""
 
 import contextlib
+import errno
 import gzip
 import itertools
 import json
@@ -107,6 +108,13 @@ class Prefect:
         volatile = ("updated", "status", "last_polled", "version_id", "version_info")
         found = self.api("POST", "deployments/filter", {})
         return {row["name"]: {key: row[key] for key in row if key not in volatile} for row in found}
+
+    def logs(self, run: str) -> list[dict[str, Any]]:
+        """Every line of a run's log, its tasks' among them."""
+        time.sleep(3)  # Prefect hands lines over in bundles
+        asked = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+        lines: list[dict[str, Any]] = self.api("POST", "logs/filter", asked)
+        return lines
 
     def artifacts(self) -> dict[str, Any]:
         """The newest artifact of each key: its type and its data."""
@@ -421,8 +429,57 @@ def test_a_users_mistake_is_one_line_and_no_traceback(prefect: Prefect) -> None:
     assert (failed["state"], failed["status"]) == ("Failed", 1)
     assert failed["message"].startswith("Nothing to index at '/no/such/place'")
     assert "Traceback" not in failed["log"]
+    assert failed["results"] == {}
+    told = [log["message"] for log in prefect.logs(failed["run"])]
+    assert [line for line in told if "Nothing to index" in line] == [f"Finished in state Failed({failed['message']!r})"]
+    assert not [line for line in told if "Traceback" in line or "NoneType" in line]
+    assert "'nope' is not one of ['nearest', 'er', " in prefect.zsar("fit-er", "--param=head=nope")["error"]
     assert "extract/extract-kinetics" in prefect.zsar("extract-kinetic")["error"]
     assert "it has: adapt, axes, cluster" in prefect.zsar("extract-kinetics", "--param=pat=/data")["error"]
+
+
+def test_a_run_that_no_worker_takes_says_so(prefect: Prefect) -> None:
+    there = prefect.deployments()["extract-hmdb51"]
+    prefect.api("PATCH", f"deployments/{there['id']}", {"work_pool_name": "gpu"})
+    ran = prefect.zsar("extract-hmdb51", "--detach")
+    assert (ran["state"], ran["status"]) == ("Scheduled", 0)
+    assert "It waits: no worker takes runs of the work pool 'gpu'. Start one: `prefect worker start" in ran["log"]
+    prefect.api("PATCH", f"deployments/{there['id']}", {"work_pool_name": "cpu"})
+    prefect.api("POST", f"flow_runs/{ran['run']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+
+
+FULL_ONCE = """
+import errno, itertools, sys, flows
+count, work = itertools.count(), flows.work
+def once_full(shard):
+    if next(count) < int(sys.argv[3]):
+        raise OSError(int(sys.argv[4]), "refused", "/disk")
+    return work(shard)
+flows.work = once_full
+try:
+    done = flows.extract(sys.argv[1], "d", %r, root=sys.argv[2], weights=%r)
+    print("done", next(iter(done.values()))["extracted"], next(count))
+except Exception as error:
+    print("failed", next(count), str(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("faults", "error", "ends"),
+    [(2, errno.ENOSPC, "done 1 3"), (9, errno.ENOSPC, "failed 3 Cannot use '/disk'"), (1, errno.EACCES, "failed 1 ")],
+    ids=["room is made", "it stays full", "not permitted"],
+)
+def test_a_task_is_tried_again_where_the_machine_failed_and_not_where_the_user_did(
+    prefect: Prefect, tmp_path: Path, faults: int, error: int, ends: str
+) -> None:
+    (tmp_path / "videos").mkdir()
+    make_video(tmp_path / "videos/v.mp4", seed=0, frames=20)
+    code = FULL_ONCE % (SLOW["features"], SLOW["weights"])
+    command = [sys.executable, "-c", code, str(tmp_path / "videos"), str(tmp_path / "root"), str(faults), str(error)]
+    env = prefect.env | {"ZSAR_RETRY_S": "0,0"}
+    ran = subprocess.run(command, cwd=HERE, env=env, text=True, capture_output=True, timeout=RUN_S)
+    assert ran.stdout.splitlines()[-1].startswith(ends), ran
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_worker_killed_in_the_middle_and_run_again_equals_an_uninterrupted_run(
@@ -433,7 +490,7 @@ def test_a_worker_killed_in_the_middle_and_run_again_equals_an_uninterrupted_run
     home = tmp_path / "prefect"
     home.mkdir()
     first = Prefect(home, tmp_path / "root", kinetics)
-    first.zsar("extract-kinetics", "--detach", *given(SLOW, shard_size=4, same_errors=4, workers=1))
+    killed = first.zsar("extract-kinetics", "--detach", *given(SLOW, shard_size=4, same_errors=4, workers=1))["run"]
     wait(lambda: 0 < len(kept(root)) < 9)
     first.kill()
     before = kept(root)
@@ -443,6 +500,9 @@ def test_a_worker_killed_in_the_middle_and_run_again_equals_an_uninterrupted_run
     try:
         ran = second.zsar("extract-kinetics", *given(SLOW, shard_size=4, same_errors=4))
         assert ran["state"] == "Completed", ran
+        (counts,) = ran["results"]["extract-results-kinetics"]
+        assert counts["skipped"] + counts["extracted"] + counts["failed"] + counts["quarantined"] == 10
+        wait(lambda: second.api("GET", f"flow_runs/{killed}")["state"]["type"] == "CRASHED")
     finally:
         second.stop()
     now = contents(root, "r2plus1d_18")

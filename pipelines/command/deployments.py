@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 _LOOK_S = 2.0
+_PATIENCE_S = 10.0  # a worker that is there takes a run sooner
 _LOGS_AT_ONCE = 200
+_ITS_END = ("Finished in state Failed", "Finished in state Completed()", "Finished in state Broken")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,7 @@ class RunReport:
     state : Prefect's name of its state, such as Scheduled, Running, Completed, Failed
     message : what the state says, such as the one line of a user's mistake
     url : of the run's page
+    results : what the run counted or measured, as it drew it: rows by the key of their table
     """
 
     deployment: str
@@ -41,6 +44,7 @@ class RunReport:
     state: str
     message: str
     url: str
+    results: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
 
 def parameter(text: str) -> tuple[str, Any]:
@@ -81,15 +85,20 @@ def run(
         url = f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{flow_run.id}"
         told(f"Started {flow}/{deployment.name}: {url}")
         seen: set[Any] = set()
+        began, is_told = time.monotonic(), False
         try:
             while wait and not (flow_run.state and flow_run.state.is_final()):
                 time.sleep(_LOOK_S)
                 flow_run = client.read_flow_run(flow_run.id)
                 _tell_logs(client, flow_run.id, seen, told)
+                if not is_told and time.monotonic() - began > _PATIENCE_S:
+                    is_told = _tell_why_it_waits(client, deployment, flow_run, told)
         except KeyboardInterrupt:
             raise UsageError(
                 f"No longer followed: {name} goes on, see {url}. `prefect flow-run cancel {flow_run.id}` ends it."
             ) from None
+        if not wait:
+            _tell_why_it_waits(client, deployment, flow_run, told)
         state = flow_run.state
         return RunReport(
             f"{flow}/{deployment.name}",
@@ -97,7 +106,42 @@ def run(
             state.name if state and state.name else "Unknown",
             (state.message if state else None) or "",
             url,
+            _results(client, flow_run.id),
         )
+
+
+def _tell_why_it_waits(
+    client: "SyncPrefectClient", deployment: Any, flow_run: Any, told: Callable[[str], None]
+) -> bool:
+    """Say why a run that has not begun does not; whether that, or that it has begun, is settled."""
+    if flow_run.state and not flow_run.state.is_scheduled():
+        return True
+    pool = deployment.work_pool_name
+    if pool is None:
+        return True
+    start = f"`prefect worker start --pool {pool}`, or `make prefect`"
+    if client.read_work_pool(pool).is_paused:
+        told(f"It waits: the work pool {pool!r} is paused. `prefect work-pool resume {pool}` ends that.")
+    elif not any(worker.status == "ONLINE" for worker in client.read_workers_for_work_pool(pool)):
+        told(f"It waits: no worker takes runs of the work pool {pool!r}. Start one: {start}.")
+    else:
+        return False
+    return True
+
+
+def _results(client: "SyncPrefectClient", run: Any) -> dict[str, list[dict[str, Any]]]:
+    """The tables of a run but that of failures, the newest of each key."""
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
+    from prefect.client.schemas.sorting import ArtifactSort
+
+    tables = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]), type=ArtifactFilterType(any_=["table"]))
+    found = client.read_artifacts(artifact_filter=tables, sort=ArtifactSort.CREATED_DESC)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for table in found:
+        if table.key and "-failures-" not in table.key and table.key not in rows:
+            data: Any = table.data
+            rows[table.key] = json.loads(data) if isinstance(data, str) else data
+    return rows
 
 
 @contextlib.contextmanager
@@ -118,9 +162,16 @@ def _client() -> Iterator["SyncPrefectClient"]:
         with get_client(sync_client=True) as client:
             yield client
     except PrefectHTTPStatusError as error:
-        raise UsageError(f"The Prefect server at {url} refused: {error.response.text[:300]}") from error
+        raise UsageError(f"The Prefect server at {url} refused: {_detail(error.response.text)}") from error
     except httpx.TransportError as error:
         raise UsageError(f"No Prefect server answers at {url} ({error}). Start one with `make prefect`.") from error
+
+
+def _detail(text: str) -> str:
+    """What a server says of a refusal, which is JSON with one text, or is not."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(text)["detail"]).removeprefix("Error creating flow run: ")
+    return text[:300]
 
 
 def _find(client: "SyncPrefectClient", name: str) -> Any:
@@ -147,6 +198,8 @@ def _tell_logs(client: "SyncPrefectClient", run: Any, seen: set[Any], told: Call
         for log in logs:
             if log.id not in seen:
                 seen.add(log.id)
+                if log.message.startswith(_ITS_END):  # which the last line says
+                    continue
                 told(f"{log.timestamp:%H:%M:%S} {log.message}")
         if len(logs) < _LOGS_AT_ONCE:
             break

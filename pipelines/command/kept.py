@@ -1,6 +1,6 @@
 """What was set in Prefect's UI outlives a deployment from the file.
 
-Run    `prefect deploy --all`: the build step of `prefect.yaml` calls `keep_settings` before each deployment is written
+Run    `prefect deploy`: the build step of `prefect.yaml` calls `keep_settings` before each deployment is written
 Takes  the file's deployment, the server's, and what the file said when it was last deployed
 Gives  an update that leaves alone what somebody set since then
 

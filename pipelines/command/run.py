@@ -25,7 +25,8 @@ def run(
 
     `make prefect` starts a server with deployments; `$PREFECT_API_URL` names the server.
 
-    JSON: deployment, run, state, message, url.
+    JSON: deployment, run, state, message, url, results (what the run counted or measured: rows by the key of their
+    table in the UI, such as feature, planned, extracted, skipped, failed, quarantined).
     """
     shown = in_one_line(lambda: _followed(deployment, param or [], detach, root), as_json)
     show(shown, as_json)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pipelines.errors import UsageError
-from pipelines.settings import ARGUMENT, Called
+from pipelines.settings import ARGUMENT, Called, Choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ExtractConfig:
     set : which set of texts, in place of a data set
     kinds : of a set of texts, only these kinds (`class`, `definition`, ...); none: all
     weights : `NAME=PATH` or `NAME=random:SEED` for extractors that shall not take the default
-    precision : `fp32` or `bf16`
+    precision : of the computation
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     workers : forward threads on a CPU, of one core each; 0 takes one a core
     decoders : decode threads; 0 takes one a core
@@ -28,10 +28,12 @@ class ExtractConfig:
     same_errors : stop after this many identical errors in a row
     """
 
-    features: Annotated[tuple[str, ...], ARGUMENT]
+    features: Annotated[
+        tuple[str, ...], ARGUMENT, Choices("extractor", "extractors:EXTRACTORS", with_options=True, told=False)
+    ]
     dataset: str = ""
     weights: tuple[str, ...] = ()
-    precision: str = "fp32"
+    precision: Annotated[str, Choices("precision", more=("fp32", "bf16"))] = "fp32"
     device: str = "auto"
     workers: int = 0
     decoders: int = 0
@@ -64,14 +66,14 @@ class ShardConfig:
     Attributes
     ----------
     size : items a shard; a unit of scheduling only, and more where a run would have over 1,000 shards
-    runner : `local`, one shard after another in the flow's own process, or `dask`
+    runner : one shard after another in the flow's own process (`local`), or a cluster
     cluster : of Dask: a scheduler's address, the qualified name of a cluster class, or nothing for one on this machine
     cluster_options : keyword arguments of that class
     adapt : keyword arguments of its `adapt`, to grow and shrink with the work
     """
 
     size: int = 500
-    runner: str = "local"
+    runner: Annotated[str, Choices("runner", more=RUNNERS)] = "local"
     cluster: str = ""
     cluster_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     adapt: Mapping[str, Any] = dataclasses.field(default_factory=dict)

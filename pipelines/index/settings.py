@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pipelines import kinds
 from pipelines.errors import UsageError
-from pipelines.settings import ARGUMENT
+from pipelines.settings import ARGUMENT, Choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,17 +21,17 @@ class IndexConfig:
         `kinect-20`, ...), where their files do not say it
     labels : label file of the data set (csv, json, split lists); of NTU's poses, its class names
     prune : forget rows of files that are gone
-    kind : what is indexed: `videos`, still `images` to learn from, `captions` that stand for videos, or `poses`
+    kind : what is indexed; still images are to learn from, and captions stand for videos
     axes : of arrays of poses, the order of their axes where it is not certain, a letter each: `ctvm`
     declare : of poses, a TOML file of a layout of your own, which their joints are in
     """
 
     paths: Annotated[tuple[str, ...], ARGUMENT]
     dataset: str
-    layout: str = "auto"
+    layout: Annotated[str, Choices("layout", "pipelines.index.layouts.names:names", told=False)] = "auto"
     labels: tuple[str, ...] = ()
     prune: bool = False
-    kind: str = "videos"
+    kind: Annotated[str, Choices("kind of item", "pipelines.kinds:asked")] = "videos"
     axes: str = ""
     declare: str = ""
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated
 
-from pipelines.settings import ARGUMENT, Called
+from pipelines.settings import ARGUMENT, Called, Choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class JudgeConfig:
     run : a run of `zsar finetune`: its name, or how it begins
     splits : which of those that are trained; nothing: all
     sampling : options of the extractor, such as `clips=1`; nothing: as it has them
-    head : that judges; nothing: the one that belongs to what was trained
+    head : that judges; nothing: the one that belongs to what was trained; else
     output : of the features that the head reads; nothing: the one that belongs to what was trained
     encoder : of the texts; nothing: the one that belongs to what was trained
     set : set of texts with the classes; nothing: the one it was trained with
@@ -42,7 +42,7 @@ class JudgeConfig:
     run: Annotated[str, ARGUMENT]
     splits: str = ""
     sampling: str = ""
-    head: str = ""
+    head: Annotated[str, Choices("head", "heads:HEADS")] = ""
     output: str = ""
     encoder: str = ""
     set: str = ""

@@ -5,8 +5,11 @@ import shlex
 from typing import Annotated
 
 from pipelines.errors import UsageError
-from pipelines.settings import ARGUMENT, Called
+from pipelines.settings import ARGUMENT, Called, Choices
 from pipelines.texts.overlap import TAU
+
+_PROTOCOLS = "pipelines.learn.protocols.protocols:names"
+ENCODER = Choices("extractor", "extractors:EXTRACTORS", with_options=True, told=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +18,10 @@ class FitConfig:
 
     Attributes
     ----------
-    head : `nearest`, `er`, `jigsaw`, `coco`, `pseudo`; `devise`, `ale`, `sje`, `dem`, `eszsl`, `gcn`, `relation`,
-        `e2e`, `ridge`, `conse`, `transfer`
+    head : what is fitted
     dataset : whose videos
     feature : feature set of the videos, or of the captions that stand for them
-    protocol : which classes are seen: `ucf101-50`, `truze`, `cross-0/50`, ..., or a JSON file
+    protocol : which classes are seen, a JSON file that says it, or one of these names
     splits : which of the protocol's: `0-9,12`; nothing: all
     set : set of texts with the classes; nothing: the one named as the data set
     encoder : encoder of the texts; nothing: the feature itself where captions stand for videos, else `minilm`
@@ -44,13 +46,13 @@ class FitConfig:
         features of the same file
     """
 
-    head: Annotated[str, ARGUMENT]
+    head: Annotated[str, ARGUMENT, Choices("head", "heads:HEADS")]
     dataset: str
     feature: str
-    protocol: str
+    protocol: Annotated[str, Choices("protocol", _PROTOCOLS, or_file=True)]
     splits: str = ""
     set: str = ""
-    encoder: str = ""
+    encoder: Annotated[str, ENCODER] = ""
     objects: str = ""
     k: int = 100
     options: Annotated[tuple[str, ...], Called("--option")] = ()
@@ -93,9 +95,9 @@ class FinetuneConfig:
 
     Attributes
     ----------
-    model : `stgcn` or `stgcn_small`, on poses; `e2e_r2plus1d` or `e2e_c3d`, on videos
+    model : what is trained, ST-GCN on poses and the others on videos
     dataset : of what it learns from
-    protocol : whose seen classes are trained on: its name, or a JSON file; `none`: all classes
+    protocol : whose seen classes are trained on, a JSON file that says it, or one of these names; `none` is all classes
     splits : which of the protocol's: `0-9,12`; nothing: all
     set, encoder : of the class names, for a protocol that draws by their vectors; nothing: the data set's, `minilm`
     gzsl : keep from training the fifth of the items that `fit` with `gzsl` judges on
@@ -107,7 +109,7 @@ class FinetuneConfig:
     epochs, batch, lr, weight_decay : of the training; nothing: as it was published or settled, 60, 16, .1 and 5e-4 for
         ST-GCN, 150, 22, 1e-3 and 0 for E2E
     dropout, smoothing : of the network, of the labels; nothing: as settled, .25 and .1 for ST-GCN, .05 for E2E
-    precision : `fp32`, `bf16` or `fp16`
+    precision : of the computation
     seed : of everything that is drawn
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     threads : cores on a CPU; 0: all
@@ -117,12 +119,12 @@ class FinetuneConfig:
     part : only a part of what is seen: `classes=50`, `share=0.1` of the items, `clusters=3` of which one is drawn from
     """
 
-    model: Annotated[str, ARGUMENT]
+    model: Annotated[str, ARGUMENT, Choices("network", "pipelines.learn.trainables:TRAINABLES")]
     dataset: str
-    protocol: str = "none"
+    protocol: Annotated[str, Choices("protocol", _PROTOCOLS, ("none",), or_file=True)] = "none"
     splits: str = ""
     set: str = ""
-    encoder: str = "minilm"
+    encoder: Annotated[str, ENCODER] = "minilm"
     gzsl: bool = False
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
@@ -136,7 +138,7 @@ class FinetuneConfig:
     weight_decay: float | None = None
     dropout: float | None = None
     smoothing: float | None = None
-    precision: str = "fp32"
+    precision: Annotated[str, Choices("precision", more=("fp32", "bf16", "fp16"))] = "fp32"
     seed: int = 0
     device: str = "auto"
     threads: int = 0

@@ -152,7 +152,7 @@ def test_a_kind_from_outside_goes_the_whole_way(sounds, tmp_path):
     assert (verified["recomputed"], verified["differing"]) == (3, 0)
     for path in sounds.rglob("s2.wav"):
         path.unlink()
-    assert json.loads(zsar(*asked))["missing"] == 1
+    assert json.loads(zsar(*asked))["without_file"] == 1
     assert json.loads(zsar(*asked, "--prune"))["pruned"] == 1
 
 
@@ -160,4 +160,4 @@ def test_a_kind_that_is_not_there_is_refused_with_those_that_are(sounds, tmp_pat
     asked = ["index", str(sounds), "--kind", "smells", "--dataset", "d", "--root", str(tmp_path)]
     done = CliRunner().invoke(app, asked)
     assert done.exit_code == 1
-    assert "videos or images or captions or poses or sounds, got 'smells'" in " ".join(done.output.split())
+    assert "'smells'; there are: videos, images, captions, poses, sounds." in " ".join(done.output.split())

@@ -12,6 +12,7 @@ import typer
 
 import pipelines
 from pipelines.command.main import app
+from pipelines.errors import UsageError
 from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.index.settings import IndexConfig
 from pipelines.learn.settings import FinetuneConfig, FitConfig
@@ -156,3 +157,25 @@ def test_a_flow_takes_one_of_several_calls_fields_otherwise_and_keeps_some_to_it
     ]
     assert "    clip: What is looked at, a path each." in told.splitlines()
     assert taken.made({"clip": "x", "columns": 9, "speed_s": 1.0}) == Toy(("x",), 1.0, 9, ("a",))
+
+
+def test_names_are_choices_of_the_flow_and_are_checked_before_the_settings_are_made():
+    pytest.importorskip("prefect")
+    import flows
+    from heads import HEADS
+
+    shown = flows.fit.parameters.model_dump()["properties"]
+    assert shown["head"]["enum"] == list(HEADS)
+    assert "`ucf101-50`" in shown["protocol"]["description"]
+    assert "enum" not in shown["protocol"]  # a file is one too
+    extract = flows.extract.parameters.model_dump()["properties"]
+    assert extract["precision"]["enum"] == ["fp32", "bf16"]
+    assert extract["runner"]["enum"] == ["local", "dask"]
+    assert {"auto", "kinetics", "ntu-25", "description"} < set(extract["layout"]["enum"])
+    assert flows.finetune.parameters.model_dump()["properties"]["kind"]["enum"][0] == ""  # what the network learns from
+    for flow in (flows.extract, flows.fit, flows.finetune, flows.finetune_and_judge, flows.chain):
+        assert all(each["description"] for each in flow.parameters.model_dump()["properties"].values()), flow.name
+    given = {"head": "nope", "dataset": "d", "feature": "f", "protocol": "truze"}
+    with pytest.raises(UsageError, match="^No head is called 'nope'; there are: nearest, er,"):
+        made(FitConfig, given)
+    assert made(FitConfig, given | {"head": "er"}).head == "er"
