@@ -34,8 +34,19 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"zsar {version('zsar')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _of_all(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and stop.")
+    ] = False,
     most_memory: Annotated[
         str | None,
         typer.Option(help="What one file may take, as 64GB; else a quarter of this machine's ($ZSAR_MOST_MEMORY)."),
@@ -139,7 +150,7 @@ def command(
             parameters.append(_last("config", ConfigOption, None))
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
-        group.command(name)(run)
+        group.command(name, help=_unmarked(inspect.getdoc(function) or ""))(run)
         return function
 
     return register
@@ -157,6 +168,11 @@ def _joined(typed: Mapping[str, Any]) -> dict[str, list[str]]:
         names = {each.partition("=")[0] for each in given}
         found[name] = [each for each in of_file[name] if each.partition("=")[0] not in names] + given
     return found
+
+
+def _unmarked(told: str) -> str:
+    """A help whose brackets are brackets: `[text, ...]` is no markup of Rich."""
+    return told.replace("[", "\\[")
 
 
 def _rank() -> int:

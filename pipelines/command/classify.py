@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.command.base import command
-from pipelines.command.screen import ExtractBar, Shown, Table, say
+from pipelines.command.screen import Bar, ExtractBar, Shown, Table, say
 
 if TYPE_CHECKING:
     from stores.root import Root
@@ -47,7 +47,8 @@ def classify(
     from pipelines.look.settings import ClassifyConfig
 
     asked, without = names("--classes", classes or (), say), names("--leave-out", leave_out or (), say)
-    report = classify(ClassifyConfig(clip, asked, without, objects, device), root)
+    with Bar("Looking at the clip"):
+        report = classify(ClassifyConfig(clip, asked, without, objects, device), root)
     written = {}
     if html:
         from pipelines.look.classify.page import page

@@ -82,6 +82,10 @@ def _parts(report: "ExtractReport") -> list[str | Table]:
     table = Table(f"Extracted in {report.seconds:.1f} s, {report.decoded} items opened", rows)
     if any(f.planned for f in report.features):
         return [table]
+    if not any(f.skipped or f.quarantined for f in report.features):
+        return ["There is nothing to compute from: it holds no item that these read.", table]
+    if any(f.quarantined for f in report.features):
+        return ["Nothing to compute: what has no features failed before; --retry-failed tries it again.", table]
     return ["Nothing to compute: every item has these features already.", table]
 
 

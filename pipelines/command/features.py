@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.command.base import command
-from pipelines.command.screen import Shown, Table, counts
+from pipelines.command.screen import Bar, Shown, Table, counts
 from pipelines.extract.settings import VerifyConfig
 from pipelines.look.settings import CompareConfig, ExportConfig
 
@@ -22,7 +22,8 @@ def verify(settings: VerifyConfig, root: "Root") -> Shown:
     """
     from pipelines.extract import verify
 
-    reports = verify.verify(settings, root)
+    with Bar("Verifying") as advance:
+        reports = verify.verify(settings, root, advance)
     fields = {
         "features": len(reports),
         "items": sum(r.items for r in reports),

@@ -28,17 +28,30 @@ def index(settings: IndexConfig, root: "Root") -> Shown:
     sequence or of many; --layout names the joints of arrays (ntu-25, kinect-20, ...), --labels NTU's class names, one a
     line. What `zsar extract mediapipe` found in the data set's videos is indexed by its name, mediapipe@KEY.
 
-    JSON: videos, new, unchanged, contents (distinct contents); when not 0 missing, failed, unlabelled, pruned,
-    not_taken (files passed over, by extension), left_out (fields of captions), doubts (why the order of joints is
-    doubted), of_videos, and imports, a list with path, feature, items, rows, added, unknown, refused, matched (how many
-    by which rules of spelling), ambiguous, lacking, unread.
+    JSON: videos, new, unchanged, contents (distinct contents); when not 0 without_file (rows and entries of label
+    files whose file is not there), failed, unlabelled, pruned, not_taken (files passed over, by extension), left_out
+    (fields of captions), doubts (why the order of joints is doubted), of_videos, and imports, a list with path,
+    feature, items, rows, added, unknown, refused, matched (how many by which rules of spelling), ambiguous, lacking,
+    unread.
     """
     from pipelines.index.indexing import index
 
     with Bar("Indexing") as advance:
         report = index(settings, root, advance)
-    zeros = ("missing", "failed", "unlabelled", "pruned", "imports", "of_videos", "not_taken", "doubts", "left_out")
-    fields = without_zeros(dataclasses.asdict(report), *zeros)
+    zeros = (
+        "without_file",
+        "failed",
+        "unlabelled",
+        "pruned",
+        "imports",
+        "of_videos",
+        "not_taken",
+        "doubts",
+        "left_out",
+    )
+    told_of = dataclasses.asdict(report)  # `missing` is in all JSON what has no features
+    fields = {"without_file" if name == "missing" else name: value for name, value in told_of.items()}
+    fields = without_zeros(fields, *zeros)
     layout = fields.pop("layout")
     if report.unlabelled == report.videos and layout in ("folder", ""):  # nobody said that there are labels
         fields.pop("unlabelled", None)

@@ -32,7 +32,9 @@ def _keys(before: str, command: Any) -> Iterator[tuple[str, str]]:
         whole = f"{before} {name}".strip()
         if hasattr(own, "commands"):
             yield from _keys(whole, own)
-        elif found := re.search(r"^JSON: (.*?)(?:\n\s*\n|\Z)", inspect.cleandoc(own.help or ""), re.S | re.M):
+        elif found := re.search(
+            r"^JSON: (.*?)(?:\n\s*\n|\Z)", inspect.cleandoc(own.help or "").replace("\\[", "["), re.S | re.M
+        ):
             yield whole, " ".join(found[1].split()).rstrip(".").replace("|", "\\|")
 
 

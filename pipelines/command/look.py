@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.command.base import command
-from pipelines.command.screen import Shown, Table, percent
+from pipelines.command.screen import Bar, Shown, Table, percent, plain
 
 if TYPE_CHECKING:
     from stores.root import Root
@@ -18,17 +18,30 @@ _CLIPS = 10
 def list_(
     root: "Root",
     *,
-    what: Annotated[str, typer.Argument(help="features, failures, datasets, texts, runs or results.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="Of the cache features, failures, datasets, texts, runs or results; of what can be named extractors, "
+            "heads, protocols or layouts."
+        ),
+    ],
 ) -> Shown:
-    """List what the cache holds.
+    """List what the cache holds, or the names that commands take.
 
-    JSON: one key of the thing's name, with a list of objects.
+    JSON: one key of the thing's name, with a list of objects; of extractors, heads, protocols and layouts these have a
+    name, and what it is.
     """
     from pipelines.errors import UsageError
+    from pipelines.look import known
+
+    if what in known.KNOWN:
+        named = known.KNOWN[what]()
+        return Shown({what: named}, [Table(what.capitalize(), named)])
     from pipelines.look import listing
 
     if what not in listing.LISTS:
-        raise UsageError(f"There is no list of {what!r}; there are: {', '.join(listing.LISTS)}.")
+        there = ", ".join((*listing.LISTS, *known.KNOWN))
+        raise UsageError(f"There is no list of {what!r}; there are: {there}.")
     rows = listing.LISTS[what](root)
     parts: list[str | Table] = [f"No {what} in {root.url}."]
     if rows:
@@ -122,7 +135,8 @@ def show(
         if png is not None:
             from pipelines.look.run.picture import picture
 
-            drawn = picture(name, root, png, split)
+            with Bar("Drawing"):
+                drawn = picture(name, root, png, split)
             return Shown({"picture": str(drawn)}, [f"Look at {drawn}"])
         return _lineage(name, split, root) if lineage else _run(name, html, split, root)
     if html or png or lineage or split is not None:
@@ -206,7 +220,8 @@ def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:
     if html:
         from pipelines.look.run.page import run_page
 
-        page = run_page(name, root, split)
+        with Bar("Drawing"):
+            page = run_page(name, root, split)
         return Shown({"run": Path(page).stem.removeprefix("run-"), "page": page}, [f"Look at {page}"])
     told = listing.run(root, name)
     if "splits" in told:
@@ -216,7 +231,7 @@ def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:
         if not told["results"]:
             raise UsageError(f"{told['run']} was not judged on split {split}. Run `zsar evaluate {told['run']}`.")
     about = {k: v for k, v in told["about"].items() if k != "config"} | {"state": told["state"]}
-    fields = Table(told["run"], [{"field": k, "value": _flat(v)} for k, v in about.items()], lines=True)
+    fields = Table(told["run"], [{"field": k, "value": plain(v)} for k, v in about.items()], lines=True)
     if not told["results"]:
         return Shown(told, [fields, f"Not judged: `zsar evaluate {told['run']}`."])
     of_both = any(row["harmonic_mean"] is not None for row in told["results"])
@@ -250,7 +265,7 @@ def _network(told: dict[str, Any], split: int | None) -> Shown:
     if len(told["splits"]) == 1:
         fields |= {name: told["splits"][0][name] for name in ("classes", "unseen") if told["splits"][0][name]}
     parts: list[str | Table] = [
-        Table(told["run"], [{"field": k, "value": _flat(v)} for k, v in fields.items()], lines=True),
+        Table(told["run"], [{"field": k, "value": plain(v)} for k, v in fields.items()], lines=True),
         Table("Splits", [_split(row, called) for row in told["splits"]]),
     ]
     if told["state"] != DONE and about.get("command"):
@@ -266,10 +281,3 @@ def _split(row: dict[str, Any], called: str) -> dict[str, Any]:
     seconds = None if row["seconds"] is None else f"{row['seconds']:.1f}"
     shown |= {"epochs": row["epochs"], "seconds": seconds, "weights": row["weights"]}
     return {name: "" if value is None else value for name, value in shown.items()}
-
-
-def _flat(value: Any) -> str:
-    """What a file of JSON holds, as a line for people."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_flat(own)}" for name, own in value.items())
-    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple, Protocol, Self
 
 from untrusted.names import shown as shown_names
@@ -57,7 +58,20 @@ def show(shown: Shown, as_json: bool) -> None:
 
 def counts(title: str, fields: Mapping[str, Any]) -> str:
     """One line of numbers with their names."""
-    return f"{title}: " + ", ".join(f"{value} {name}" for name, value in fields.items())
+    return f"{title}: " + ", ".join(f"{plain(value) or 'no'} {name}" for name, value in fields.items())
+
+
+def plain(value: Any) -> str:
+    """A value as people write it: no brackets, quotes or `None` of Python's; a float with four digits."""
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(own)}".rstrip() for name, own in value.items())
+    if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes):
+        return ", ".join(map(plain, value))
+    return str(value)
 
 
 def percent(measure: str, value: float) -> str:
@@ -82,7 +96,7 @@ def print_table(title: str, rows: list[dict[str, Any]], lines: bool = False) -> 
         table.add_column(Text(shown_names(column)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         # as Text: a name such as `Title [dQw4w9WgXcQ].mp4` is no markup
-        table.add_row(*(Text(f"{v:.4f}" if isinstance(v, float) else shown_names(str(v))) for v in row.values()))
+        table.add_row(*(Text(shown_names(plain(value))) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE).print(table)
 
 
@@ -98,6 +112,7 @@ class Bar:
 
     def __init__(self, title: str) -> None:
         from rich.console import Console
+        from rich.markup import escape
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         from pipelines.machine import processes
@@ -107,7 +122,7 @@ class Bar:
         columns = (*told, TextColumn("{task.fields[said]}"))
         unseen = not console.is_terminal or processes().rank > 0
         self._progress = Progress(*columns, console=console, disable=unseen)
-        self._task = self._progress.add_task(title, total=None, said="")
+        self._task = self._progress.add_task(escape(title), total=None, said="")
 
     def __enter__(self) -> "Advance":
         self._progress.start()

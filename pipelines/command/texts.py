@@ -143,7 +143,8 @@ def lint(
     """
     from pipelines.texts import lint
 
-    findings = [dataclasses.asdict(finding) for finding in lint.lint(settings, root)]
+    with Bar("Looking") as advance:
+        findings = [dataclasses.asdict(finding) for finding in lint.lint(settings, root, advance)]
     found = Table(f"{settings.set}: {len(findings)} to look at", findings)
     parts = [found if findings else f"{settings.set}: nothing found."]
     return Shown({"findings": findings}, parts, status=int(bool(findings and strict)))

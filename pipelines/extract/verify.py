@@ -7,7 +7,8 @@ Gives  damaged items by name, how many recomputed items differ to the bit, and w
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from stores.features import Damage, FeatureSet, FeatureStore, ItemRows
 from stores.root import Root
 
 _Items = dict[bytes, Item | TextItem]
+_Advance = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,23 +60,35 @@ class SetReport:
     note: str = ""
 
 
-def verify(config: VerifyConfig, root: Root) -> tuple[SetReport, ...]:
+def verify(
+    config: VerifyConfig, root: Root, advance: Callable[[int, int, str], None] = lambda done, total, said: None
+) -> tuple[SetReport, ...]:
     """Check feature sets; every row is read and compared with its digest.
+
+    `advance` is called with what is done, what there is in all, and the set at work: sets, or the items of a set that
+    are computed again.
 
     A set that cannot be opened, recomputed or repaired says so in its report; the others are verified all the same.
     """
     store = FeatureStore(root)
     names = [store.resolve(name) for name in config.features] or store.names()
     reports = []
-    for name in names:
+    for number, name in enumerate(names):
+        advance(number, len(names), name)
+        again = functools.partial(_told_of, advance, f"{name}, computed again")
         try:
-            reports.append(_verify(store.find(name), config, root))
+            reports.append(_verify(store.find(name), config, root, again))
         except Damaged as error:  # the others are verified all the same
             reports.append(SetReport(name, 0, 0, (("", "", str(error)),)))
+    advance(len(names), len(names), "")
     return tuple(reports)
 
 
-def _verify(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> SetReport:
+def _told_of(advance: Callable[[int, int, str], None], said: str, done: int, total: int) -> None:
+    advance(done, total, said)
+
+
+def _verify(feature_set: FeatureSet, config: VerifyConfig, root: Root, advance: _Advance) -> SetReport:
     items, rows = feature_set.shape()
     damage = list(feature_set.damage())
     drawn = _drawn(feature_set, {d.item for d in damage}, config)
@@ -85,9 +99,9 @@ def _verify(feature_set: FeatureSet, config: VerifyConfig, root: Root) -> SetRep
     report = SetReport(feature_set.name, items, rows, named)
     try:
         if config.repair and damage:
-            report = dataclasses.replace(report, repaired=_repair(feature_set, damage, places, config, root))
+            report = dataclasses.replace(report, repaired=_repair(feature_set, damage, places, config, root, advance))
         if drawn:
-            differing = _recompute(feature_set, drawn, places, config, root)
+            differing = _recompute(feature_set, drawn, places, config, root, advance)
             report = dataclasses.replace(report, recomputed=len(drawn), differing=differing)
     except (UsageError, ExtractorError) as error:
         report = dataclasses.replace(report, note=str(error))
@@ -110,9 +124,10 @@ def _repair(
     places: _Items,
     config: VerifyConfig,
     root: Root,
+    advance: _Advance,
 ) -> int:
     numbers = {d.key: d.item for d in damage}
-    fresh = _compute(feature_set, list(numbers), places, config, root)
+    fresh = _compute(feature_set, list(numbers), places, config, root, advance)
     lost = {key: outcome for key, outcome in fresh.items() if isinstance(outcome, InputFault)}
     if lost:
         key, fault = next(iter(lost.items()))
@@ -131,9 +146,10 @@ def _recompute(
     places: _Items,
     config: VerifyConfig,
     root: Root,
+    advance: _Advance,
 ) -> tuple[Difference, ...]:
     differing = []
-    for key, outcome in _compute(feature_set, list(drawn), places, config, root).items():
+    for key, outcome in _compute(feature_set, list(drawn), places, config, root, advance).items():
         video_id = places[key].name
         if isinstance(outcome, InputFault):
             differing.append(Difference(key.hex(), video_id, float("nan"), f"{type(outcome).__name__}: {outcome}"))
@@ -146,7 +162,7 @@ def _recompute(
 
 
 def _compute(
-    feature_set: FeatureSet, keys: list[bytes], places: _Items, config: VerifyConfig, root: Root
+    feature_set: FeatureSet, keys: list[bytes], places: _Items, config: VerifyConfig, root: Root, advance: _Advance
 ) -> dict[bytes, ItemRows | InputFault]:
     """Rows of these items computed now, by the very recipe of the set."""
     unknown = [key.hex()[:12] for key in keys if key not in places]
@@ -161,8 +177,13 @@ def _compute(
     name = feature_set.name
     runner = runner_of({name: extractor}, device, forwards=1, decoders=1)
     items = [dataclasses.replace(places[key], features=(name,)) for key in keys]
+    found: dict[bytes, ItemRows | InputFault] = {}
     with contextlib.closing(runner.results(items)) as results:
-        return {result.item.key: result.outcome for result in results if result is not None}
+        for result in results:
+            if result is not None:
+                found[result.item.key] = result.outcome
+                advance(len(found), len(items))
+    return found
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -14,7 +14,8 @@ Gives  findings: rule, class, what was found, what to do
 """
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,10 @@ class Finding:
     mend: str
 
 
-def lint(config: LintConfig, root: Root) -> tuple[Finding, ...]:
-    """Look at a set.
+def lint(
+    config: LintConfig, root: Root, advance: Callable[[int, int, str], None] = lambda done, total, said: None
+) -> tuple[Finding, ...]:
+    """Look at a set; `advance` is called with the looks taken, how many there are, and the one that begins.
 
     Raises
     ------
@@ -62,17 +65,31 @@ def lint(config: LintConfig, root: Root) -> tuple[Finding, ...]:
     known = {spec.partition(":")[0] for spec in (config.vectors, config.encoder)}
     if strange := sorted({options.pair(pair)[0] for pair in config.weights} - known):
         raise UsageError(f"--weights names {', '.join(strange)}; the lint uses {' and '.join(sorted(known))}.")
-    names = encoded.read(config.set, config.vectors, root, ("class",), config.weights)
-    findings = [*_no_text(config.set, root), *_faults(config.set, root)]
-    findings += [*_same_vector(names), *_vocabulary(config, root)]
-    if "definition" in Texts(root, config.set).read(["kind"])["kind"].unique().to_pylist():
-        both = encoded.read(config.set, config.encoder, root, ("class", "definition"), config.weights)
-        findings += _unrelated(both)
-    findings += _cut(config, root)
-    if config.against:
-        other = encoded.read(config.against, config.vectors, root, ("class",), config.weights)
-        findings += _near(names, other, config)
+    looks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "texts": lambda: itertools.chain(_no_text(config.set, root), _faults(config.set, root)),
+        "names": lambda: _same_vector(encoded.read(config.set, config.vectors, root, ("class",), config.weights)),
+        "vocabulary": lambda: _vocabulary(config, root),
+        "definitions": lambda: _definitions(config, root),
+        "lengths": lambda: _cut(config, root),
+        "the other set": lambda: _against(config, root),
+    }
+    findings: list[Finding] = []
+    for done, (name, look) in enumerate(looks.items()):
+        advance(done, len(looks), name)
+        findings += look()
+    advance(len(looks), len(looks), "")
     return tuple(findings)
+
+
+def _definitions(config: LintConfig, root: Root) -> Iterator[Finding]:
+    if "definition" in Texts(root, config.set).read(["kind"])["kind"].unique().to_pylist():
+        yield from _unrelated(encoded.read(config.set, config.encoder, root, ("class", "definition"), config.weights))
+
+
+def _against(config: LintConfig, root: Root) -> Iterator[Finding]:
+    if config.against:
+        own = encoded.read(config.set, config.vectors, root, ("class",), config.weights)
+        yield from _near(own, encoded.read(config.against, config.vectors, root, ("class",), config.weights), config)
 
 
 def _no_text(name: str, root: Root) -> Iterator[Finding]:

@@ -2,9 +2,10 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
-from pipelines.command.screen import Bar
+from pipelines.command.screen import Bar, counts, plain
 
 
 def test_what_is_said_of_a_step_stands_behind_the_bar(monkeypatch):
@@ -16,3 +17,23 @@ def test_what_is_said_of_a_step_stands_behind_the_bar(monkeypatch):
     text = shown.getvalue()
     assert "2/4" in text
     assert "split 0, loss 0.0123, 410 samples/s" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ((), ""),
+        (None, ""),
+        (True, "yes"),
+        (0, "0"),
+        (0.25, "0.2500"),
+        ({"a": (1, 2), "b": None}, "a 1, 2, b"),
+        ("x", "x"),
+    ],
+)
+def test_no_value_is_shown_as_python_writes_it(value, told):
+    assert plain(value) == told
+
+
+def test_counts_of_nothing_say_so():
+    assert counts("Exported", {"items": 3, "missing": ()}) == "Exported: 3 items, no missing"

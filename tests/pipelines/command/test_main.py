@@ -126,7 +126,7 @@ def test_what_was_not_taken_and_what_has_no_label_is_said_on_the_screen_and_in_j
         "new": 2,
         "unchanged": 0,
         "contents": 2,
-        "missing": 1,
+        "without_file": 1,
         "unlabelled": 1,
         "not_taken": {".jpg": 1},
     }
@@ -194,7 +194,10 @@ def test_people_get_tables(zsar, films):
         (("extract", "fake", "--dataset", "nowhere"), "No data set is called 'nowhere'"),
         (("extract", "nothing", "--dataset", "d"), "No extractor is called 'nothing'"),
         (("extract", "fake", "--dataset", "d", "--device", "tpu"), "device must be auto, cpu, cuda"),
-        (("extract", "fake", "--dataset", "d", "--precision", "fp8"), "fp32 or bf16, got precision 'fp8'"),
+        (
+            ("extract", "fake", "--dataset", "d", "--precision", "fp8"),
+            "No precision is called 'fp8'; there are: fp32, bf16.",
+        ),
         (("list", "everything"), "There is no list of 'everything'; there are: features, failures"),
         (("show", "fake"), "No feature set matches 'fake'"),
         (("drop",), "Name the feature sets to drop"),
@@ -335,3 +338,52 @@ def test_a_recipe_is_named_and_what_is_given_by_hand_wins():
     assert "Recipes that come along: e2e, e2e-practice, jigsaw, jigsaw-practice, rest" in " ".join(
         re.sub("[│╭╮╰╯─]", " ", done.stderr).split()
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "nothing", "--dataset", "d", "--feature", "f", "--protocol", "truze"), "No head is called 'nothing'"),
+        (("fit", "er", "--dataset", "d", "--feature", "f", "--protocol", "half"), "No protocol is called 'half'"),
+        (("finetune", "nothing", "--dataset", "d"), "No network is called 'nothing'; there are: stgcn"),
+        (("extract", "fake", "nothing:clips=2", "--dataset", "d"), "No extractor is called 'nothing'"),
+    ],
+)
+def test_a_wrong_name_is_told_before_torch_is_imported(arguments, message):
+    code = RUN.replace("main()", "try:\n    main()\nfinally:\n    print('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (1, ["False"])
+    assert message in done.stderr
+
+
+def test_what_can_be_named_is_listed_with_what_it_is(zsar):
+    from heads import HEADS
+
+    assert [row["name"] for row in zsar("list", "heads", "--json").json["heads"]] == list(HEADS)
+    extractors = zsar("list", "extractors", "--json").json["extractors"]
+    assert "R(2+1)D-18 trained on Kinetics-400." in [row["what"] for row in extractors]
+    assert all(row["what"] for row in extractors)
+    protocols = {row["name"]: row for row in zsar("list", "protocols", "--json").json["protocols"]}
+    assert (protocols["ucf101-50"]["splits"], protocols["ucf101-50"]["of"]) == (50, "ucf101")
+    layouts = [row["name"] for row in zsar("list", "layouts", "--json").json["layouts"]]
+    assert {"auto", "kinetics", "ntu-25"} < set(layouts)
+
+
+def test_the_version_and_every_head_are_told(zsar):
+    from importlib.metadata import version
+
+    from heads import HEADS
+
+    assert zsar("--version").out == f"zsar {version('zsar')}\n"
+    told = zsar("fit", "--help").out
+    assert [head for head in HEADS if f"`{head}`" not in told] == []
+
+
+def test_brackets_stand_in_a_help_as_they_are_written(zsar):
+    assert '"captions": [text, ...]}' in " ".join(zsar("index", "--help").out.split())
+
+
+def test_nothing_to_compute_is_said_only_where_something_is_there(zsar, films):
+    zsar("index", str(films), "--dataset", "d")
+    zsar("extract", "fake", "--dataset", "d")
+    assert "Nothing to compute" in zsar("extract", "fake", "--dataset", "d").out

@@ -47,7 +47,9 @@ def test_what_was_just_extracted_is_sound(extracted):
 
 
 def test_recomputing_gives_the_same_bits(extracted):
-    (report,) = verify(VerifyConfig(("fake",), recompute=4), extracted)
+    told = []
+    (report,) = verify(VerifyConfig(("fake",), recompute=4), extracted, lambda *at: told.append(at[:2]))
+    assert told == [(0, 1), *((done, 4) for done in range(1, 5)), (1, 1)]
     assert (report.recomputed, report.differing) == (4, ())
 
 

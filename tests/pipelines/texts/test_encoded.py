@@ -22,6 +22,7 @@ from stores.keys import key_array, text_key
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.texts import Texts
+from tests.fake import FakeTextExtractor
 
 pytestmark = pytest.mark.usefixtures("fake")
 CLASSES = ["bow and arrow", "frog", "zzz"]
@@ -113,6 +114,19 @@ def test_lint_names_words_that_the_vectors_lack(root, tmp_path):
     add_classes(root, tmp_path, ["1st frog", "42"])
     found = {f.name: f.what for f in lint(LintConfig("s", vectors="fake_text"), root) if f.rule == "vocabulary"}
     assert found == {"42": "42: no word vector; nothing is left of it"}
+
+
+def test_lint_asks_the_vocabulary_once_and_says_how_far_it_is(described, monkeypatch):
+    asked, seen = [], []
+    tokens = FakeTextExtractor.tokens
+    monkeypatch.setattr(FakeTextExtractor, "tokens", lambda self, texts: asked.append(texts) or tokens(self, texts))
+    lint(LintConfig("s", vectors="fake_text", encoder="fake_text"), described)
+    asked.clear()  # what lacks a vector is computed by then
+    lint(LintConfig("s", vectors="fake_text", encoder="fake_text"), described, lambda *told: seen.append(told))
+    of_words = [texts for texts in asked if all(" " not in text for text in texts)]
+    assert len(of_words) == 1
+    assert len(set(of_words[0])) == len(of_words[0]) > 1
+    assert [done for done, _, _ in seen] == list(range(7))
 
 
 def test_lint_finds_texts_and_names_that_are_not_as_they_should_be_read(root, tmp_path):
