@@ -53,6 +53,16 @@ class Manifest:
         held = Selections(self._root)
         return [*self.datasets(), *(f"{name}@{number}" for name in held.names() for number in held.versions(name))]
 
+    def find(self, dataset: str) -> str:
+        """The name, of a data set that was indexed or of a selection; NotInStore for another, with those there are."""
+        if dataset not in self.datasets() and not Selections(self._root).find(dataset):
+            known = ", ".join([*self.datasets(), *Selections(self._root).names()]) or "none yet"
+            raise NotInStore(
+                f"No data set is called {dataset!r} in {self._root.url}; indexed: {known}. "
+                f"Run `zsar index PATH --dataset {dataset}` first."
+            )
+        return dataset
+
     def read(self, dataset: str, columns: list[str] | None = None) -> pa.Table:
         """The rows of one data set in manifest order (by video_id), or of a selection, NAME or NAME@VERSION.
 
@@ -61,14 +71,8 @@ class Manifest:
         NotInStore
             The data set was never indexed; the message lists those that were.
         """
-        if dataset not in self.datasets():
-            if found := Selections(self._root).find(dataset):
-                return Selections(self._root).read(*found, SCHEMA.names if columns is None else columns)
-            known = ", ".join([*self.datasets(), *Selections(self._root).names()]) or "none yet"
-            raise NotInStore(
-                f"No data set is called {dataset!r} in {self._root.url}; indexed: {known}. "
-                f"Run `zsar index PATH --dataset {dataset}` first."
-            )
+        if self.find(dataset) not in self.datasets() and (found := Selections(self._root).find(dataset)):
+            return Selections(self._root).read(*found, SCHEMA.names if columns is None else columns)
         wanted = columns
         if columns is not None and {"split", "recording"} & set(columns):
             wanted = list(dict.fromkeys((*columns, "split", "recording")))

@@ -28,6 +28,9 @@ def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
     kept_nearest, by split the unseen classes that nothing was left to compose of with the seen class each keeps, when
     there are any.
     """
+    from stores.runs import Runs
+
+    Runs(root).find(settings.run)  # told before torch is imported
     from pipelines.judge import evaluate
 
     with Bar("Judging") as advance:
@@ -56,6 +59,9 @@ def judge(settings: JudgeConfig, root: "Root") -> Shown:
     JSON: run, head, judged (the run of `fit` by split), top1_mean, top1_std and so on as `evaluate`, splits, n,
     missing, seconds; overlap, near and kept_nearest as `evaluate` when there are any.
     """
+    from stores.runs import Runs
+
+    Runs(root).find_any(settings.run)  # told before torch is imported
     from pipelines.judge import network
 
     with Bar("Judging") as advance:

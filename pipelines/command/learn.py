@@ -20,6 +20,10 @@ def fit(settings: FitConfig, root: "Root") -> Shown:
 
     JSON: run, splits, fitted (those trained now), seconds; notes when there are any.
     """
+    from stores.features import FeatureStore
+    from stores.manifest import Manifest
+
+    Manifest(root).find(settings.dataset), FeatureStore(root).resolve(settings.feature)  # told before torch is imported
     from pipelines.learn import fit
 
     with Bar("Fitting") as advance:
@@ -43,6 +47,9 @@ def finetune(settings: FinetuneConfig, root: "Root") -> Shown:
     JSON: run, weights (a path; with several splits paths by number), seconds; top1 (a fraction) where --test is given;
     failed, the items that cannot be used, and notes when there are any.
     """
+    from stores.manifest import Manifest
+
+    Manifest(root).find(settings.dataset)  # told before torch is imported
     from pipelines.learn import finetune, trainables
 
     with Bar("Training") as advance:

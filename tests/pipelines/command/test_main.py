@@ -347,6 +347,10 @@ def test_a_recipe_is_named_and_what_is_given_by_hand_wins():
         (("fit", "er", "--dataset", "d", "--feature", "f", "--protocol", "half"), "No protocol is called 'half'"),
         (("finetune", "nothing", "--dataset", "d"), "No network is called 'nothing'; there are: stgcn"),
         (("extract", "fake", "nothing:clips=2", "--dataset", "d"), "No extractor is called 'nothing'"),
+        (("fit", "er", "--dataset", "d", "--feature", "f", "--protocol", "truze"), "No data set is called 'd'"),
+        (("finetune", "stgcn", "--dataset", "d"), "No data set is called 'd'"),
+        (("evaluate", "nothing"), "No run is called 'nothing'"),
+        (("judge", "nothing"), "No run is called 'nothing'"),
     ],
 )
 def test_a_wrong_name_is_told_before_torch_is_imported(arguments, message):
