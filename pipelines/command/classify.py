@@ -47,7 +47,7 @@ def classify(
     from pipelines.look.settings import ClassifyConfig
 
     asked, without = names("--classes", classes or (), say), names("--leave-out", leave_out or (), say)
-    with Bar("Looking at the clip"):
+    with Bar("Looking at the clip", counted=False):
         report = classify(ClassifyConfig(clip, asked, without, objects, device), root)
     written = {}
     if html:

@@ -135,7 +135,7 @@ def show(
         if png is not None:
             from pipelines.look.run.picture import picture
 
-            with Bar("Drawing"):
+            with Bar("Drawing", counted=False):
                 drawn = picture(name, root, png, split)
             return Shown({"picture": str(drawn)}, [f"Look at {drawn}"])
         return _lineage(name, split, root) if lineage else _run(name, html, split, root)
@@ -220,7 +220,7 @@ def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:
     if html:
         from pipelines.look.run.page import run_page
 
-        with Bar("Drawing"):
+        with Bar("Drawing", counted=False):
             page = run_page(name, root, split)
         return Shown({"run": Path(page).stem.removeprefix("run-"), "page": page}, [f"Look at {page}"])
     told = listing.run(root, name)

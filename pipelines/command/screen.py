@@ -108,18 +108,29 @@ class Advance(Protocol):
 
 
 class Bar:
-    """A progress bar on stderr where that is a terminal; entering it gives what moves it."""
+    """A progress bar on stderr where that is a terminal; entering it gives what moves it.
 
-    def __init__(self, title: str) -> None:
+    What is not `counted` has no end that is known: the bar beats, and says how long it has.
+    """
+
+    def __init__(self, title: str, counted: bool = True) -> None:
         from rich.console import Console
         from rich.markup import escape
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         from pipelines.machine import processes
 
         console = Console(stderr=True)
-        told = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        columns = (*told, TextColumn("{task.fields[said]}"))
+        of_both = TextColumn("{task.description}"), BarColumn()
+        ahead = (MofNCompleteColumn(), TimeRemainingColumn()) if counted else (TimeElapsedColumn(),)
+        columns = (*of_both, *ahead, TextColumn("{task.fields[said]}"))
         unseen = not console.is_terminal or processes().rank > 0
         self._progress = Progress(*columns, console=console, disable=unseen)
         self._task = self._progress.add_task(escape(title), total=None, said="")

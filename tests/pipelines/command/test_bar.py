@@ -19,6 +19,16 @@ def test_what_is_said_of_a_step_stands_behind_the_bar(monkeypatch):
     assert "split 0, loss 0.0123, 410 samples/s" in text
 
 
+def test_a_bar_of_what_is_not_counted_says_how_long_it_has(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr("rich.console.Console", lambda **_: Console(file=shown, force_terminal=True, width=120))
+    with Bar("Drawing [a page]", counted=False):
+        pass
+    assert "Drawing [a page]" in shown.getvalue()
+    assert "0:00:0" in shown.getvalue()
+    assert "0/?" not in shown.getvalue()
+
+
 @pytest.mark.parametrize(
     ("value", "told"),
     [
