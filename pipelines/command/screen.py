@@ -70,7 +70,7 @@ def plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {plain(own)}".rstrip() for name, own in value.items())
     if isinstance(value, Sequence | AbstractSet) and not isinstance(value, str | bytes):
-        return ", ".join(map(plain, value))
+        return "; ".join(map(plain, value))  # names hold commas
     return str(value)
 
 

@@ -37,7 +37,7 @@ def test_a_bar_of_what_is_not_counted_says_how_long_it_has(monkeypatch):
         (True, "yes"),
         (0, "0"),
         (0.25, "0.2500"),
-        ({"a": (1, 2), "b": None}, "a 1, 2, b"),
+        ({"a": (1, 2), "b": None}, "a 1; 2, b"),
         ("x", "x"),
     ],
 )
