@@ -183,7 +183,7 @@ def _lineage(name: str, split: int | None, root: "Root") -> Shown:
         for row in told["numbers"]
     ]
     head = told["head"]
-    lines.append({"": "head", "is": f"{head['name']}, {_flat(head['options'])}, seed {head['seed']}"})
+    lines.append({"": "head", "is": f"{head['name']}, {plain(head['options'])}, seed {head['seed']}"})
     lines.append({"": "protocol", "is": f"{told['protocol']['name']}: {told['protocol']['source']}"})
     for row in own:
         classes = f"{len(row['seen'])} seen, {len(row['unseen'])} unseen classes"
@@ -197,7 +197,7 @@ def _lineage(name: str, split: int | None, root: "Root") -> Shown:
         of_what = of["dataset"] if what == "videos" else f"{of['set']} ({', '.join(of['kinds'])})"
         lines.append({"": what, "is": f"{of_what} by {of['feature']}"})
         lines.append({"": "  snapshot", "is": f"{of['snapshot']}; now {of['now']}"})
-        lines.append({"": "  made from", "is": _flat(of["made_from"])})
+        lines.append({"": "  made from", "is": plain(of["made_from"])})
     lines.append(
         {"": "failures", "is": f"{len(told['failures'])} files gave none of these features: `zsar list failures`"}
     )

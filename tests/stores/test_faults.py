@@ -161,7 +161,14 @@ def test_ctrl_c_ends_a_wait(there):
             "from stores.root import Root; root = Root('s3://bucket-there/cache'); print('go', flush=True)\n"
             "try: root.read_text('a')\nexcept KeyboardInterrupt: print('heard', flush=True)"
         )
-        run = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        run = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            # what a shell started in the background, and so its children, would not hear
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         assert run.stdout.readline() == "go\n"
         assert asked.wait(120)
         run.send_signal(signal.SIGINT)

@@ -24,7 +24,6 @@ from pipelines.learn.fit import fit
 from pipelines.learn.runs import Run, network
 from pipelines.learn.settings import FinetuneConfig
 from pipelines.learn.training import Training
-from pipelines.look.run.network_page import network_page
 from pipelines.look.run.page import run_page
 from stores.errors import WriteFailed
 from stores.root import Root
@@ -143,7 +142,7 @@ def test_a_network_that_is_killed_ends_in_the_bits_of_a_disk_and_is_judged_there
     assert report.run == whole.run
     assert Path(report.weights[0]).read_bytes() == Path(whole.weights[0]).read_bytes()
     assert network(root, report.run)["splits"][0]["weights"].startswith(root.url)
-    assert network_page(report.run, root).startswith(root.url)
+    assert run_page(report.run, root).startswith(root.url)
     asked = JudgeConfig(report.run, head="eszsl", encoder="fake_text", set="p", device="cpu")
     assert judge(asked, root).zsl == judge(asked, disk).zsl
 

@@ -88,7 +88,7 @@ def trained_above(visual: AboveClips, maps, folder, unread: bool = False) -> tup
 
 
 @pytest.mark.parametrize("trained", ["last_stage", "last_block"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 0), (torch.float16, 0.15)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 0.15)])
 def test_the_same_training_with_and_without_the_cache(arrays, clips, tmp_path, trained, dtype, tolerance):
     whole, loss = trained_whole(arrays, clips, tmp_path / "whole", trained)
     own, own_loss = trained_above(above_of(arrays, trained), maps_of(arrays, clips, dtype, trained), tmp_path / "above")
@@ -96,7 +96,7 @@ def test_the_same_training_with_and_without_the_cache(arrays, clips, tmp_path, t
     first = above_of(arrays, trained).blocks.state_dict()
     weights = [name for name in whole if "running" not in name and "num_" not in name]
     if dtype == torch.float32:  # BatchNorm's memory too
-        assert all(torch.equal(own[name], value) for name, value in whole.items())
+        assert all(torch.allclose(own[name], value, atol=1e-5) for name, value in whole.items())
     moved = torch.cat([(whole[name] - first[name]).flatten() for name in weights])
     apart = torch.cat([(whole[name] - own[name]).flatten() for name in weights])
     assert moved.abs().max() > 5e-3
