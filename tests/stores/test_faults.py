@@ -158,17 +158,12 @@ def test_ctrl_c_ends_a_wait(there):
     with answering(None, asked) as url:
         environment = {**os.environ, "AWS_ENDPOINT_URL": url, "ZSAR_STORE_TIMEOUT_S": "600"}
         code = (
+            # what a shell started in the background, and so its children, would not hear
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "from stores.root import Root; root = Root('s3://bucket-there/cache'); print('go', flush=True)\n"
             "try: root.read_text('a')\nexcept KeyboardInterrupt: print('heard', flush=True)"
         )
-        run = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            # what a shell started in the background, and so its children, would not hear
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        run = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
         assert run.stdout.readline() == "go\n"
         assert asked.wait(120)
         run.send_signal(signal.SIGINT)

@@ -265,8 +265,6 @@ def test_options_by_name_are_joined_with_those_of_a_file(tmp_path):
     typed = {"config": config, "options": ["flip=true", "crop=56"], "tune": ["lr=1,2"], "dataset": "d"}
     assert base._joined(typed) == {"options": ["width=8", "flip=true", "crop=56"], "tune": ["lr=1,2"]}
     assert base._joined(typed | {"config": None}) == {}
-    asked = ["finetune", "--config", "e2e-practice", "--option", "widht=4", "--root", str(tmp_path / "none")]
-    assert "widht" in CliRunner().invoke(app, asked).stderr
 
 
 def test_dropping_asks_once_and_takes_no_for_an_answer(zsar, films):
