@@ -33,10 +33,12 @@ for name in utd_mhad nw_ucla; do
   zsar texts add "$CLASSES/part_phase_texts_$name.json" --kind definition --set ${name/_/-}
   zsar extract minilm --set ${name/_/-}
 done
+zsar extract raw_joints:segments=8 --dataset utd-mhad
 {
   cat docs/results-head.md
   zsar reproduce ucf101-captions
   cat docs/results-skeleton.md
   zsar reproduce skeleton
+  zsar reproduce skeleton-phases
 } > docs/results.md.new
 mv docs/results.md.new docs/results.md
