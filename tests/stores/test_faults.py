@@ -18,6 +18,9 @@ from stores.root import Root
 from tests.stores.proxy import NOTHING, PASS, proxied
 from tests.stores.store_contract import OUTPUTS, rows_of
 
+# Ctrl-C is ignored by what a shell started in the background, and so by its children, these tests too
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
 
 @contextlib.contextmanager
 def answering(status: int | None, asked: threading.Event | None = None) -> Iterator[str]:
@@ -125,7 +128,7 @@ def test_a_commit_that_is_never_answered_comes_to_an_end_and_is_found_whole_or_n
 def test_ctrl_c_ends_a_commit_that_is_not_answered(s3_root, monkeypatch):
     FeatureStore(s3_root).create("x@ab", {"extractor": "x"}, "ab", OUTPUTS)
     code = (
-        "import sys; from stores.root import Root; from stores.features import FeatureStore\n"
+        f"{HEARING}import sys; from stores.root import Root; from stores.features import FeatureStore\n"
         "from tests.stores.store_contract import rows_of\n"
         "made = FeatureStore(Root(sys.argv[1])).find('x')\n"
         "try: made.append([rows_of(1)])\nexcept KeyboardInterrupt: print('heard', flush=True)"
@@ -158,9 +161,7 @@ def test_ctrl_c_ends_a_wait(there):
     with answering(None, asked) as url:
         environment = {**os.environ, "AWS_ENDPOINT_URL": url, "ZSAR_STORE_TIMEOUT_S": "600"}
         code = (
-            # what a shell started in the background, and so its children, would not hear
-            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "from stores.root import Root; root = Root('s3://bucket-there/cache'); print('go', flush=True)\n"
+            f"{HEARING}from stores.root import Root; root = Root('s3://bucket-there/cache'); print('go', flush=True)\n"
             "try: root.read_text('a')\nexcept KeyboardInterrupt: print('heard', flush=True)"
         )
         run = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
