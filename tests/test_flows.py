@@ -281,15 +281,17 @@ def test_one_name_runs_from_videos_to_three_judged_heads_and_a_second_delivery_c
     shipped = prefect.deployments()["kinetics"]["parameters"]["steps"]
     assert shipped == list(steps)
 
-    def run() -> dict[str, Any]:
+    def run() -> dict[str, set[str]]:
         ran = prefect.zsar("kinetics", *given({"given": steps, "root": root.url}), within_s=CHAIN_S)
         assert (ran["state"], ran["status"]) == ("Completed", 0), ran
         kind, rows = prefect.artifacts()["chain-kinetics"]
         assert (kind, [row["step"] for row in json.loads(rows)]) == ("table", shipped)
-        return {row["system"]: row["run"] for row in results(root)}
+        return {
+            head: {row["run"] for row in results(root) if row["system"] == head} for head in ("jigsaw", "coco", "er")
+        }
 
     first = run()
-    assert set(first) == {"jigsaw", "coco", "er"}
+    assert {head: len(runs) for head, runs in first.items()} == {"jigsaw": 1, "coco": 1, "er": 1}
     assert {row["n"] for row in results(root)} == {6}
     store = FeatureStore(root)
     assert {len(store.find(name).keys()) for name in networks} == {12}
@@ -302,7 +304,7 @@ def test_one_name_runs_from_videos_to_three_judged_heads_and_a_second_delivery_c
     assert texts.items() <= contents(root, "minilm").items()
     assert {name: contents(root, name) for name in networks} == films
     assert (second["er"], second["jigsaw"]) == (first["er"], first["jigsaw"])  # which read no descriptions
-    assert second["coco"] != first["coco"]
+    assert len(second["coco"] - first["coco"]) == 1
 
     wrong = {"steps": ["fit/fit-coco"], "given": {"fit/fit-coco": fitted | {"protocol": "no-such"}}}
     ran = prefect.zsar("kinetics", *given(wrong, root=root.url))
