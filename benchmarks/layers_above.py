@@ -8,13 +8,12 @@ there, and the same with the four layers below run first, without a gradient. R(
 cache saves too, is not counted. What the cache costs is bytes.
 """
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
-from benchmarks.bars import Bar, run
+from benchmarks.bars import Bar, run, seconds
 from extractors import bert, options
 from extractors.below import MAPS, Below
 from extractors.bert_layers import BertLayers
@@ -89,13 +88,7 @@ def _videos(above: str) -> Bar:
 
 def _both(quick: Callable[[], None], slow: Callable[[], None]) -> tuple[float, float]:
     quick()
-    return min(_seconds(quick) for _ in range(_ROUNDS)), min(_seconds(slow) for _ in range(_ROUNDS))
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+    return min(seconds(quick) for _ in range(_ROUNDS)), min(seconds(slow) for _ in range(_ROUNDS))
 
 
 if __name__ == "__main__":

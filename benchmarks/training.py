@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.bars import Bar, run
+from benchmarks.bars import Bar, run, seconds
 from benchmarks.films import film
 from extractors.frame_encoders import FrameEncoder
 from extractors.r2plus1d_network import R2Plus1D
@@ -98,7 +98,7 @@ def _over(
     """A whole step of a task over forward and backward of its bare modules."""
     bare()
     _whole_step(task, optimiser, batch)
-    pairs = [(_seconds(bare), _seconds(lambda: _whole_step(task, optimiser, batch))) for _ in range(5)]
+    pairs = [(seconds(bare), seconds(lambda: _whole_step(task, optimiser, batch))) for _ in range(5)]
     least, taken = (min(values) for values in zip(*pairs, strict=True))
     detail = f"{taken:.3f} s a step of {_BATCH} clips, forward and backward alone {least:.3f} s; best of 5"
     return Bar.at_most(name, taken / least, bound, detail)
@@ -135,12 +135,6 @@ def _whole_step(task: Task, optimiser: torch.optim.Optimizer, batch: Videos) -> 
     total.backward()
     optimiser.step()
     optimiser.zero_grad()
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 if __name__ == "__main__":

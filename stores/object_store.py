@@ -13,6 +13,7 @@ import datetime
 import functools
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ ABSENT = ""  #: the tag of what is not there
 _TIMEOUT = "ZSAR_STORE_TIMEOUT_S"
 MOST_RETRIES = 4
 _IN_ONE = 256 << 20  # bytes of a file that is put by one request; a store bounds these
+_STATUS = re.compile(r"status code: (\d{3})")
 _T = TypeVar("_T")
 
 
@@ -270,9 +272,11 @@ def _reason(error: Exception) -> str:
     kind = type(error).__name__
     if "NoSuchBucket" in text:
         return "there is no bucket of this name. Check the spelling of --root, or make it."
-    if "Permission" in kind or "Unauth" in kind or "403" in text or "401" in text:
+    found = _STATUS.search(text)  # digits alone stand in ports, times and names of buckets too
+    status = int(found[1]) if found else 0
+    if "Permission" in kind or "Unauth" in kind or status in (401, 403):
         return "it does not let these credentials in (403). Check them, and what they may do."
-    if "50" in text and "Server returned" in text:
+    if status >= 500:
         return "it answers with an error of its own (500 or the like), several times. Try again later."
     first = " ".join(text.split("\n\nDebug source")[0].split())
     return (

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from stores import object_store
 from stores.errors import StoreError, Unanswered
 from stores.features import FeatureStore
 from stores.root import Root
@@ -170,3 +171,21 @@ def test_ctrl_c_ends_a_wait(there):
         run.send_signal(signal.SIGINT)
         out, _ = run.communicate(timeout=120)  # a fifth of what the request itself would wait
         assert out == "heard\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [("403 Forbidden", "(403)"), ("503 Slow Down", "an error of its own"), ("400 Bad Request", "400 Bad Request")],
+)
+def test_a_refusal_is_told_by_its_status_and_not_by_digits_that_stand_elsewhere(status, said):
+    class GenericError(Exception):
+        """As obstore's."""
+
+    GenericError.__module__ = "obstore.exceptions"
+    asked = "Error performing GET http://127.0.0.1:40350/b403-401/a in 2.403s"
+    with pytest.raises(StoreError) as raised, object_store.told("s3://b403-401"):
+        raise GenericError(f"{asked} - Server returned non-2xx status code: {status}")
+    assert said in str(raised.value)
+    assert ("(403)" in str(raised.value)) == (said == "(403)")
+    with pytest.raises(StoreError, match="Check the network and the endpoint"), object_store.told("s3://b403-401"):
+        raise GenericError(f"{asked}, after 4 retries - HTTP error: error sending request")

@@ -36,7 +36,7 @@ def test_a_root_on_a_disk_is_what_was_acknowledged():
     print(dict(COUNTS))
 
 
-# by itself it holds; behind all other heavy tests, in their process, its store once refused the credentials it had
+# by itself it holds; behind all other heavy tests a command that nothing was done to once met a store that refused it
 @pytest.mark.skipif(not os.environ.get("ZSAR_TORTURE"), reason="make torture")
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
