@@ -300,7 +300,9 @@ class OnObjectStore(Torture):
         for path in Path(self.given.base.url).rglob("*"):
             if path.is_file() and "locks" not in path.parts:
                 root._objects.put(root.path(path.relative_to(self.given.base.url).as_posix()), path, None)
-        return root, {"AWS_ENDPOINT_URL": self.proxy.url, "ZSAR_STORE_TIMEOUT_S": "20"}
+        # all of it: the server that forks may be older than what this test has set
+        known = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        return root, known | {"AWS_ENDPOINT_URL": self.proxy.url, "ZSAR_STORE_TIMEOUT_S": "20"}
 
     @contextlib.contextmanager
     def faults(self, seed: int) -> Iterator[None]:

@@ -36,8 +36,6 @@ def test_a_root_on_a_disk_is_what_was_acknowledged():
     print(dict(COUNTS))
 
 
-# by itself it holds; behind all other heavy tests a command that nothing was done to once met a store that refused it
-@pytest.mark.skipif(not os.environ.get("ZSAR_TORTURE"), reason="make torture")
 @pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_a_root_on_an_object_store_is_what_was_acknowledged(s3_endpoint, monkeypatch):
