@@ -53,7 +53,7 @@ test-all: test test-heavy
 torture: pack
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture
 	@ZSAR_TORTURE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -m heavy -s --timeout 7200 tests/torture/test_damages.py
-	@ZSAR_MUTATIONS=2000 $(BIN)/pytest -s tests/untrusted/test_mutations.py tests/extractors/test_array_pickles.py
+	@ZSAR_MUTATIONS=2000 $(BIN)/python -m tests.untrusted.test_mutations
 
 check: install
 	@$(BIN)/ruff check .

@@ -16,7 +16,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import icechunk
@@ -28,6 +28,7 @@ from filelock import FileLock
 from stores import leases
 from stores.errors import Damaged, StoreError, WriteFailed
 from stores.object_store import ABSENT, MOST_RETRIES, Lost, ObjectStore, bounded, longest_s, timeout_s
+from stores.sealed import sealed, unsealed
 from stores.workplaces import Workplace, beside
 
 icechunk.set_logs_filter("error")  # it warns of concurrent commits to a disk, which `Root.lock` rules out
@@ -164,6 +165,14 @@ class Root:
         """Read one text file."""
         return self.read_bytes(*parts).decode()
 
+    def read_json(self, *parts: str, mend: str) -> dict[str, Any]:
+        """Read what `write_json` wrote; Damaged, with `mend` for advice, where it is not that."""
+        try:
+            return unsealed(self.read_text(*parts))
+        except (ValueError, TypeError) as error:  # no JSON, no text, no object, or another one
+            reason = " ".join(str(error).split())[:120]
+            raise Damaged(f"{'/'.join(parts)} below {self.url} is damaged: {reason}. {mend}") from error
+
     def read_bytes(self, *parts: str) -> bytes:
         """Read one file."""
         path = self.path(*parts)
@@ -213,6 +222,10 @@ class Root:
         with self.new_file(*parts) as path:
             path.write_text(text)
         return f"{Path(self.url).as_uri() if self.is_local else self.url}/{'/'.join(parts)}"
+
+    def write_json(self, told: dict[str, Any], *parts: str) -> None:
+        """Write one JSON object with a digest of it, whole as `write_table` does."""
+        self.write_text(sealed(told), *parts)
 
     @contextlib.contextmanager
     def new_file(self, *parts: str) -> Iterator[Path]:

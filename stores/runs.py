@@ -9,21 +9,18 @@ A run that trained a network (`zsar finetune`) has `finetune.json` in place of `
 name holds a hash of all that it depends on, so that the same command finds the same run.
 """
 
-import json
 import re
 from contextlib import AbstractContextManager
 from typing import Any
 
 import pyarrow as pa
 
-from stores.errors import Ambiguous, Damaged, NotInStore
-from stores.keys import rows_digest
+from stores.errors import Ambiguous, NotInStore
 from stores.root import Root, checked_name
 from stores.workplaces import Workplace
 
 WEIGHTS = "weights.safetensors"
 _FOLDER = "runs"
-_SEAL = "seal"
 
 
 class Runs:
@@ -86,7 +83,7 @@ class Runs:
 
     def describe(self, name: str, about: dict[str, Any]) -> None:
         """Write what a run depends on."""
-        self._root.write_text(sealed(about), _FOLDER, checked_name(name), "run.json")
+        self._root.write_json(about, _FOLDER, checked_name(name), "run.json")
 
     def about(self, name: str) -> dict[str, Any]:
         """What a run depends on."""
@@ -97,17 +94,8 @@ class Runs:
         return self._json(name, *parts) if self._root.exists(_FOLDER, name, *parts) else None
 
     def _json(self, *parts: str) -> dict[str, Any]:
-        where = "/".join((_FOLDER, *parts))
-        advice = "Bring it back from a copy, or take it away and run again the command that made it."
-        try:
-            told: dict[str, Any] = dict(json.loads(self._root.read_text(_FOLDER, *parts)))
-        except (ValueError, TypeError) as error:  # no JSON, no text, or no object
-            reason = " ".join(str(error).split())[:120]
-            raise Damaged(f"{where} below {self._root.url} is damaged: {reason}. {advice}") from error
-        seal = told.pop(_SEAL, None)
-        if seal not in (None, _seal_of(told)):
-            raise Damaged(f"{where} below {self._root.url} is damaged: it is not what was written. {advice}")
-        return told
+        mend = "Bring it back from a copy, or take it away and run again the command that made it."
+        return self._root.read_json(_FOLDER, *parts, mend=mend)
 
     def splits(self, name: str) -> list[int]:
         """Numbers of the splits that were begun, sorted."""
@@ -123,16 +111,6 @@ class Runs:
         if not self._root.exists(_FOLDER, name, f"{what}.parquet"):
             return None
         return self._root.read_table(_FOLDER, name, f"{what}.parquet")
-
-
-def sealed(about: dict[str, Any]) -> str:
-    """What a JSON file of a run says, with a digest of it: one that is held against it when it is read."""
-    plain: dict[str, Any] = json.loads(json.dumps(about))
-    return json.dumps(plain | {_SEAL: _seal_of(plain)}, indent=1, sort_keys=True)
-
-
-def _seal_of(plain: dict[str, Any]) -> str:
-    return rows_digest(json.dumps(plain, sort_keys=True).encode()).hex()
 
 
 def _beginning(name: str, runs: list[str]) -> list[str]:

@@ -8,7 +8,6 @@ NAME is its latest version, NAME@1 the first; a version that is there is never c
 that features extracted for the data sets they come from are there at once.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -66,7 +65,8 @@ class Selections:
 
     def about(self, name: str, version: int) -> dict[str, Any]:
         """What is said of a version: question, made_ns, rows, sources, digest."""
-        return dict(json.loads(self._root.read_text(_FOLDER, name, f"{version:06d}.json")))
+        mend = f"Bring it back from a copy, or remove them all (`zsar drop --selection {name}`) and save it again."
+        return self._root.read_json(_FOLDER, name, f"{version:06d}.json", mend=mend)
 
     def add(self, name: str, table: pa.Table, about: Mapping[str, Any]) -> int:
         """Add a version, and give its number; to be called under the lock of the manifests.
@@ -76,7 +76,7 @@ class Selections:
         version = self.next(checked_name(name))
         self._root.write_table(table, _FOLDER, name, f"{version:06d}.parquet")
         told = dict(about) | {"made_ns": time.time_ns(), "rows": table.num_rows}
-        self._root.write_text(json.dumps(told, indent=1, sort_keys=True), _FOLDER, name, f"{version:06d}.json")
+        self._root.write_json(told, _FOLDER, name, f"{version:06d}.json")
         return version
 
     def next(self, name: str) -> int:

@@ -2,8 +2,9 @@
 
 HDF5 can take its numbers from elsewhere: a dataset may lie in other files (external storage), be put together of others
 (virtual), and a link may lead into another file. A file from elsewhere could so read any file of this machine into a
-store. Whoever opens one here gets a file that was looked through, and reads datasets with `numbers`, `texts` and
-`lists`, which hold what is announced against the memory that one file may take.
+store. And libhdf5 hangs or crashes on some damaged files, so a process of its own reads them first (`scouts`). Whoever
+opens one here gets a file that was looked through, and reads datasets with `numbers`, `texts` and `lists`, which hold
+what is announced against the memory that one file may take.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from untrusted import scouts
 from untrusted.limits import Room, Unsafe
 from untrusted.places import refuse_strange
 
@@ -63,6 +65,18 @@ class File:
         self._room.take(dataset.size * 64, f"{dataset.name}: {dataset.shape} lists")
         return [np.asarray(one) for one in self._pieces(dataset, dataset)]
 
+    def pass_over(self, dataset: Any) -> None:
+        """Read a dataset of any kind and keep nothing, if memory could hold it."""
+        if dataset.is_virtual or dataset.external:
+            return
+        if h5py.check_string_dtype(dataset.dtype) is not None:
+            self.texts(dataset)
+        elif dataset.dtype.kind == "O":
+            self.lists(dataset)
+        elif dataset.chunks and dataset.size * dataset.dtype.itemsize <= self._room.most:
+            for piece in dataset.iter_chunks():
+                dataset[piece]
+
     def _pieces(self, dataset: Any, view: Any) -> list[Any]:
         """Elements of any length: so few at a time that these fit, whatever they hold."""
         if dataset.ndim != 1:
@@ -88,22 +102,45 @@ def opened(source: Any, size_bytes: int) -> Iterator[File]:
     Raises
     ------
     Unsafe
-        Something in it lies outside it, wherever it stands; the message names it.
+        Something in it lies outside it, wherever it stands; the message names it. Or the library crashes on it, or goes
+        round in it.
     OSError, RuntimeError, KeyError, ValueError
         It is no HDF5 file, or a damaged one.
     """
     if isinstance(source, str | os.PathLike):
         refuse_strange(source)
-    with h5py.File(source, "r") as top:
+    scouts.look(source, size_bytes)
+    try:
+        with h5py.File(source, "r") as top:
+            for dataset in _datasets(top):
+                _refuse_elsewhere(dataset)
+            yield File(top, size_bytes)
+    except OverflowError as error:  # h5py's, of a place that no file has
+        raise OSError(f"it points outside itself: {error}") from error
+
+
+def read_through(source: Any, size_bytes: int) -> None:
+    """Read all that a reader may, so that a scout meets what it would meet; what is merely wrong is passed over.
+
+    Numbers that lie in one piece are not read: there the library has nothing to follow.
+    """
+    with contextlib.suppress(Exception), h5py.File(source, "r") as top:
+        file = File(top, size_bytes)
+        dict(top.attrs)
         for dataset in _datasets(top):
-            if dataset.is_virtual:
-                raise Unsafe(f"has {dataset.name!r}, a virtual dataset, which is read from other files{_MEND}")
-            if dataset.external:
-                raise Unsafe(f"has {dataset.name!r}, which lies in another file: {dataset.external[0][0]!r}{_MEND}")
-        yield File(top, size_bytes)
+            with contextlib.suppress(Exception):
+                dict(dataset.attrs)
+                file.pass_over(dataset)
 
 
 _MEND = ". Nothing outside it is read; save the numbers themselves (`h5repack`, or h5py where it was made)"
+
+
+def _refuse_elsewhere(dataset: Any) -> None:
+    if dataset.is_virtual:
+        raise Unsafe(f"has {dataset.name!r}, a virtual dataset, which is read from other files{_MEND}")
+    if dataset.external:
+        raise Unsafe(f"has {dataset.name!r}, which lies in another file: {dataset.external[0][0]!r}{_MEND}")
 
 
 def _datasets(top: Any) -> Iterator[Any]:

@@ -72,7 +72,8 @@ def _results(rows: list[dict[str, Any]]) -> list[str | Table]:
     """A table a data set, protocol and setting, in percent; what is not comparable is said below it."""
     parts: list[str | Table] = []
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows:
+    damaged = [row["state"] for row in rows if row["top1"] is None]
+    for row in (row for row in rows if row["top1"] is not None):
         groups.setdefault((row["dataset"], row["protocol"], row["setting"]), []).append(row)
     for (dataset, protocol, setting), own in groups.items():
         measures = ("seen", "unseen", "h") if setting == "gzsl" else ("top5", "class_mean")
@@ -98,7 +99,7 @@ def _results(rows: list[dict[str, Any]]) -> list[str | Table]:
         judged = max(row["judged"] or 0 for row in own)
         remarks.append(f"{judged} configurations were judged on these unseen classes; the best of many says less.")
         parts.append(" ".join(remarks))
-    return parts
+    return [*parts, *damaged]
 
 
 @command("show")

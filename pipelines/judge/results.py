@@ -22,18 +22,30 @@ from pipelines.errors import UsageError
 from pipelines.learn.protocols.fifths import fifths, kept_back_digest
 from pipelines.learn.samples import features as videos
 from pipelines.texts import cut, encoded
-from stores.errors import StoreError
+from stores.errors import Damaged, StoreError
 from stores.features import FeatureStore
 from stores.keys import joined_digest
 from stores.root import Root
 from stores.runs import Runs
 
 PUBLISHED = Path(__file__).parent / "published.json"
+_COLUMNS = (
+    *("system", "dataset", "protocol", "setting", "splits", "top1", "std", "top5", "class_mean", "hubness", "seen"),
+    *("unseen", "h", "n", "missing", "features", "pretraining", "texts", "snapshot", "given", "state", "run", "judged"),
+)
 
 
 def results(root: Root) -> list[dict[str, Any]]:
-    """Every judged run, a row a setting, and after each group what is published for it."""
-    rows = [row for run in Runs(root).names() for row in _rows_of(run, root)]
+    """Every judged run, a row a setting, and after each group what is published for it.
+
+    At the end runs that are damaged: nothing but their names, and what is damaged as their state.
+    """
+    rows, damaged = [], []
+    for run in Runs(root).names():
+        try:
+            rows += results_of(run, root)
+        except Damaged as error:
+            damaged.append(dict.fromkeys(_COLUMNS) | {"run": run, "state": str(error)})
     groups = sorted({_group(row) for row in rows})
     listed = []
     for group in groups:
@@ -41,14 +53,15 @@ def results(root: Root) -> list[dict[str, Any]]:
         for row in own:
             row["judged"] = len({r["run"] for r in own})
         listed += own + [row for row in _published() if _group(row) == group]
-    return listed
+    return listed + damaged
 
 
 def _group(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["dataset"], row["protocol"], row["setting"]
 
 
-def _rows_of(run: str, root: Root) -> list[dict[str, Any]]:
+def results_of(run: str, root: Root) -> list[dict[str, Any]]:
+    """The rows of one run, a setting each; none before it was judged. Damaged where a file of it is."""
     runs = Runs(root)
     table = runs.read(run, "results")
     if table is None:

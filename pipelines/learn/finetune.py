@@ -32,7 +32,7 @@ from pipelines.learn.settings import FinetuneConfig, command_line
 from pipelines.learn.tasks import Task
 from pipelines.learn.trainables.base import Trainable
 from pipelines.learn.training import Training
-from pipelines.machine import cores_here, device_of, processes
+from pipelines.machine import device_of, processes, threads_here
 from pipelines.progress import Telling
 from stores.failures import Failure, Failures
 from stores.keys import rows_digest, stream_key
@@ -239,7 +239,7 @@ def _trained(
     started, whole = time.monotonic(), folder.is_empty
     device = device_of(config.device)
     before = torch.get_num_threads()
-    torch.set_num_threads(config.threads or cores_here())
+    torch.set_num_threads(config.threads or threads_here())
     try:
         torch.manual_seed(config.seed)
         network = trained.network(part.classes).to(device)

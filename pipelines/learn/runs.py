@@ -28,7 +28,7 @@ from extractors.weights import cache_dir
 from stores.errors import Damaged
 from stores.keys import stream_key
 from stores.root import Root, checked_name, whole
-from stores.runs import WEIGHTS, Runs, sealed
+from stores.runs import WEIGHTS, Runs
 from stores.workplaces import Workplace
 
 DONE = "done"
@@ -71,7 +71,7 @@ class Run:
             whole = {**about, "made": made}
             if "splits" in about:  # others may be trained at the same time
                 whole["splits"] = sorted({*before.get("splits", ()), *about["splits"]})
-            self.root.write_text(sealed(whole), "runs", self.name, _ABOUT[self.stage])
+            self.root.write_json(whole, "runs", self.name, _ABOUT[self.stage])
 
     def workplace(self, number: int) -> AbstractContextManager[Workplace]:
         """Where a split is trained."""
@@ -114,7 +114,7 @@ class Run:
 
     def done(self, number: int, about: dict[str, Any]) -> None:
         """A split is done: write what it says of itself, whole or not at all."""
-        self.root.write_text(sealed(about), "runs", self.name, _folder(number), _SPLIT)
+        self.root.write_json(about, "runs", self.name, _folder(number), _SPLIT)
 
     def lacking(self, numbers: Iterable[int]) -> list[int]:
         """Those of some splits that are not done."""

@@ -112,7 +112,7 @@ class FinetuneConfig:
     precision : of the computation
     seed : of everything that is drawn
     device : `auto`, `cpu`, `cuda` or `cuda:N`
-    threads : cores on a CPU; 0: all
+    threads : of a CPU; 0: `$OMP_NUM_THREADS` or all its cores; one is faster where others use them too
     options : `NAME=VALUE` for what is trained or its training, beyond the settings above, such as `momentum=0.8`
     judge : data sets to judge on later; trained on are all classes but those near to one of theirs; without a protocol
     tau : cosine distance of word vectors below which two classes are one; 0: names alone are compared

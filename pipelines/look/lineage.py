@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from pipelines.errors import UsageError
-from pipelines.judge.results import results
+from pipelines.judge.results import results_of
 from pipelines.look import listing
 from stores.errors import StoreError
 from stores.features import FeatureSet, FeatureStore
@@ -56,7 +56,7 @@ def of_run(name: str, root: Root, split: int | None = None) -> dict[str, Any]:
     chosen = numbers[0] if split is None else split
     if chosen not in numbers:
         raise UsageError(f"{full} was not judged on split {split}. Run `zsar evaluate {full}`.")
-    means = [row for row in results(root) if row["run"] == full]
+    means = results_of(full, root)
     videos = about["videos"]
     return {
         "run": full,

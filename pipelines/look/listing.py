@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from extractors.recipe import is_outdated
-from pipelines.judge.results import results
+from pipelines.judge.results import results, results_of
 from pipelines.learn.runs import DONE, network, state_of
 from stores.classes import Classes
 from stores.errors import Damaged, NotInStore
@@ -176,7 +176,7 @@ def run(root: Root, name: str) -> dict[str, Any]:
     if full not in store.names():
         return network(root, full)
     table = store.read(full, "results")
-    states = [row["state"] for row in results(root) if row["run"] == full]
+    states = [row["state"] for row in results_of(full, root)]
     return {
         "run": full,
         "about": store.about(full),

@@ -18,11 +18,14 @@ from typer.testing import CliRunner
 from pipelines.command.main import app
 from pipelines.judge.evaluate import evaluate
 from pipelines.judge.settings import EvaluateConfig
+from pipelines.learn.finetune import finetune
 from pipelines.learn.fit import fit
+from pipelines.learn.settings import FinetuneConfig
 from stores.features import FeatureStore
 from stores.root import Root
-from tests.pipelines import studies
+from tests.pipelines import skeletons, studies
 
+_ROOT = "{root}"  # of a command, in its place the root's own folder
 SAME, TOLD, SILENT, TRACEBACK = "the same answer", "one line", "another answer, silently", "a traceback"
 
 
@@ -42,6 +45,8 @@ def root_to_damage(folder: Path) -> tuple[Root, list[list[str]]]:
     root = studies.made(folder)
     run = fit(studies.config(folder, splits="0-1"), root).run
     evaluate(EvaluateConfig(run), root)
+    skeletons.dataset(root, folder, each=2)
+    trained = finetune(FinetuneConfig("stgcn_small", "p", frames=8, epochs=1, batch=8, threads=1, device="cpu"), root)
     text, film = FeatureStore(root).names()[0], "fake_text"
     assert text.startswith(film)
     commands = [["list", what] for what in ("features", "failures", "datasets", "texts", "runs", "results")]
@@ -49,13 +54,16 @@ def root_to_damage(folder: Path) -> tuple[Root, list[list[str]]]:
     commands += [["sql", f"select count(*) as n from {table}"] for table in ("videos", "runs", "results", "texts")]
     commands += [["export", text, "--dataset", "d", "--out", str(folder / "out.h5")], ["evaluate", run]]
     commands += [["query", "abc", "--feature", run], ["extract", "fake_text", "--dataset", "d"]]
-    runner, kept = CliRunner(), []
+    commands += [["sql", "select * from videos where dataset = 'd' limit 3", "--save-as", "some"]]
+    commands += [["sql", f"select count(*) as n from {table}"] for table in ("selections", "captions")]
+    commands += [["query", "--like", "v_archery_g01_c01", "--feature", text], ["show", trained.run]]
+    weights = f"stgcn_small={trained.weights[0]}".replace(root.url, _ROOT)
+    commands += [["extract", "stgcn_small", "--dataset", "p", "--weights", weights], ["audit", "d", "--feature", text]]
+    runner = CliRunner()
     for command in commands:
-        answer = runner.invoke(app, [*command, "--root", root.url, "--json"])
-        if answer.exit_code == 0:
-            kept.append(command)
-    assert len(kept) > 12, len(kept)
-    return root, kept
+        answer = runner.invoke(app, _told(command, root))
+        assert answer.exit_code == 0, (command, answer.output)
+    return root, commands
 
 
 def damages(content: bytes, draw: random.Random) -> Iterator[tuple[str, bytes]]:
@@ -75,9 +83,13 @@ def kind_of(path: str) -> str:
     return re.sub(r"er-d-own-\w+|fake_text@\w+", "*", path)
 
 
+def _told(command: list[str], root: Root) -> list[str]:
+    return [*(part.replace(_ROOT, root.url) for part in command), "--root", root.url, "--json"]
+
+
 def asked(command: list[str], root: Root) -> tuple[int, Any, str, BaseException | None]:
     """Exit status, JSON without what differs each time, what was said, and what was raised."""
-    answer = CliRunner().invoke(app, [*command, "--root", root.url, "--json"])
+    answer = CliRunner().invoke(app, _told(command, root))
     lines = answer.stdout.strip().splitlines()
     told: Any = None
     if lines and lines[-1].startswith("{"):

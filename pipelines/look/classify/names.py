@@ -6,7 +6,6 @@ The texts lie in a set of their own, `classify`, under the names' keys.
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyarrow as pa
 from extractors.names import readable, unspaced
 from pipelines.errors import UsageError
 from pipelines.extract.settings import ExtractConfig
-from stores.errors import StoreError
+from stores.errors import Damaged, StoreError
 from stores.features import FeatureStore, positions
 from stores.keys import KEY_BYTES, keys_of, text_key
 from stores.root import Root
@@ -52,7 +51,7 @@ class Forms:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._known: dict[str, str] = json.loads(root.read_text(*_FORMS)) if root.exists(*_FORMS) else {}
+        self._known = self._kept()
         self._saved = len(self._known)
 
     def __call__(self, name: str) -> str:
@@ -65,8 +64,13 @@ class Forms:
         """Keep what is new; a root that may only be read is done without."""
         if len(self._known) > self._saved:
             with contextlib.suppress(StoreError), self._root.lock("forms"):
-                there = json.loads(self._root.read_text(*_FORMS)) if self._root.exists(*_FORMS) else {}
-                self._root.write_text(json.dumps(there | self._known), *_FORMS)
+                self._root.write_json({"forms": self._kept() | self._known}, *_FORMS)
+
+    def _kept(self) -> dict[str, str]:
+        """What is remembered; nothing where it is damaged, for it can be told anew."""
+        with contextlib.suppress(Damaged):
+            return self._root.read_json(*_FORMS, mend="").get("forms", {}) if self._root.exists(*_FORMS) else {}
+        return {}
 
 
 def encoded(names: Sequence[str], root: Root, device: str, sets: tuple[str, str]) -> tuple[np.ndarray, ...]:

@@ -75,5 +75,9 @@ def _judged(run: str, root: Root) -> list[dict[str, Any]]:
         ):
             digests.add(stream_key(file).hex())
     own = {name for name in store.names() if store.find(name).recipe.get("weights") in digests}
-    rows = [row for row in results(root) if row["run"] and runs.about(row["run"])["videos"]["feature"] in own]
+    rows = [
+        row
+        for row in results(root)
+        if row["run"] and row["top1"] is not None and runs.about(row["run"])["videos"]["feature"] in own
+    ]
     return sorted(rows, key=lambda row: (row["setting"], -row["top1"]))

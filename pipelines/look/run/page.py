@@ -21,7 +21,7 @@ from extractors.errors import ExtractorError, InputFault, MachineFault
 from extractors.sampling import Geometry, Sampling, View
 from heads import metrics
 from pipelines.errors import UsageError
-from pipelines.judge.results import results
+from pipelines.judge.results import results_of
 from pipelines.learn.departures import of_run
 from pipelines.look.run import clips, composed, inside, poses
 from pipelines.look.run.inside import Trained
@@ -119,7 +119,7 @@ def run_html(name: str, root: Root, split: int | None = None, nav: Markup | str 
     there = sorted(set(table["split"].to_pylist()))
     of_split = {row["setting"]: row for row in table.to_pylist() if row["split"] == number}
     scores, counts = class_scores(own), confusion(own)
-    listed = {row["setting"]: row for row in results(root) if row["run"] == run}
+    listed = {row["setting"]: row for row in results_of(run, root)}
     inside, why_not = _inside(run, number, own, scores, root, listed["zsl"]["state"])
     about = runs.about(run)
     if not (inside.get("videos") or inside.get("gallery")):

@@ -211,7 +211,7 @@ class _Pages:
     def runs(self, request: Request) -> Response:
         """Runs and results."""
         groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-        for row in results(self._root):
+        for row in (row for row in results(self._root) if row["top1"] is not None):
             groups.setdefault((row["dataset"], row["protocol"], row["setting"]), []).append(row)
         return _page("runs", "/runs", runs=listing.runs(self._root), groups=groups)
 

@@ -47,6 +47,23 @@ def test_a_run_that_is_fitted_and_not_judged_is_no_result(data, tmp_path):
     assert results(data) == []
 
 
+def test_a_run_that_is_damaged_is_named_and_the_others_are_listed(data, tmp_path):
+    whole, damaged = (
+        judged(studies.config(tmp_path, "nearest", (f"texts={kind}",), splits="0"), data)
+        for kind in ("definition", "class")
+    )
+    studies.folder_of(data, damaged, 0).parent.joinpath("run.json").write_text("{}x")
+    first, *_, last = results(data)
+    assert (first["run"], first["top1"] is None) == (whole, False)
+    assert (last["run"], last["top1"]) == (damaged, None)
+    assert f"runs/{damaged}/run.json" in last["state"]
+    shown = CliRunner().invoke(app, ["list", "results", "--root", data.url])
+    assert shown.exit_code == 0
+    assert "is damaged" in " ".join(shown.stdout.split())
+    counted = CliRunner().invoke(app, ["sql", "select count(top1) n from results", "--root", data.url, "--json"])
+    assert json.loads(counted.stdout)["rows"] == [{"n": 1}]
+
+
 def test_runs_are_listed_with_what_is_done_of_them_and_top1_once_judged(data, tmp_path):
     run = fit(studies.config(tmp_path, "nearest", ("texts=definition",), splits="0-1"), data).run
     (row,) = runs(data)
