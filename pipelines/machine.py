@@ -39,8 +39,8 @@ def cores_here() -> int:
 def threads_here() -> int:
     """How many threads one training has: `$OMP_NUM_THREADS` where it is set, as everywhere, else the cores.
 
-    On cores that others use too fewer are faster: threads that wait for each other at the end of each operation wait for
-    the slowest. Two on two busy cores took eight times as much of them as one (ST-GCN, batches of 16).
+    On cores that others use too fewer are faster: threads that wait for each other at the end of each operation wait
+    for the slowest. Two on two busy cores took eight times as much of them as one (ST-GCN, batches of 16).
     """
     told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(told) if told.isdecimal() and int(told) else cores_here()

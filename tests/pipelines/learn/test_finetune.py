@@ -43,6 +43,7 @@ from pipelines.learn.samples.sequences import PoseSet, augmented, read
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.learn.study import Study
 from pipelines.look.listing import failures, kind_of, runs
+from pipelines.machine import cores_here
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
 from stores.errors import NotInStore
@@ -729,3 +730,14 @@ def test_a_split_that_is_drawn_from_other_names_is_another_run(root, tmp_path):
         add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "p"), root)
         names.append(named(drawn, root))
     assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(("told", "asked", "there"), [("1", 0, 1), ("3,2", 0, 3), ("1", 2, 2), ("0", 0, cores_here())])
+def test_it_has_as_many_threads_as_it_is_told(root, tmp_path, monkeypatch, told, asked, there):
+    dataset(root, tmp_path, each=2)
+    monkeypatch.setenv("OMP_NUM_THREADS", told)
+    had = []
+    train = training.train
+    monkeypatch.setattr(stage, "train", lambda *given: (had.append(torch.get_num_threads()), train(*given))[1])
+    finetune(config(epochs=1, threads=asked), root)
+    assert had == [there]
