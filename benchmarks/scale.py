@@ -78,11 +78,14 @@ def measured(folder: Path, size: int) -> dict[str, float]:
     columns["key"] = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), size, [None, pa.py_buffer(keys.tobytes())])
     columns |= {name: pa.repeat(1, size) for name in ("size_bytes", "mtime_ns", "seen_ns")}
     Manifest(root).write("d", pa.table(columns).cast(SCHEMA))
+    del columns, names
+    pa.default_memory_pool().release_unused()
     (feature,) = plan(ExtractConfig((FEATURE,), "d"), root).features
     made = {"features": ((WIDTH,), "float16")}
     feature_set = FeatureStore(root).create(feature.name, {}, feature.recipe.key, made)
     drawn_rows = np.random.default_rng(1).standard_normal((A_COMMIT, 1, WIDTH), np.float32).astype(np.float16)
     times, spent = np.zeros((1, 2), np.float32), 0.0
+    Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
     for start in range(0, size, A_COMMIT):
         some = zip(keys[start : start + A_COMMIT], drawn_rows, strict=False)
         items = [ItemRows(key.tobytes(), {"features": row}, times) for key, row in some]
@@ -102,8 +105,11 @@ def measured(folder: Path, size: int) -> dict[str, float]:
         told = json.loads(said.splitlines()[-1])
         if process.returncode or told["skipped"] != size:
             raise RuntimeError(f"the command did not find all there: {told}")
+    committed = _bytes_in(Path(root.path("features")))
+    feature_set.collect()
     return {
         "size": size,
+        "committed_bytes": committed,
         "no_op_s": median(no_op),
         "commit_s": spent,
         "peak_mib": peak,

@@ -13,7 +13,6 @@ keys; memory holds one such file, and of each caption its key and place.
 
 import contextlib
 import hashlib
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 from stores.errors import WriteFailed
 from stores.keys import KEY_BYTES, key_array
 from stores.root import Root, of_table
+from stores.scratch import scratch
 from stores.selections import Selections
 
 SCHEMA = pa.schema(
@@ -74,8 +74,8 @@ class Captions:
     @contextlib.contextmanager
     def gathering(self) -> Iterator["Gathering"]:
         """Gather captions in whatever order they come."""
-        with tempfile.TemporaryDirectory(prefix="captions-") as folder, contextlib.ExitStack() as stack:
-            yield Gathering(Path(folder), stack)
+        with scratch("captions") as folder, contextlib.ExitStack() as stack:
+            yield Gathering(folder, stack)
 
     def write(self, dataset: str, gathered: "Gathering", groups: pa.Array) -> None:
         """Replace the captions of a data set at once.

@@ -11,7 +11,6 @@ import functools
 import os
 import re
 import shutil
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from filelock import FileLock
 from stores import leases
 from stores.errors import Damaged, StoreError, WriteFailed
 from stores.object_store import ABSENT, MOST_RETRIES, Lost, ObjectStore, bounded, longest_s, timeout_s
+from stores.scratch import scratch
 from stores.sealed import sealed, unsealed
 from stores.workplaces import Workplace, beside
 
@@ -185,8 +185,8 @@ class Root:
         if self.is_local:
             yield path
             return
-        with tempfile.TemporaryDirectory(prefix="zsar-") as folder:
-            self._objects.fetch(path, copy := Path(folder, parts[-1]))
+        with scratch("read") as folder:
+            self._objects.fetch(path, copy := folder / parts[-1])
             yield str(copy)
 
     @contextlib.contextmanager
@@ -243,8 +243,8 @@ class Root:
                 with whole(Path(target)) as path:
                     yield path
             else:
-                with tempfile.TemporaryDirectory(prefix="zsar-") as folder:
-                    yield (path := Path(folder, parts[-1]))
+                with scratch("write") as folder:
+                    yield (path := folder / parts[-1])
                     self._put(path, target)
         except Lost as error:
             raise WriteFailed(

@@ -9,12 +9,12 @@ training goes on from. A history says that a training is finished, so it is put 
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from stores.errors import WriteFailed
 from stores.object_store import ABSENT, Lost, ObjectStore
+from stores.scratch import scratch
 
 _SAYS_DONE = "history.json"
 
@@ -108,8 +108,8 @@ class Handed:
 @contextlib.contextmanager
 def beside(store: ObjectStore, there: str, shown: str) -> Iterator[Workplace]:
     """A workplace for a folder of an object store; what is in it at the end is handed over, after an error not."""
-    with tempfile.TemporaryDirectory(prefix="zsar-") as folder:
-        here = Path(folder, there.rsplit("/", 1)[-1])
+    with scratch("training") as folder:
+        here = folder / there.rsplit("/", 1)[-1]
         handed = Handed(store, there, here)
         handed.fetch()
         yield (workplace := Workplace(here, shown, handed))

@@ -6,9 +6,7 @@ there: DuckDB has none. An output of more dimensions is flattened.
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from stores import sql
 from stores.errors import WriteFailed
 from stores.features import FeatureSet
 from stores.root import Root
+from stores.scratch import scratch
 
 _IN_MEMORY_BYTES = 1 << 30
 _AT_ONCE = 1 << 16  # rows of features
@@ -68,7 +67,7 @@ def _vectors(own: Segments, output: str) -> Iterator[pa.ChunkedArray]:
         if needed <= _IN_MEMORY_BYTES:
             values = np.empty(shape, dtype)
         else:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zsar-sql-")))
+            folder = stack.enter_context(scratch("sql"))
             if (free := shutil.disk_usage(folder).free) < needed:
                 raise WriteFailed(
                     f"Output {output!r} of {own.feature_set.name} needs {needed / 1e9:.1f} GB of scratch space in "

@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from stores.keys import key_array
 from stores.manifest import Manifest
 from stores.ragged import rows_of
 from stores.root import Root
+from stores.scratch import scratch
 
 _IN_MEMORY_BYTES = 1 << 30
 _NAMED = 5
@@ -124,8 +124,8 @@ def loaded(feature_set: FeatureSet, keys: np.ndarray, output: str, folder: str |
             f"{feature_set.name} needs {size_bytes / 1e9:.1f} GB of scratch space in {folder}, which has "
             f"{free_bytes / 1e9:.1f} GB. Free space, or work on a larger disk."
         )
-    with tempfile.TemporaryDirectory(prefix=".zsar-", dir=folder) as scratch:
-        yield feature_set.load(keys, output, memmap=Path(scratch) / "values")
+    with scratch("values", Path(folder)) as beside:
+        yield feature_set.load(keys, output, memmap=beside / "values")
 
 
 @contextlib.contextmanager

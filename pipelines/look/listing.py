@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from extractors.recipe import is_outdated
-from pipelines.judge.results import results, results_of
 from pipelines.learn.runs import DONE, network, state_of
 from stores.classes import Classes
 from stores.errors import Damaged, NotInStore
@@ -171,6 +170,8 @@ def run(root: Root, name: str) -> dict[str, Any]:
     Of a head: about (as `run.json` has it), state, results, a row a split and setting. Of a network: as
     `runs.network`.
     """
+    from pipelines.judge.results import results_of
+
     store = Runs(root)
     full = store.find_any(name)
     if full not in store.names():
@@ -256,6 +257,13 @@ def _network(root: Root, name: str) -> dict[str, Any]:
         "state": found["state"],
         "made": about.get("made", ""),
     }
+
+
+def results(root: Root) -> list[dict[str, Any]]:
+    """Every judged run, and what is published; see `judge.results`, whose imports no other list needs."""
+    from pipelines.judge.results import results as judged
+
+    return judged(root)
 
 
 LISTS: dict[str, Callable[[Root], list[dict[str, Any]]]] = {

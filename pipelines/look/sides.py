@@ -11,7 +11,6 @@ it has a row a caption.
 import contextlib
 import dataclasses
 import os
-import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from stores.keys import keys_of
 from stores.manifest import Manifest
 from stores.ragged import rows_of
 from stores.root import Root
+from stores.scratch import scratch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +93,12 @@ def opened(config: CompareConfig, root: Root) -> Iterator[Sides]:
         B is a file of no layout known here.
     """
     names, twins = _names(config, root), _twins(config, root)
-    with tempfile.TemporaryDirectory(prefix="zsar-") as scratch, contextlib.ExitStack() as stack:
+    with scratch("compare") as folder, contextlib.ExitStack() as stack:
 
         def of_set(name: str) -> Side:
             feature_set = feature_sets.find(root, name)
             keys = _wanted(feature_set, names)
-            features = stack.enter_context(loaded(feature_set, keys, config.output, scratch))
+            features = stack.enter_context(loaded(feature_set, keys, config.output, folder))
             return Side(feature_set.name, _of_videos(features.keys, twins), features.values, features.offsets)
 
         a = of_set(config.a)

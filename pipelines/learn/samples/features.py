@@ -11,7 +11,6 @@ such videos is kept). A video without features is missing: it is counted and nam
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from stores.keys import KEY_BYTES, key_array, rows_digest
 from stores.manifest import Manifest
 from stores.padded import STATES, has_states, padded
 from stores.root import Root
+from stores.scratch import scratch
 from stores.stored_rows import MAPS, StoredRows, has_maps
 
 _INDEXED = ("video", "pose")  # kinds that are read when they are indexed, and fail then
@@ -110,8 +110,8 @@ class VideoFeatures:
         if isinstance(self.segments, StoredRows):
             yield SharedFeatures(self, None)
             return
-        with tempfile.TemporaryDirectory(prefix="zsar-features-") as folder:
-            path = Path(folder) / "segments.npy"
+        with scratch("features") as folder:
+            path = folder / "segments.npy"
             np.save(path, self.segments)
             yield SharedFeatures(dataclasses.replace(self, segments=self.segments[:0]), path)
 
