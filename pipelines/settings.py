@@ -46,6 +46,7 @@ class Choices:
     where : `module:attribute` of a mapping or a sequence of names, or of a function that gives one
     more : names beside those
     or_file : whether a file may stand for a name
+    or_like : a regular expression of names that are made as they are needed, and how they are told
     with_options : whether options may follow a name after a colon
     told : whether the help lists them; of many it does not
     """
@@ -54,13 +55,14 @@ class Choices:
     where: str = ""
     more: tuple[str, ...] = ()
     or_file: bool = False
+    or_like: tuple[str, str] = ("", "")
     with_options: bool = False
     told: bool = True
 
     @property
     def is_closed(self) -> bool:
         """Whether nothing else can be given."""
-        return not (self.or_file or self.with_options)
+        return not (self.or_file or self.or_like[0] or self.with_options)
 
     def names(self) -> tuple[str, ...]:
         """The names there are now."""
@@ -75,8 +77,12 @@ class Choices:
         name = given.partition(":")[0] if self.with_options else given
         if name in self.names() or (self.or_file and (name.endswith(".json") or Path(name).is_file())):
             return
+        form, said = self.or_like
+        if form and re.fullmatch(form, name):
+            return
         file = " A JSON file is one too: `docs/heads.md` says of what." if self.or_file else ""
-        raise UsageError(f"No {self.noun} is called {name!r}; there are: {', '.join(self.names())}.{file}")
+        there = ", ".join((*self.names(), *([said] if said else [])))
+        raise UsageError(f"No {self.noun} is called {name!r}; there are: {there}.{file}")
 
 
 @dataclasses.dataclass(frozen=True)

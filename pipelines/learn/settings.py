@@ -9,6 +9,7 @@ from pipelines.settings import ARGUMENT, Called, Choices
 from pipelines.texts.overlap import TAU
 
 _PROTOCOLS = "pipelines.learn.protocols.protocols:names"
+_OWN = (r"own-\d{1,4}%?", "own-12 or own-25% (so many unseen)")
 ENCODER = Choices("extractor", "extractors:EXTRACTORS", with_options=True, told=False)
 
 
@@ -49,7 +50,7 @@ class FitConfig:
     head: Annotated[str, ARGUMENT, Choices("head", "heads:HEADS")]
     dataset: str
     feature: str
-    protocol: Annotated[str, Choices("protocol", _PROTOCOLS, or_file=True)]
+    protocol: Annotated[str, Choices("protocol", _PROTOCOLS, or_file=True, or_like=_OWN)]
     splits: str = ""
     set: str = ""
     encoder: Annotated[str, ENCODER] = ""
@@ -121,7 +122,7 @@ class FinetuneConfig:
 
     model: Annotated[str, ARGUMENT, Choices("network", "pipelines.learn.trainables:TRAINABLES")]
     dataset: str
-    protocol: Annotated[str, Choices("protocol", _PROTOCOLS, ("none",), or_file=True)] = "none"
+    protocol: Annotated[str, Choices("protocol", _PROTOCOLS, ("none",), or_file=True, or_like=_OWN)] = "none"
     splits: str = ""
     set: str = ""
     encoder: Annotated[str, ENCODER] = "minilm"

@@ -15,6 +15,7 @@ from pipelines.command.main import app
 from pipelines.errors import UsageError
 from pipelines.extract.settings import ExtractConfig, ShardConfig
 from pipelines.index.settings import IndexConfig
+from pipelines.learn.protocols.protocols import protocol
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.settings import ARGUMENT, Called, Taken, flow_parameters, made, settings_of
 
@@ -179,3 +180,17 @@ def test_names_are_choices_of_the_flow_and_are_checked_before_the_settings_are_m
     with pytest.raises(UsageError, match="^No head is called 'nope'; there are: nearest, er,"):
         made(FitConfig, given)
     assert made(FitConfig, given | {"head": "er"}).head == "er"
+
+
+@pytest.mark.parametrize("name", ["own-12", "own-25%", "ucf101-50", "ntu-nearest", "mine.json"])
+def test_a_protocol_that_there_is_can_be_asked_for(name):
+    given = {"head": "er", "dataset": "d", "feature": "f", "protocol": name}
+    assert made(FitConfig, given).protocol == name
+    if not name.endswith(".json"):
+        assert protocol(name).name == name
+
+
+@pytest.mark.parametrize("name", ["own-", "own-x", "own-12345", "own-5%%"])
+def test_one_that_there_is_not_is_told_with_all_its_forms(name):
+    with pytest.raises(UsageError, match=r"own-12 or own-25% \(so many unseen\)\. A JSON file"):
+        made(FitConfig, {"head": "er", "dataset": "d", "feature": "f", "protocol": name})
