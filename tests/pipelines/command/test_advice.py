@@ -1,13 +1,21 @@
 """What messages, help and docs tell people to type is there: advice must work."""
 
 import ast
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import typer
 
 from pipelines.command.main import app
+from pipelines.errors import UsageError
+from pipelines.extract.settings import ExtractConfig
+from pipelines.index.settings import IndexConfig
+from pipelines.judge.settings import JudgeConfig
+from pipelines.learn.settings import FinetuneConfig, FitConfig
+from pipelines.settings import Choices, settings_of
 
 HERE = Path(__file__).parents[3]
 CODE = [path for folder in ("extractors", "heads", "stores", "pipelines") for path in (HERE / folder).rglob("*.py")]
@@ -84,3 +92,50 @@ def test_every_command_that_is_told_of_has_the_options_it_is_told_with():
         if option not in COMMANDS[name] | {"--help"}
     }
     assert strange == set()
+
+
+KINDS = {
+    "fit": FitConfig,
+    "finetune": FinetuneConfig,
+    "extract": ExtractConfig,
+    "index": IndexConfig,
+    "judge": JudgeConfig,
+}
+#: what docs write for a name of the reader's own
+OWN = re.compile(r"[A-Z_]+|.*\.\.\.|.*[{}*|<>].*")
+
+
+def values(text: str, kind: type) -> Iterator[tuple[Choices, str]]:
+    """The names that a command is told with, where there are only so many of them."""
+    words = re.split(r"#| ;| &&| \||  ", text)[0].split()[2:]
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    choices = {setting.option: setting.choices for setting in settings_of(kind) if setting.choices}
+    first = next((setting.choices for setting in settings_of(kind) if setting.is_argument), None)
+    if words and first and not words[0].startswith("-"):
+        yield first, words[0]
+    for option, value in itertools.pairwise(words):
+        if found := choices.get(option):
+            yield found, value
+
+
+def refused(choices: Choices, value: str) -> str:
+    """Why a name is not taken; nothing where it is."""
+    try:
+        choices.check(value)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def test_every_name_that_a_command_is_told_with_is_taken():
+    told = [
+        (path, a or b)
+        for path in TEXTS
+        for a, b in re.findall(r"`(zsar [^`]+)`|^ *(?:\$ )?(zsar .+)$", path.read_text(), re.M)
+    ]
+    kinds = [(path, text, KINDS.get((*text.split(), "")[1])) for path, text in told]
+    named = [(path, text, *each) for path, text, kind in kinds if kind for each in values(text, kind)]
+    tried = [(*each, value.strip("[],;")) for *each, value in named if not OWN.fullmatch(value.strip("[],;"))]
+    assert len(tried) > 60
+    wrong = [(path.name, text, why) for path, text, choices, value in tried if (why := refused(choices, value))]
+    assert wrong == []
