@@ -9,17 +9,21 @@ A run that trained a network (`zsar finetune`) has `finetune.json` in place of `
 name holds a hash of all that it depends on, so that the same command finds the same run.
 """
 
+import contextlib
 import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from stores.errors import Ambiguous, NotInStore
+from stores.errors import Ambiguous, Damaged, NotInStore
 from stores.root import Root, checked_name
+from stores.sealed import unsealed
 from stores.workplaces import Workplace
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, SPLIT = "weights.safetensors", "split.json"
 _FOLDER = "runs"
 
 
@@ -111,6 +115,24 @@ class Runs:
         if not self._root.exists(_FOLDER, name, f"{what}.parquet"):
             return None
         return self._root.read_table(_FOLDER, name, f"{what}.parquet")
+
+
+def refuse_other(path: Path, digest: str, said: Mapping[str, Any], folder: str = "") -> None:
+    """Damaged where weights have another digest than their split says; `folder`: where they lie, if elsewhere."""
+    if said.get("weights_key", "") not in ("", digest):
+        raise Damaged(
+            f"{path} is damaged: these are not the weights that were trained. Bring them back from a copy, or take "
+            f"{folder or path.parent} away and run again the command that trained them."
+        )
+
+
+def refuse_damaged(path: Path, digest: str) -> None:
+    """`refuse_other` for a file that may lie in a run, or anywhere else."""
+    about, said = path.with_name(SPLIT), {}
+    if path.name == WEIGHTS and about.is_file():
+        with contextlib.suppress(OSError, ValueError, TypeError):  # a file of another's that is called so
+            said = unsealed(about.read_text())
+    refuse_other(path, digest, said)
 
 
 def _beginning(name: str, runs: list[str]) -> list[str]:

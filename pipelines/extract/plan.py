@@ -31,6 +31,7 @@ from stores.failures import Failures
 from stores.features import FeatureStore
 from stores.keys import KEY_BYTES, key_array, key_words, stream_key
 from stores.root import Root
+from stores.runs import refuse_damaged
 from stores.stat_cache import StatCache
 
 
@@ -143,7 +144,10 @@ def recipes(config: ExtractConfig, root: Root) -> list[tuple[Extractor, Recipe]]
 
 
 def weights_digest(extractor: Extractor, cache: StatCache) -> str:
-    """Digest of the weights an extractor will load: of the file, or `random:SEED` itself; `none` without any."""
+    """Digest of the weights an extractor will load: of the file, or `random:SEED` itself; `none` without any.
+
+    Damaged where the file is one that was trained here, and is not what it was.
+    """
     if extractor.weights and extractor.weights.startswith("random:"):
         return extractor.weights
     path = extractor.weights_path()
@@ -159,6 +163,7 @@ def weights_digest(extractor: Extractor, cache: StatCache) -> str:
             cache.put(remembered, key)
     except OSError as error:
         raise WeightsMissing(f"The weights {path} of {extractor.name} cannot be read: {error.strerror}.") from error
+    refuse_damaged(path, key.hex())
     return key.hex()
 
 

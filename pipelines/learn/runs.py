@@ -25,16 +25,14 @@ from typing import Any
 import numpy as np
 
 from extractors.weights import cache_dir
-from stores.errors import Damaged
 from stores.keys import stream_key
 from stores.root import Root, checked_name, whole
-from stores.runs import WEIGHTS, Runs
+from stores.runs import SPLIT, WEIGHTS, Runs, refuse_other
 from stores.workplaces import Workplace
 
 DONE = "done"
 _UNDER_WAY = "in progress, or killed"
 _ABOUT = {"fit": "run.json", "finetune": "finetune.json"}
-_SPLIT = "split.json"
 _COUNTS = ("trained_on", "tested_on", "twins", "epochs", "top1", "seconds")
 
 
@@ -87,13 +85,9 @@ class Run:
         Damaged
             They are not those that were trained.
         """
-        path, told = self._weights(number), self.told(number) or {}
-        if told.get("weights_key", "") not in ("", key_of(path)):
-            folder = self.root.url_of("runs", self.name, _folder(number))
-            raise Damaged(
-                f"{path} is damaged: these are not the weights that were trained. Bring them back from a copy, or take "
-                f"{folder} away and run again the command that trained them."
-            )
+        path = self._weights(number)
+        if told := self.told(number):
+            refuse_other(path, key_of(path), told, self.root.url_of("runs", self.name, _folder(number)))
         return path
 
     def _weights(self, number: int) -> Path:
@@ -110,11 +104,11 @@ class Run:
 
     def told(self, number: int) -> dict[str, Any] | None:
         """What a split says of itself when it is done; None before."""
-        return Runs(self.root).told(self.name, _folder(number), _SPLIT)
+        return Runs(self.root).told(self.name, _folder(number), SPLIT)
 
     def done(self, number: int, about: dict[str, Any]) -> None:
         """A split is done: write what it says of itself, whole or not at all."""
-        self.root.write_json(about, "runs", self.name, _folder(number), _SPLIT)
+        self.root.write_json(about, "runs", self.name, _folder(number), SPLIT)
 
     def lacking(self, numbers: Iterable[int]) -> list[int]:
         """Those of some splits that are not done."""

@@ -46,7 +46,7 @@ from pipelines.look.listing import failures, kind_of, runs
 from pipelines.machine import cores_here
 from pipelines.texts.adding import add
 from pipelines.texts.settings import TextsConfig
-from stores.errors import NotInStore
+from stores.errors import Damaged, NotInStore
 from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
@@ -730,6 +730,20 @@ def test_a_split_that_is_drawn_from_other_names_is_another_run(root, tmp_path):
         add(TextsConfig((str(tmp_path / "classes.txt"),), "class", "p"), root)
         names.append(named(drawn, root))
     assert names[0] != names[1]
+
+
+def test_weights_that_are_damaged_are_not_extracted_with_wherever_they_are_given(root, tmp_path):
+    dataset(root, tmp_path, each=2)
+    path = Path(finetune(config(epochs=1), root).weights[0])
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+    asked = ExtractConfig(("stgcn_small",), "p", weights=(f"stgcn_small={path}",))
+    with pytest.raises(Damaged, match="these are not the weights that were trained"):
+        extract(asked, root)
+    moved = path.replace(tmp_path / path.name)  # a file of anybody's
+    (done,) = extract(dataclasses.replace(asked, weights=(f"stgcn_small={moved}",)), root).features
+    assert done.extracted == 2 * len(CLASSES)
 
 
 @pytest.mark.parametrize(("told", "asked", "there"), [("1", 0, 1), ("3,2", 0, 3), ("1", 2, 2), ("0", 0, cores_here())])
