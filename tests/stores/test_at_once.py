@@ -21,9 +21,9 @@ from tests.conftest import make_video
 TRIALS = int(os.environ.get("ZSAR_TRIALS", "2"))
 
 
-@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.heavy)])
+@pytest.fixture(params=["disk", pytest.param("object store", marks=pytest.mark.heavy)])
 def place(request, tmp_path):
-    return Root(tmp_path / "root") if request.param == "disk" else request.getfixturevalue("s3_root")
+    return Root(tmp_path / "root") if request.param == "disk" else request.getfixturevalue("object_root")
 
 
 def at_once(code: str, *arguments: list[str], at: int = 120) -> None:
@@ -111,27 +111,27 @@ def test_a_creation_that_was_cut_short_is_gone_on_with(place):
 
 @pytest.mark.heavy
 class TestLeases:
-    def test_one_that_is_held_is_waited_for_and_one_of_the_dead_is_taken_over(self, s3_root, monkeypatch):
+    def test_one_that_is_held_is_waited_for_and_one_of_the_dead_is_taken_over(self, object_root, monkeypatch):
         monkeypatch.setattr(leases, "LEASE_S", 2.0)
         code = (
             "import sys, os, time; from stores.root import Root\n"
             "with Root(sys.argv[1]).lock('l'): print('held', flush=True); time.sleep(100)"
         )
-        other = subprocess.Popen([sys.executable, "-c", code, s3_root.url], stdout=subprocess.PIPE, text=True)
+        other = subprocess.Popen([sys.executable, "-c", code, object_root.url], stdout=subprocess.PIPE, text=True)
         try:
             assert other.stdout.readline() == "held\n"
-            with pytest.raises(TimeoutError), s3_root.lock("l", timeout_s=0):
+            with pytest.raises(TimeoutError), object_root.lock("l", timeout_s=0):
                 pass
             other.kill()
             started = time.monotonic()
-            with s3_root.lock("l"):
+            with object_root.lock("l"):
                 assert time.monotonic() - started > 1.5
         finally:
             other.kill()
             other.communicate()
 
-    def test_who_lost_it_and_goes_on_writes_nothing(self, s3_root):
-        one, two = Root(s3_root.url), Root(s3_root.url)
+    def test_who_lost_it_and_goes_on_writes_nothing(self, object_root):
+        one, two = Root(object_root.url), Root(object_root.url)
         one.write_text("0", "a.txt")
         with one.lock("l"):
             assert one.read_text("a.txt") == "0"
@@ -144,8 +144,8 @@ class TestLeases:
                 one.write_text("2", "b.txt")
         assert (two.read_text("a.txt"), two.read_text("b.txt")) == ("1", "1")
 
-    def test_a_bucket_that_is_not_there_is_one_line(self, s3_root):
-        root = Root("s3://no-such-bucket-here/x")
+    def test_a_bucket_that_is_not_there_is_one_line(self, object_root):
+        root = Root(f"{object_root.url.partition(':')[0]}://no-such-bucket-here/x")
         asked = (FeatureStore(root).names, lambda: root.write_text("a", "b"), lambda: root.exists("a", "b"))
         for ask in (*asked, lambda: root.read_text("a"), lambda: root.lock("x").__enter__()):
             with pytest.raises(StoreError, match="no bucket") as raised:

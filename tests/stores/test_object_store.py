@@ -14,8 +14,8 @@ pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture
-def root(s3_root: Root) -> Root:
-    return s3_root
+def root(object_root: Root) -> Root:
+    return object_root
 
 
 class TestOnS3(StoreContract):

@@ -383,15 +383,15 @@ def test_a_root_that_may_only_be_read_is_shown_all_the_same(served, tmp_path, mo
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def test_a_root_on_an_object_store_is_shown(s3_root, videos, fake, tmp_path):
-    Manifest(s3_root).write("d", Manifest(Root(tmp_path / "root")).read("d"))
-    extract(ExtractConfig(("fake",), "d", workers=1), s3_root)
-    client = asking(s3_root, tmp_path)
+def test_a_root_on_an_object_store_is_shown(object_root, videos, fake, tmp_path):
+    Manifest(object_root).write("d", Manifest(Root(tmp_path / "root")).read("d"))
+    extract(ExtractConfig(("fake",), "d", workers=1), object_root)
+    client = asking(object_root, tmp_path)
     text = client.get("/", params={"like": "v0", "feature": "fake"}).text
     (film, *_) = re.findall(r'src="(/film/[^"#]*)', text)
     assert client.get(film).headers["content-type"] == "video/mp4"
     assert client.get("/drawing", params={"feature": "fake"}).text.count("<circle") == 18
-    assert not s3_root.exists("indexes")
+    assert not object_root.exists("indexes")
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
