@@ -4,12 +4,14 @@ python -m benchmarks scale        also draws docs/scale.svg
 
 Nothing is decoded: a stub gives each video one row of 512 numbers, so that what is left is what the cache itself costs.
 Each size is done by a process of its own, whose memory is its own too: the manifest is written, rows are committed as
-an extraction commits them, and then the whole command is timed that finds nothing to do.
+an extraction commits them (the peak of memory is of this), the whole command is timed that finds nothing to do, and
+what only old snapshots hold is freed.
 """
 
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -45,26 +47,32 @@ def bars() -> Iterator[Bar]:
             found.append(json.loads(told))
         one = found[-1]
         print(
-            f"  N={size}: nothing to do {one['no_op_s']:.2f} s, commit {1e6 * one['commit_s'] / size:.0f} us a video, "
+            f"  N={size}: nothing to do {one['no_op_s']:.2f} s ({one['no_op_cpu_s']:.1f} s of a core), commit {1e6 * one['commit_s'] / size:.0f} us a video, "
             f"peak {one['peak_mib']:.0f} MiB, store "
-            f"{one['store_bytes'] / size:.0f} B a video of which {2 * WIDTH} are the row, manifest "
+            f"{one['store_bytes'] / size:.0f} B a video of which {2 * WIDTH} are the row "
+            f"({one['committed_bytes'] / size:.0f} B before `zsar drop --gc`), manifest "
             f"{one['manifest_bytes'] / size:.0f} B a video",
             flush=True,
         )
     DRAWING.write_text(drawn(found))
     first, last = found[0], found[-1]
-    yield Bar.at_most("no-op-650000", last["no_op_s"], 3.0, "seconds, the whole command, median of 5")
+    yield Bar.at_most(
+        "no-op-650000",
+        last["no_op_s"],
+        3.0,
+        f"seconds, the whole command, median of 5; {last['no_op_cpu_s']:.1f} s of a core",
+    )
     a_video = 1e6 * last["commit_s"] / last["size"]
     yield Bar.at_most("commit-overhead", a_video, 1000, "microseconds a video, one row of 512 numbers each")
     growth = last["peak_mib"] - first["peak_mib"]
-    flat = f"MiB more at {last['size']} videos than at {first['size']}, the making of the manifest among them"
+    flat = f"MiB more at {last['size']} videos than at {first['size']}"
     yield Bar.at_most("commit-memory", growth, 512, flat)
     beside = last["store_bytes"] / last["size"] - 2 * WIDTH
     yield Bar.at_most(
         "store-beside-rows",
         beside,
         128,
-        "bytes a video beside its row: 80 stay, and tails that commits left",
+        "bytes a video beside its row, after `zsar drop --gc`",
     )
 
 
@@ -93,7 +101,7 @@ def measured(folder: Path, size: int) -> dict[str, float]:
         feature_set.append(items)
         spent += time.perf_counter() - begun
     peak = _peak_mib()
-    no_op = []
+    no_op, spent_cpu = [], resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(5):
         asked = ["extract", FEATURE, "--dataset", "d", "--root", root.url, "--json"]
         begun = time.perf_counter()
@@ -105,12 +113,15 @@ def measured(folder: Path, size: int) -> dict[str, float]:
         told = json.loads(said.splitlines()[-1])
         if process.returncode or told["skipped"] != size:
             raise RuntimeError(f"the command did not find all there: {told}")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    no_op_cpu = (used.ru_utime + used.ru_stime - spent_cpu.ru_utime - spent_cpu.ru_stime) / len(no_op)
     committed = _bytes_in(Path(root.path("features")))
     feature_set.collect()
     return {
         "size": size,
         "committed_bytes": committed,
         "no_op_s": median(no_op),
+        "no_op_cpu_s": no_op_cpu,
         "commit_s": spent,
         "peak_mib": peak,
         "store_bytes": _bytes_in(Path(root.path("features"))),
