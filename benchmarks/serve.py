@@ -22,6 +22,7 @@ from benchmarks.films import film
 from pipelines.look.serve.app import app
 from pipelines.look.serve.items import Item
 from pipelines.look.serve.playing import Segments
+from pipelines.look.serve.plots import MOST
 from pipelines.look.serve.settings import ServeConfig
 from stores.root import Root
 
@@ -45,7 +46,7 @@ def bars(segments: int = _SEGMENTS, folder: str = "") -> Iterator[Bar]:
             every = [_seconds(client, place) for _ in range(_ASKED // 4)]
             yield Bar.measured(f"serve-{name}-p50-ms", float(np.median(every)) * 1e3, f"first {every[0] * 1e3:.0f} ms")
         took = _seconds(client, "/drawing?feature=x")
-        yield Bar.measured("serve-plot-s", took, "t-SNE of 2,000 segments of 384, once for each snapshot")
+        yield Bar.measured("serve-plot-s", took, f"{MOST} segments of 384, once for each snapshot")
         path = film(Path(scratch, "film.avi"))
         item = Item("d", "film", "video", str(path), "00" * 32, None, None, None, None, None)
         every = []

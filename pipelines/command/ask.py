@@ -38,6 +38,9 @@ def sql(
     parquet: ParquetOption = None,
     save_as: SaveOption = "",
     parts: PartsOption = False,
+    labels: Annotated[
+        str, typer.Option("--labels", help="A table of labels of your own, as of `zsar index`: the view labels.")
+    ] = "",
 ) -> Shown:
     """Ask the cache in SQL (DuckDB's); nothing is written, and no file or network is read but the cache.
 
@@ -51,6 +54,8 @@ def sql(
 
     zsar sql "select dataset, video_id, 'outdoors' as label from videos where label = 'Rowing'" --save-as outdoors
 
+    zsar sql "select * from labels" --labels zsar-marked.csv --save-as doors
+
     JSON: columns (name, type), rows (objects); without a query views (view, about, columns); with --csv or --parquet
     written, the paths, and count in place of rows; with --save-as saved (dataset, videos, new).
     """
@@ -60,7 +65,9 @@ def sql(
         rows = [{"view": name, "about": about, "columns": columns} for name, about, columns in views.listed(root)]
         shown = [row | {"columns": ", ".join(row["columns"])} for row in rows]
         return Shown({"views": rows}, [Table("Views", shown, lines=True)])
-    table = views.ask(query, root)
+    from pipelines.look.given_labels import given_labels
+
+    table = views.ask(query, root, {"labels": given_labels(labels)} if labels else None)
     return _saved(answered(table, csv, parquet), table, save_as, query, root, parts)
 
 

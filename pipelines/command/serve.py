@@ -15,16 +15,18 @@ def serve(settings: ServeConfig, root: "Root") -> Shown:
     """Look at the cache in a browser: type a phrase, play the segments it finds. Ctrl-C ends it.
 
     Also a feature set in the plane, each point a clip; classes with their texts, clips and what they are taken for;
-    runs, results and failures. It only reads: nothing below the root is written, nothing is loaded from elsewhere.
+    runs, results and failures. Clips can be marked, labelled and taken out as a CSV. It only reads: nothing below the
+    root is written, nothing is loaded from elsewhere. With --edit the marked ones are saved as a selection.
 
-    zsar serve --root /data/cache
+    zsar serve --root /data/cache --edit
 
-    zsar serve --host 0.0.0.0 --port 8000
+    ZSAR_SERVE_PASSWORD=... zsar serve --host 0.0.0.0 --port 8000
 
     ssh -L 8710:127.0.0.1:8710 MACHINE zsar serve --root /data/cache
 
-    Only this machine can ask, unless --host says otherwise. Nobody is asked for a password then: whoever reaches the
-    port sees all of the cache and plays its films. The third line shows a cache of another machine to yours alone.
+    Only this machine can ask, unless --host says otherwise. Then whoever reaches the port is asked for a password:
+    yours, or one that stands in the address which is told. Nothing is encrypted on its way: the third line is, and
+    shows a cache of another machine to yours alone.
 
     Of a feature set of millions run `zsar query` once before: it keeps the index that is made in memory here.
 
@@ -32,5 +34,8 @@ def serve(settings: ServeConfig, root: "Root") -> Shown:
     """
     from pipelines.look.serve.server import serve
 
-    url = serve(settings, root, lambda url: say(f"Look at {url} (Ctrl-C ends it)"))
-    return Shown({"url": url}, [])
+    def told(url: str) -> None:
+        elsewhere = "; from elsewhere with this machine's name or address" if settings.host in ("0.0.0.0", "::") else ""
+        say(f"Look at {url} (Ctrl-C ends it{elsewhere})")
+
+    return Shown({"url": serve(settings, root, told)}, [])

@@ -12,7 +12,7 @@ segment and its outputs as arrays (`arrays.py`).
 import contextlib
 import difflib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -166,8 +166,14 @@ VIEWS = {
 # -- asking -----------------------------------------------------------------------------------------------------------
 
 
-def ask(text: str, root: Root) -> pa.Table:
+def ask(text: str, root: Root, given: Mapping[str, pa.Table] | None = None) -> pa.Table:
     """The answer to a query over the views of a root.
+
+    Parameters
+    ----------
+    text : SQL
+    root : Root
+    given : tables beside them, by what a query calls them
 
     Raises
     ------
@@ -180,15 +186,18 @@ def ask(text: str, root: Root) -> pa.Table:
     if '"tables"' in named.tables:  # what `show tables` is read as
         return pa.Table.from_pylist([{"view": name, "about": about} for name, about, _ in listed(root)])
     with contextlib.ExitStack() as stack:
+        beside = dict(given or {})
         tables: dict[str, pa.Table] = {}
-        held = {} if set(named.tables) <= set(VIEWS) else by_name(root)
+        held = {} if set(named.tables) <= {*VIEWS, *beside} else by_name(root)
         for name in dict.fromkeys(named.tables):
-            if name in VIEWS:
+            if name in beside:
+                tables[name] = beside[name]
+            elif name in VIEWS:
                 empty = named.only_schema
                 tables[name] = VIEWS[name].schema.empty_table() if empty else VIEWS[name].make(root)
             elif name in held:
                 tables[name] = stack.enter_context(rows_of(held[name], named, root))
-        hint = f"Views are: {', '.join(VIEWS)}" + "".join(f", {_quoted(name)}" for name in held) + "."
+        hint = f"Views are: {', '.join([*VIEWS, *beside])}" + "".join(f", {_quoted(name)}" for name in held) + "."
         meant = [near for name in named.tables if name not in tables for near in _near(name, [*VIEWS, *held])]
         return sql.ask(text, tables, "".join(f"Did you mean {_quoted(name)}? " for name in meant[:1]) + hint)
 

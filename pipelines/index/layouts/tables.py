@@ -30,7 +30,8 @@ _KINETICS = {
     "time_end": _END,
     "split": _SPLIT,
 }
-_TABLE = {
+#: columns of any table of labels, and how else they are spelt
+TABLE = {
     "id": ("video_id", "videoid", "video", "video_name", "name", "filename", "file_name", "file", "path", "youtube_id"),
     "label": _LABEL,
     "split": _SPLIT,
@@ -57,7 +58,7 @@ def layout_of(label: LabelFile) -> str:
     """`table` where a table has an id and a label, and no times beside an id as Kinetics'; else `kinetics`."""
     of_kinetics = columns_of(label, _KINETICS)
     timed = {"time_start", "time_end"} & set(of_kinetics) and "youtube_id" in of_kinetics
-    return "table" if not timed and {"id", "label"} <= set(columns_of(label, _TABLE)) else "kinetics"
+    return "table" if not timed and {"id", "label"} <= set(columns_of(label, TABLE)) else "kinetics"
 
 
 def _filled(record: Record, column: str) -> str:
@@ -208,7 +209,7 @@ def _rows(labels: Sequence[LabelFile]) -> dict[str, list[_Row]]:
         raise LayoutError("The layout table takes a table with the columns id and label. Give it with --labels.")
     rows: dict[str, list[_Row]] = {}
     for label in labels:
-        for record in records(label, _TABLE, ("id", "label"), "table"):
+        for record in records(label, TABLE, ("id", "label"), "table"):
             name, row = _filled(record, "id"), _row(record)
             own = rows.setdefault(name, [])
             alike = [other for other in own if other[3:] == row[3:] or None in (other.start_s, row.start_s)]

@@ -5,12 +5,15 @@
     /film/KEY         its file, where a browser plays it         /data             data sets, feature sets, spaces
     /segment/KEY      a span of it, made anew                    /runs, /run       runs, results, a run's own page
     /frame/KEY        a frame of it                              /failures         what gave no features
+    /labels           labels that there are                      /selections       saves what was marked (`saving.py`)
 
 KEY is a content key of the manifests (`items.py`); no address holds a path. Pages only read: nothing below the root is
-written.
+written, unless the server was started with --edit, and then selections alone.
 """
 
 import functools
+import hashlib
+import shlex
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from extractors.errors import ExtractorError, InputFault
@@ -28,12 +31,14 @@ from pipelines.errors import UsageError
 from pipelines.judge.results import results
 from pipelines.look import flattened, listing
 from pipelines.look.run.page import run_html
+from pipelines.look.serve.access import Access
 from pipelines.look.serve.cards import Cards
 from pipelines.look.serve.classes import Classes
 from pipelines.look.serve.films import Films
 from pipelines.look.serve.guards import Guards
 from pipelines.look.serve.items import Item, Items
-from pipelines.look.serve.plots import HEIGHT, WIDTH, Plots
+from pipelines.look.serve.plots import Plots
+from pipelines.look.serve.saving import Saving
 from pipelines.look.serve.searches import Asked, Searches, items_of
 from pipelines.look.serve.settings import ServeConfig
 from pipelines.pages.page import render
@@ -42,11 +47,12 @@ from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
 
-_SCRIPT = Path(__file__).with_name("serve.js")
+_SCRIPTS = {path.name: path for path in Path(__file__).with_name("scripts").glob("*.js")}
 _MENDED = (UsageError, StoreError, ExtractorError, InputFault)  # one line each, for who asked
-_TEXT = ("/film/", "/segment/", "/frame/", "/drawing", "/card/")  # whose errors are no page
+_TEXT = ("/film/", "/segment/", "/frame/", "/drawing", "/card/", "/labels", "/selections")  # whose errors are no page
 _CLIPS = 24  # of a class on one page
 _FAILURES = 500
+_LABELS = 2000
 _PAGES = 16  # runs' pages in memory
 
 
@@ -58,9 +64,16 @@ def app(root: Root, config: ServeConfig, folder: Path) -> Starlette:
     root : Root
     config : ServeConfig
     folder : where films are kept that are made for them
+
+    Raises
+    ------
+    UsageError
+        Others reach the port, and there is no password.
     """
-    items = Items(root)
-    pages, films = _Pages(root, config, items), Films(items, folder)
+    if config.is_open and not config.password:
+        raise UsageError(f"{config.host} is reached by others than this machine: set a password with --password.")
+    items, saving = Items(root), Saving(root, config.edit)
+    pages, films = _Pages(root, config, items, saving.token), Films(items, folder)
     routes = [
         Route("/", pages.search),
         Route("/plot", pages.plot),
@@ -76,12 +89,15 @@ def app(root: Root, config: ServeConfig, folder: Path) -> Starlette:
         Route("/runs", pages.runs),
         Route("/run", pages.run),
         Route("/failures", pages.failures),
-        Route("/serve.js", pages.script),
+        Route("/labels", pages.labels),
+        Route("/selections", saving.selection, methods=["POST"]),
+        *(Route(f"/{name}", pages.script) for name in _SCRIPTS),
         Route("/favicon.ico", lambda request: Response(status_code=204)),  # which browsers ask for unasked
     ]
     handlers: dict[Any, Any] = dict.fromkeys(_MENDED, _mended) | {HTTPException: _http}
     guards = Middleware(Guards, host=config.host)
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=[guards])
+    access = Middleware(Access, password=config.password, as_text=_TEXT)
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[guards, access])
 
 
 def _mended(request: Request, error: Exception) -> Response:
@@ -99,21 +115,22 @@ def _said(request: Request, status: int, why: str) -> Response:
     return HTMLResponse(render("serve/error", why=why, here=""), status)
 
 
-def _page(name: str, here: str, **given: Any) -> HTMLResponse:
-    return HTMLResponse(render(f"serve/{name}", here=here, **given))
-
-
 class _Pages:
     """A method a page; each runs in a thread of its own."""
 
-    def __init__(self, root: Root, config: ServeConfig, items: Items) -> None:
+    def __init__(self, root: Root, config: ServeConfig, items: Items, token: str) -> None:
         self._root, self._items = root, items
+        digest = hashlib.blake2b(root.url.encode(), digest_size=8).hexdigest()  # marks of one root are not another's
+        self._tray = {"root": digest, "at": shlex.quote(root.url), "token": token}
         self._searches = Searches(root, config)
         self._cards = Cards(root, self._items)
         self._classes = Classes(root, self._items)
         self._plots = Plots()
         self._run = threading.Lock()
         self._drawn = functools.lru_cache(_PAGES)(self._run_page)
+
+    def _page(self, name: str, here: str, **given: Any) -> HTMLResponse:
+        return HTMLResponse(render(f"serve/{name}", here=here, tray=self._tray, **given))
 
     # -- looking for something ----------------------------------------------------------------------------------------
 
@@ -130,7 +147,9 @@ class _Pages:
         labels, spaces = sorted(self._items.labels()), self._searches.spaces()
         datasets = Manifest(self._root).datasets()
         given = {"asked": asked, "hits": hits, "cards": cards, "why": why, "labels": labels, "spaces": spaces}
-        return HTMLResponse(render("serve/search", here="/", datasets=datasets, **given), 400 if why else 200)
+        page = self._page("search", "/", datasets=datasets, **given)
+        page.status_code = 400 if why else 200
+        return page
 
     def clip(self, request: Request) -> Response:
         """An item, or a segment of it."""
@@ -145,11 +164,11 @@ class _Pages:
             if len(items_of(own, item.key)):
                 like = Asked(like=item.video_id, feature=name).address()
                 held.append((name, like))
-        return _page("clip", "", card=card, item=item, same=same, held=held)
+        return self._page("clip", "", card=card, item=item, same=same, held=held)
 
     def card(self, request: Request) -> Response:
         """The same as a part of a page."""
-        return _page("part", "", card=self._asked(request)[1])
+        return self._page("part", "", card=self._asked(request)[1])
 
     def _asked(self, request: Request) -> tuple[Item, Any]:
         """The item of an address, and its card or that of the segment which was named."""
@@ -171,7 +190,7 @@ class _Pages:
         told = {name: request.query_params.get(name, "")[:200] for name in ("feature", "dataset", "by")}
         given = {"sets": sets, "datasets": Manifest(self._root).datasets()}
         chosen = told["feature"] or next(iter(sets), "")
-        return _page("plot", "/plot", **given, asked=told | {"feature": chosen}, ways=flattened.ways())
+        return self._page("plot", "/plot", **given, asked=told | {"feature": chosen}, ways=flattened.ways())
 
     def drawing(self, request: Request) -> Response:
         """A feature set in the plane."""
@@ -182,13 +201,13 @@ class _Pages:
             raise UsageError(f"A plot is drawn by {' or '.join(flattened.ways())} here, got {way[:40]!r}.")
         output = "features" if "features" in held.outputs else held.outputs[0]
         plot = self._plots.of(self._searches.of(held), output, way, told.get("dataset", ""))
-        return _page("drawing", "", plot=plot, feature=held.name, way=way, width=WIDTH, height=HEIGHT)
+        return Response(plot, media_type="application/json")
 
     # -- what there is ------------------------------------------------------------------------------------------------
 
     def classes(self, request: Request) -> Response:
         """Every class."""
-        return _page("classes", "/classes", classes=self._classes.all())
+        return self._page("classes", "/classes", classes=self._classes.all())
 
     def one_class(self, request: Request) -> Response:
         """A class: its texts, its clips, what it is taken for."""
@@ -201,19 +220,19 @@ class _Pages:
         more = first + _CLIPS if first + _CLIPS < count else None
         before = max(first - _CLIPS, 0) if first else None
         shown = {"told": self._classes.told(name), "taken": self._classes.taken(name), "cards": cards, "count": count}
-        return _page("class", "/classes", own=own, **shown, first=first, more=more, before=before)
+        return self._page("class", "/classes", own=own, **shown, first=first, more=more, before=before)
 
     def data(self, request: Request) -> Response:
         """Data sets, feature sets, and which of these a phrase can be compared with."""
         sets = {"datasets": listing.datasets(self._root), "features": listing.features(self._root)}
-        return _page("data", "/data", **sets, texts=listing.texts(self._root), spaces=self._searches.spaces())
+        return self._page("data", "/data", **sets, texts=listing.texts(self._root), spaces=self._searches.spaces())
 
     def runs(self, request: Request) -> Response:
         """Runs and results."""
         groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         for row in (row for row in results(self._root) if row["top1"] is not None):
             groups.setdefault((row["dataset"], row["protocol"], row["setting"]), []).append(row)
-        return _page("runs", "/runs", runs=listing.runs(self._root), groups=groups)
+        return self._page("runs", "/runs", runs=listing.runs(self._root), groups=groups)
 
     def run(self, request: Request) -> Response:
         """The page of a run, as `zsar show RUN --html` writes it."""
@@ -234,8 +253,13 @@ class _Pages:
     def failures(self, request: Request) -> Response:
         """What gave no features."""
         rows = listing.failures(self._root)
-        return _page("failures", "/failures", rows=rows[:_FAILURES], count=len(rows))
+        return self._page("failures", "/failures", rows=rows[:_FAILURES], count=len(rows))
+
+    def labels(self, request: Request) -> Response:
+        """Labels that items have, most first."""
+        counts = self._items.labels()
+        return JSONResponse(sorted(counts, key=lambda label: (-counts[label], label))[:_LABELS])
 
     def script(self, request: Request) -> Response:
-        """The one script."""
-        return FileResponse(_SCRIPT, media_type="text/javascript")
+        """One of the scripts."""
+        return FileResponse(_SCRIPTS[request.url.path.removeprefix("/")], media_type="text/javascript")

@@ -31,6 +31,7 @@ class Card:
     item : Item
     score : a cosine, or None
     start_s, end_s : of the segment, in its film
+    segment : its number; None of a whole item
     film, poster : addresses; empty where no film can be played
     frames : addresses of frames, where there is a film that cannot be played
     texts : captions
@@ -43,6 +44,7 @@ class Card:
     score: float | None
     start_s: float | None
     end_s: float | None
+    segment: int | None = None
     film: str = ""
     poster: str = ""
     frames: tuple[str, ...] = ()
@@ -51,6 +53,14 @@ class Card:
     why_not: str = ""
     page: str = ""
     like: str = ""
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What the script keeps of it where it is marked: its names as they are, and its span in its file."""
+        item = self.item
+        named = {"dataset": item.dataset, "video_id": item.video_id, "label": item.label}
+        part = {"item_start_s": item.start_s, "item_end_s": item.end_s}
+        return named | {"segment": self.segment, "start_s": self.start_s, "end_s": self.end_s} | part
 
 
 class Cards:
@@ -81,7 +91,7 @@ class Cards:
             like = Asked(like=row["video_id"] + span, feature=feature).address()
             shown = self._seen(item, start, end)
         page = f"/clip/{item.key}?" + urlencode({"feature": feature, "segment": row["segment"]})
-        return Card(item, row.get("score"), start, end, **shown, page=page, like=like)
+        return Card(item, row.get("score"), start, end, row["segment"], **shown, page=page, like=like)
 
     def of_item(self, item: Item) -> Card:
         """The card of a whole item."""

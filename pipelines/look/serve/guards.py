@@ -2,7 +2,7 @@
 
 A page of elsewhere can make a browser ask this machine, under a name of its own that it points here (DNS rebinding). So
 the name that was asked for must be one of this machine; what is answered may be read and framed by its own pages alone,
-and runs no script but the one file that comes along.
+and runs no script but the files that come along.
 """
 
 import ipaddress
@@ -16,8 +16,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.look.serve.settings import LOOPBACK
+
 MOST_QUERY_BYTES = 4096
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; media-src 'self'; "
     "style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -26,7 +27,7 @@ _HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # without any, a form's origin is null
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -83,9 +84,9 @@ class Guards:
             name = urlsplit(f"//{told}").hostname or ""
         except ValueError:
             return False
-        if name in _LOOPBACK or name == self._host:
+        if name in LOOPBACK or name == self._host:
             return True
-        if self._host in _LOOPBACK:
+        if self._host in LOOPBACK:
             return False
         return _is_address(name) or name == socket.gethostname().lower()  # rebinding takes a name
 

@@ -54,3 +54,23 @@ def test_umap_is_offered_where_it_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(UsageError, match="umap is not installed"):
         flat(clusters()[0], "umap")
+
+
+def test_of_many_some_are_arranged_and_the_rest_lies_at_the_median_of_its_ten_nearest(monkeypatch):
+    vectors, of = clusters()
+    monkeypatch.setattr(flattened, "FITTED", 60)
+    found = flat(vectors)
+    fitted = flattened.evenly(60, 120)
+    assert len(set(fitted.tolist())) == 60
+    assert (np.bincount(of[fitted]) == 20).all()
+    from sklearn.decomposition import PCA
+
+    own = PCA(50, random_state=0).fit_transform(vectors).astype(float)
+    places = flattened.tsne(own[fitted])
+    for at in range(120):
+        near = sorted(range(60), key=lambda number: sum((own[at] - own[fitted[number]]) ** 2))[:10]
+        place = [sorted(places[number][axis] for number in near)[4:6] for axis in (0, 1)]
+        expected = places[fitted.tolist().index(at)] if at in fitted else [sum(two) / 2 for two in place]
+        assert np.allclose(found[at], expected, atol=1e-4), at
+    far = np.linalg.norm(found[:, None] - found[None], axis=-1) + np.eye(120) * 1e9
+    assert (of[far.argmin(1)] == of).mean() > 0.95

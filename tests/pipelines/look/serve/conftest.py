@@ -4,6 +4,7 @@ import functools
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -78,10 +79,10 @@ def client(served: Root, tmp_path: Path) -> TestClient:
     return asking(served, tmp_path)
 
 
-def asking(root: Root, folder: Path, host: str = "127.0.0.1") -> TestClient:
+def asking(root: Root, folder: Path, host: str = "127.0.0.1", **settings: Any) -> TestClient:
     """Who asks pages that listen on an address."""
     (folder / "kept").mkdir(exist_ok=True)
-    pages = app(root, ServeConfig(host=host, device="cpu"), folder / "kept")
+    pages = app(root, ServeConfig(host=host, device="cpu", **settings), folder / "kept")
     return TestClient(pages, base_url="http://127.0.0.1:8710", raise_server_exceptions=True)
 
 

@@ -38,6 +38,13 @@ def links(text: str) -> set[str]:
     return {html.unescape(each).split("#")[0] for each in found if not each.startswith("data:")}
 
 
+def cards(drawing) -> set[str]:
+    """Where the points of a drawing lead."""
+    told = drawing.json()
+    points = zip(told["item"], told["segment"], strict=True)
+    return {f"/card/{told['items']['key'][item]}?feature={told['feature']}&segment={number}" for item, number in points}
+
+
 def clicked(client) -> dict[str, int]:
     """What can be reached from the first page, a dozen addresses of each kind, with the status each answers with."""
     counts: Counter[str] = Counter()
@@ -46,14 +53,22 @@ def clicked(client) -> dict[str, int]:
         place = waiting.pop()
         answer = client.get(place)
         seen[place] = answer.status_code
-        if answer.headers["content-type"].startswith("text/html"):
-            found = {each for each in links(answer.text) if each.startswith("/")}
+        kind = answer.headers["content-type"].partition(";")[0]
+        if kind == "text/html" or (kind == "application/json" and place.startswith("/drawing")):
+            found = (
+                {each for each in links(answer.text) if each.startswith("/")} if kind == "text/html" else cards(answer)
+            )
             for each in sorted(found - seen.keys() - waiting):
                 kind = re.split(r"(?<=.)[/?]", each)[0]
                 counts[kind] += 1
                 if counts[kind] <= 12:
                     waiting.add(each)
     return seen
+
+
+def marks(text: str) -> list[dict]:
+    """What the script would keep of each card of a page."""
+    return [json.loads(html.unescape(each)) for each in re.findall(r"data-mark='([^']*)'", text)]
 
 
 def state(folder: Path) -> dict[str, str]:
@@ -119,27 +134,49 @@ def test_a_caption_plays_the_film_it_tells_of(client):
     assert re.search(r'<video [^>]*src="/film/[0-9a-f]{64}"', own)
 
 
-def test_a_drawing_has_a_point_a_segment_that_leads_to_its_clip(client):
-    text = client.get("/drawing", params={"feature": "fake"}).text
-    cards = [html.unescape(each) for each in re.findall('data-card="([^"]*)"', text)]
-    assert len(cards) == len(set(cards)) == 18
-    places = re.findall(r'cx="([\d.-]+)" cy="([\d.-]+)"', text)
-    assert all(0 <= float(x) <= 1060 and 0 <= float(y) <= 720 for x, y in places)
-    assert len(set(places)) > 9
-    assert text == client.get("/drawing", params={"feature": "fake"}).text
-    card = client.get(cards[0]).text
+def test_a_drawing_has_a_point_a_segment_that_leads_to_its_clip(client, served):
+    drawing = client.get("/drawing", params={"feature": "fake"})
+    told = drawing.json()
+    own = keys(served)
+    items = dict(zip(told["items"]["video_id"], told["items"]["key"], strict=True))
+    assert items == {name: own[name] for name in items}
+    points = list(zip(told["item"], told["segment"], strict=True))
+    assert len(points) == len(set(points)) == 18
+    assert all(0 <= x <= told["width"] and 0 <= y <= told["height"] for x, y in zip(told["x"], told["y"], strict=True))
+    assert len(set(zip(told["x"], told["y"], strict=True))) > 9
+    assert drawing.text == client.get("/drawing", params={"feature": "fake"}).text
+    item, segment = points[4]
+    card = client.get(
+        f"/card/{told['items']['key'][item]}", params={"feature": told["feature"], "segment": segment}
+    ).text
     assert card.count("<article") == 1
     assert "<html" not in card
-    legend = re.findall(r'</i>(.*?) <span class="note">(\d+)</span>', text)
-    assert sum(int(count) for _, count in legend) == 18
-    assert ("archery", "6") in legend
+    (mark,) = marks(card)
+    assert mark["video_id"] == told["items"]["video_id"][item]
+    assert (mark["start_s"], mark["end_s"]) == (told["start_s"][4], told["end_s"][4])
+    assert {name: count for name, _, count in told["labels"]}["archery"] == 6
+    assert Counter(told["labels"][number][0] for number in told["label"]) == {n: c for n, _, c in told["labels"]}
+    for at, number in enumerate(told["label"]):
+        assert told["items"]["label"][told["item"][at]] == told["labels"][number][0]
+    assert told["said"] == "18 segments; t-SNE from a fixed seed."
 
 
 def test_of_many_segments_some_are_drawn(client, monkeypatch):
     monkeypatch.setattr("pipelines.look.serve.plots.MOST", 50)
-    text = client.get("/drawing", params={"feature": "fake_text"}).text
-    assert text.count("<circle") == 50
-    assert "50 of 240 segments" in text
+    monkeypatch.setattr("pipelines.look.flattened.FITTED", 20)
+    told = client.get("/drawing", params={"feature": "fake_text"}).json()
+    assert len(told["x"]) == 50
+    assert told["said"] == (
+        "50 of 240 segments, evenly over all; t-SNE from a fixed seed of 20 of them, evenly drawn; each other one lies "
+        "at the median of the places of its ten nearest among these."
+    )
+
+
+def test_rows_that_are_asked_for_each_are_those_of_whole_chunks(client, monkeypatch):
+    whole = client.get("/drawing", params={"feature": "fake", "dataset": "films"}).json()
+    monkeypatch.setattr("pipelines.look.serve.plots._SPAN_BYTES", 0)
+    each = client.get("/drawing", params={"feature": "fake"}).json()
+    assert (each["x"], each["y"]) == (whole["x"], whole["y"])
 
 
 def test_a_drawing_that_cannot_be_is_one_line(client):
@@ -238,7 +275,8 @@ def test_only_what_a_manifest_knows_is_sent(client, served, tmp_path):
         "/frame/" + "0" * 64,
         "/clip/" + "0" * 64,
         "/card/" + "0" * 64,
-        "/serve.js/../settings.py",
+        "/pages.js/../settings.py",
+        "/scripts/pages.js",
         "/reports/x.html",
         "/manifest/films.parquet",
     ]
@@ -280,14 +318,16 @@ def test_names_of_this_machine_are(client, host):
 
 
 def test_on_an_open_port_addresses_are_answered_and_foreign_names_are_not(served, tmp_path):
-    open_to_all = asking(served, tmp_path, "0.0.0.0")
+    open_to_all = asking(served, tmp_path, "0.0.0.0", password="a long word")
+    open_to_all.get("/", params={"token": "a long word"})
     for host in ("192.168.1.7:8710", "[2001:db8::1]:80", socket.gethostname(), "localhost"):
-        assert open_to_all.get("/failures", headers={"Host": host}).status_code == 200, host
+        cookie = f"zsar-8710={open_to_all.cookies['zsar-8710']}"
+        assert open_to_all.get("/failures", headers={"Host": host, "Cookie": cookie}).status_code == 200, host
     assert open_to_all.get("/failures", headers={"Host": "evil.example"}).status_code == 400
 
 
 def test_every_answer_forbids_scripts_of_elsewhere(client, served):
-    for place in (*PLACES, "/nothing", f"/film/{keys(served)['f0']}", "/serve.js"):
+    for place in (*PLACES, "/nothing", f"/film/{keys(served)['f0']}", "/plot.js", "/labels"):
         headers = client.get(place, headers={"Origin": "http://evil.example"}).headers
         policy = dict(each.strip().split(" ", 1) for each in headers["content-security-policy"].split(";"))
         assert policy["default-src"] == "'none'"
@@ -299,10 +339,10 @@ def test_every_answer_forbids_scripts_of_elsewhere(client, served):
 
 def test_pages_bring_no_script_of_their_own_and_load_nothing_from_elsewhere(client, served):
     (run,) = Runs(served).names()
-    for place in (*PLACES, "/?q=abc", "/class?name=archery", f"/run?name={run}", "/drawing?feature=fake"):
+    for place in (*PLACES, "/?q=abc", "/class?name=archery", f"/run?name={run}"):
         text = client.get(place).text
         scripts = re.findall(r"<script[^>]*>", text)
-        assert scripts in ([], ['<script src="/serve.js" defer>']), place
+        assert scripts in ([], [f'<script src="/{name}.js" defer>' for name in ("pages", "marks", "plot")]), place
         assert not re.search(r"<[^>]* on\w+=", text), place
         assert all(each.startswith(("/", "#")) for each in links(text)), place
 
@@ -319,10 +359,17 @@ def test_a_question_is_bounded(client):
 
 def test_names_of_others_are_text(client, served):
     key = keys(served)["f1"]
-    for place in ("/", "/classes", f"/clip/{key}", "/?like=f0&feature=fake", "/drawing?feature=fake"):
+    for place in ("/", "/classes", f"/clip/{key}", "/?like=f0&feature=fake"):
         text = client.get(place).text
         assert "<script>alert" not in text, place
         assert "\x1b" not in text, place
+    for place in ("/drawing?feature=fake", "/labels"):  # whose names are as they are: the script puts them in as text
+        answer = client.get(place)
+        assert answer.headers["content-type"] == "application/json"
+        assert json.dumps(EVIL) in json.dumps(answer.json())
+        assert "\x1b" not in answer.text
+    (mark,) = marks(client.get(f"/clip/{key}").text)
+    assert mark["label"] == EVIL
     assert "&lt;script&gt;alert" in client.get("/classes").text
     answer = client.get("/class", params={"name": EVIL})
     assert answer.status_code == 200
@@ -390,7 +437,7 @@ def test_a_root_on_an_object_store_is_shown(object_root, videos, fake, tmp_path)
     text = client.get("/", params={"like": "v0", "feature": "fake"}).text
     (film, *_) = re.findall(r'src="(/film/[^"#]*)', text)
     assert client.get(film).headers["content-type"] == "video/mp4"
-    assert client.get("/drawing", params={"feature": "fake"}).text.count("<circle") == 18
+    assert len(client.get("/drawing", params={"feature": "fake"}).json()["x"]) == 18
     assert not object_root.exists("indexes")
 
 
