@@ -109,7 +109,9 @@ def _labels(root: Root, dataset: str, feature: str) -> Iterator[Bar]:
         labels[at] = random.choice([name for name in classes if name != labels[at]])
     table = pa.table({"dataset": [dataset] * len(ids), "video_id": ids, "label": labels})
     full = save(table, f"wrong-{dataset}", "planted wrong labels", root).dataset
-    rows = [row for row in audit(AuditConfig(full, feature), root).table.to_pylist() if row["kind"] == "label"]
+    found = audit(AuditConfig(full, feature), root).table.to_pylist()
+    rows = [row for row in found if row["kind"] == "label"]
+    more = [row for row in found if row["kind"] == "ambiguous"]
     first = rows[: len(wrong)]
     hit = [row for row in rows if row["video_id"] in wrong]
     mended = sum(row["suggested"] == wrong[row["video_id"]] for row in hit)
@@ -118,6 +120,9 @@ def _labels(root: Root, dataset: str, feature: str) -> Iterator[Bar]:
     yield Bar.measured(f"audit-{dataset}-labels-recall", len(hit) / len(wrong), detail)
     yield Bar.measured(f"audit-{dataset}-labels-precision", len(hit) / max(1, len(rows)), "of all doubted")
     yield Bar.measured(f"audit-{dataset}-labels-precision-first", among, f"of the first {len(first)}")
+    rest = sum(row["video_id"] in wrong for row in more)
+    detail = f"{len(more)} ambiguous beside them, {rest} of these planted"
+    yield Bar.measured(f"audit-{dataset}-labels-and-ambiguous-recall", (len(hit) + rest) / len(wrong), detail)
 
 
 def _strangers(root: Root, name: str) -> Iterator[Bar]:

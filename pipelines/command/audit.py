@@ -28,7 +28,9 @@ def audit(
 ) -> Shown:
     """Look for near duplicates (across splits: leakage), label errors, outliers, and where two runs disagree.
 
-    Videos are compared by their features. A doubt is a reason to look, not a verdict; nothing is changed.
+    Videos are compared by their features. `label` are likely label errors; `ambiguous` looks more like another class
+    than its own: errors among them, and what the features cannot tell apart. A doubt is a reason to look, not a
+    verdict; nothing is changed.
 
     zsar audit ucf101 --feature i3d_k400 --html
 

@@ -2,8 +2,8 @@
 
 Run    `zsar audit ucf101 --feature i3d_k400 [--run A --run B] [--html]`
 Takes  a data set, features of it; two runs judged on it, where they are named
-Gives  `Audit`: a row a doubt, worst first within its kind: leaks, conflicts, duplicates, label errors, outliers,
-       disagreements
+Gives  `Audit`: a row a doubt, worst first within its kind: leaks, conflicts, duplicates, label errors, ambiguous
+       videos, outliers, disagreements
 
     vectors ──Clips.neighbours──▶ others, cosines ──duplicates, labels, outliers──▶ Finding
 

@@ -6,7 +6,8 @@ KINDS = {
     "leak": "near duplicates, or clips of one recording, in different splits",
     "conflict": "near duplicates with different labels",
     "duplicate": "near duplicates with one label in one split",
-    "label": "videos whose neighbours have another label",
+    "label": "videos whose label is not explained by what they look like",
+    "ambiguous": "videos that look more like another class than their own",
     "outlier": "videos that are far from all others",
     "disagree": "videos on which two runs disagree",
 }

@@ -1,14 +1,19 @@
 """Label errors: videos whose neighbours, and a classifier that never saw them, have another label.
 
 Takes  clips, their neighbours, groups of near duplicates
-Gives  findings `label`, with the label they should perhaps have
+Gives  findings `label`, where what a video looks like does not explain its label, and `ambiguous`, where it looks more
+       like another class than its own; each with the label it should perhaps have
 
-For each labelled video s (K) is half the share of each class among its neighbours, weighted by how near they are, and
-half what a ridge classifier says of it (targets -1 and 1, brought to 0 and 1) that was fitted on the other four fifths.
-Near duplicates and clips of one recording are no neighbours and stay in one fifth: a whole film that is labelled wrong
-would vouch for itself. A class's threshold t_j is the mean s_j over the videos labelled j, so that classes which are
-hard to tell apart ask for more. A video is doubted where the likeliest class among those with s_j >= t_j is not its own
-and is likelier than its own.
+Two judges speak of each labelled video: the share of each class among its neighbours, weighted by how near they are,
+and a ridge classifier (targets -1 and 1, brought to 0 and 1) that was fitted on the other four fifths. Near duplicates
+and clips of one recording are no neighbours and stay in one fifth: a whole film that is labelled wrong would vouch for
+itself.
+
+`label`: the probability that its label was drawn blindly (`blind.py`) is at least one in five. `ambiguous`: confident
+learning. With s (K) half of what each judge says, a class's threshold t_j is the mean s_j over the videos labelled j,
+so that classes which are hard to tell apart ask for more; a video is doubted where the likeliest class among those with
+s_j >= t_j is not its own and is likelier than its own. That finds labels which are wrong in one way, and also whatever
+features cannot tell apart.
 
 References
 ----------
@@ -20,15 +25,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pipelines.look.audit.blind import blind
 from pipelines.look.audit.clips import Clips
 from pipelines.look.audit.findings import Finding
 
 _FOLDS = 5
 _RIDGE = 1.0
+_LEAST = 0.2  # likely enough that one looks
 
 
 def label_errors(clips: Clips, others: np.ndarray, cosines: np.ndarray, group: np.ndarray, k: int) -> Iterator[Finding]:
-    """A finding for each video that is likelier of another class; its score is by how much."""
+    """A finding for each video that is likelier of another class.
+
+    The score of `label` is how likely its label was drawn blindly, that of `ambiguous` by how much it is likelier.
+    """
     labels = clips.column("label")
     classes = sorted({label for label in labels if label is not None})
     if len(classes) < 2:
@@ -37,16 +47,21 @@ def label_errors(clips: Clips, others: np.ndarray, cosines: np.ndarray, group: n
     own = np.array([number.get(label, -1) for label in labels], np.int64)
     films = _films(clips, group)
     near = shares(own, others, cosines, films, k, len(classes))
-    said = (near + held_out(clips.vectors, own, films, len(classes))) / 2
+    told = held_out(clips.vectors, own, films, len(classes))
+    drawn = blind(near, told, own, k)
+    said = (near + told) / 2
     best = confident(said, own)
-    for at in np.flatnonzero((own >= 0) & (best >= 0) & (best != own)):
-        margin = float(said[at, best[at]] - said[at, own[at]])
-        if margin <= 0:
+    for at in np.flatnonzero(own >= 0):
+        is_blind = drawn.probability[at] >= _LEAST
+        other = drawn.other[at] if is_blind else best[at]
+        margin = float(said[at, other] - said[at, own[at]]) if other >= 0 else 0.0
+        if not is_blind and (other == own[at] or margin <= 0):
             continue
-        nearest = next((int(o) for o in others[at] if o >= 0 and own[o] == best[at]), -1)
-        share, mine = near[at, best[at]], near[at, own[at]]
-        why = f"{share:.0%} of its neighbours are {classes[best[at]]}, {mine:.0%} are {classes[own[at]]}"
-        yield Finding("label", int(at), margin, nearest, classes[best[at]], why)
+        nearest = next((int(o) for o in others[at] if o >= 0 and own[o] == other), -1)
+        share, mine = near[at, other], near[at, own[at]]
+        why = f"{share:.0%} of its neighbours are {classes[other]}, {mine:.0%} are {classes[own[at]]}"
+        kind, score = ("label", float(drawn.probability[at])) if is_blind else ("ambiguous", margin)
+        yield Finding(kind, int(at), score, nearest, classes[other], why)
 
 
 def shares(

@@ -189,7 +189,8 @@ class _Pages:
         sets = [row["name"] for row in listing.features(self._root) if row["state"] == "good"]
         told = {name: request.query_params.get(name, "")[:200] for name in ("feature", "dataset", "by")}
         given = {"sets": sets, "datasets": Manifest(self._root).datasets()}
-        chosen = told["feature"] or next(iter(sets), "")
+        asked = told["feature"] or next(iter(sets), "")
+        chosen = next((name for name in sets if name.partition("@")[0] == asked), asked)
         return self._page("plot", "/plot", **given, asked=told | {"feature": chosen}, ways=flattened.ways())
 
     def drawing(self, request: Request) -> Response:

@@ -83,7 +83,7 @@ const marks = (() => {
     const rows = made("ul", "", { className: "plain" });
     for (const mark of own.slice(0, SHOWN)) {
       const isTimed = mark.start_s !== null && mark.end_s !== null;
-      const span = isTimed ? `, ${mark.start_s.toFixed(2)} to ${mark.end_s.toFixed(2)} s` : mark.segment === null ? "" : `, number ${mark.segment + 1}`;
+      const span = isTimed ? `, ${mark.start_s.toFixed(2)} to ${mark.end_s.toFixed(2)} s` : mark.segment ? `, number ${mark.segment + 1}` : "";
       const row = made("li", `${mark.video_id}${span}${mark.label ? ` (${mark.label})` : ""} `);
       const away = made("button", "unmark", { type: "button" });
       away.setAttribute("aria-label", `unmark ${mark.video_id}${span}`);

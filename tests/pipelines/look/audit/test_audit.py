@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipelines.command.main import app
 from pipelines.errors import UsageError
-from pipelines.look.audit import disagree, duplicates, labels, outliers
+from pipelines.look.audit import blind, disagree, duplicates, labels, outliers
 from pipelines.look.audit.audit import audit
 from pipelines.look.audit.clips import Clips, clips
 from pipelines.look.audit.page import page
@@ -200,6 +200,99 @@ def test_the_smaller_of_two_systems_gives_the_same_classifier():
     wide = np.concatenate([narrow, np.zeros((30, 60), np.float32)], 1)
     own, films = random.integers(0, 3, 30), np.arange(30)
     assert np.allclose(labels.held_out(narrow, own, films, 3), labels.held_out(wide, own, films, 3), atol=1e-4)
+
+
+def overlapping(wrong: dict[int, int], one_way: int = 0, classes: int = 6, each: int = 60) -> tuple[np.ndarray, ...]:
+    """Shares, what a classifier says, and labels of videos whose classes 0 and 1 cannot be told apart."""
+    random = np.random.default_rng(8)
+    true = np.repeat(np.arange(classes), each)
+    centres = 2 * random.normal(size=(classes, 12))
+    centres[1] = centres[0]
+    clips = of_vectors((centres[true] + random.normal(size=(len(true), 12))).astype(np.float32))
+    own = true.copy()
+    own[list(wrong)] = list(wrong.values())
+    own[np.flatnonzero(true == 4)[:one_way]] = 5
+    others, cosines = clips.neighbours(60)
+    films = np.arange(len(true))
+    near = labels.shares(own, others, cosines, films, 10, classes)
+    return near, labels.held_out(clips.vectors, own, films, classes), own
+
+
+def test_blind_labels_are_likely_by_the_formula_in_plain_loops():
+    near, said, own = overlapping({130: 5, 200: 0, 320: 2})
+    own[7] = -1
+    got = blind.blind(near.astype(np.float32), said.astype(np.float32), own, 10)
+    for at in range(len(own)):
+        if own[at] < 0:
+            assert (got.probability[at], got.other[at]) == (0, -1)
+            continue
+        z = [got.classifier * said[at, j] + got.neighbours * np.log((10 * near[at, j] + 1 / 6) / 11) for j in range(6)]
+        q = [np.exp(each) / sum(np.exp(other) for other in z) for each in z]
+        even = got.share / 6
+        assert np.isclose(got.probability[at], even / ((1 - got.share) * q[own[at]] + even), atol=1e-4)
+        assert got.other[at] == max((j for j in range(6) if j != own[at]), key=lambda j: q[j])
+
+
+def test_what_is_learned_makes_the_labels_likeliest():
+    near, said, own = overlapping({130: 5, 200: 0, 320: 2, 250: 1, 350: 3})
+    got = blind.blind(near, said, own, 10)
+    judges = np.stack(blind._judges(near, said, 10))
+    best = np.array([got.classifier, got.neighbours, np.log(got.share / (1 - got.share))])
+
+    def unlikely(given: np.ndarray) -> float:
+        total = 0.0
+        for at in range(len(own)):
+            z = given[0] * judges[0, at] + given[1] * judges[1, at]
+            q = np.exp(z[own[at]]) / np.exp(z).sum()
+            share = 1 / (1 + np.exp(-given[2]))
+            total -= np.log((1 - share) * q + share / 6) / len(own)
+        return total
+
+    for at in (best, np.array([3.0, 0.5, -2.0])):
+        value, gradient = blind._unlikely(at, judges, own)
+        assert np.isclose(value, unlikely(at))
+        for place in range(3):
+            step = np.eye(3)[place] * 1e-5
+            assert np.isclose(gradient[place], (unlikely(at + step) - unlikely(at - step)) / 2e-5, atol=1e-6)
+    assert all(unlikely(best + step) >= unlikely(best) for step in np.concatenate([np.eye(3), -np.eye(3)]) * 0.2)
+
+
+def test_classes_that_cannot_be_told_apart_are_not_doubted_and_blind_labels_are():
+    wrong = {130: 5, 200: 0, 320: 2, 250: 1, 350: 3}
+    near, said, own = overlapping(wrong)
+    got = blind.blind(near, said, own, 10)
+    assert set(np.flatnonzero(got.probability >= 0.2)) == set(wrong)
+    assert 0.005 < got.share < 0.04  # of 5 of 360
+    assert [got.other[at] for at in wrong] == [at // 60 for at in wrong]
+    best = labels.confident((near + said) / 2, own)
+    assert ((best != own) & (best >= 0))[:120].sum() > 20  # whom confident learning doubts
+
+
+def test_labels_that_are_wrong_in_one_way_are_left_to_confident_learning(root):
+    near, said, own = overlapping({}, one_way=20)
+    got = blind.blind(near, said, own, 10)
+    moved = np.flatnonzero(own != np.repeat(np.arange(6), 60))
+    assert (got.probability[moved] >= 0.2).sum() < 5
+    assert (labels.confident((near + said) / 2, own)[moved] == 4).sum() > 15
+    planted(root, {number: {"label": "class 1"} for number in range(0, 24, 4)})  # six of one class as another
+    kinds = found(root)
+    doubted = {row["video_id"] for kind in ("label", "ambiguous") for row in kinds.get(kind, [])}
+    own = clips(FeatureStore(root).find("x"), "d", root, "features")
+    others, cosines = own.neighbours(60)
+    named = np.array([int(label[-1]) for label in own.column("label")])
+    near = labels.shares(named, others, cosines, np.arange(80), 10, 4)
+    said = (near + labels.held_out(own.vectors, named, np.arange(80), 4)) / 2
+    best = labels.confident(said, named)
+    likelier = [at for at in range(80) if best[at] >= 0 and said[at, best[at]] > said[at, named[at]]]
+    assert {own.column("video_id")[at] for at in likelier} <= doubted
+    assert len(doubted & {f"v{number:02d}" for number in range(0, 24, 4)}) >= 4
+
+
+def test_few_labels_are_no_trouble_to_learn_from():
+    for own in (np.array([0, 1, -1]), np.array([0, 0, 1, 1])):
+        got = blind.blind(np.zeros((len(own), 2)), np.full((len(own), 2), 0.5), own, 3)
+        assert np.isfinite(got.probability).all()
+        assert (got.probability < 0.2).all()
 
 
 def test_what_is_far_from_all_is_an_outlier(root):
