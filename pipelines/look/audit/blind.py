@@ -8,9 +8,11 @@ label of a video like this is (a, b >= 0). A label is drawn from q, or, in a sha
 
     P(label i) = (1 - e) q_i + e/K                 w = (e/K) / ((1 - e) q_i + e/K)
 
-a, b and e are those that make the labels likeliest, so that classes which are hard to tell apart have flat q and are
+a, b and e are the likeliest given the labels, so that classes which are hard to tell apart have flat q and are
 not doubted for it. A video that looks nothing like its label is. Labels that are wrong in one way, of one class for
-its neighbour, are learned as part of q where they are many: these it does not see.
+its neighbour, are learned as part of q where they are many: these it does not see. Where the judges know nothing, q is
+flat and e could be anything: the prior of e, (1 - e)^20, as if twenty more labels were known to be right, keeps it at
+none.
 
 References
 ----------
@@ -24,6 +26,7 @@ import numpy as np
 
 _MOST = 20_000  # videos that a, b and e are learned from
 _BLOCK = 8192
+_RIGHT = 20  # labels known to be right beside those there are
 _START, _BOUNDS = (5.0, 1.0, -3.0), ((0.0, 200.0), (0.0, 20.0), (-9.0, 0.0))
 
 
@@ -34,7 +37,7 @@ class Blind(NamedTuple):
     ----------
     classifier, neighbours, share : a, b, e
     probability : (N,) float64, w of each video; 0 where it has no label
-    other : (N,) int64, the likeliest class but its own; -1 where it has no label
+    other : (N,) int64, the class whose label is likeliest; -1 where it has no label
     """
 
     classifier: float
@@ -70,7 +73,6 @@ def blind(near: np.ndarray, said: np.ndarray, own: np.ndarray, k: int) -> Blind:
         q, rows = _softmax(a * one + b * two), np.arange(len(at))
         even = share / q.shape[1]
         probability[at] = even / ((1 - share) * q[rows, own[at]] + even)
-        q[rows, own[at]] = -1
         other[at] = q.argmax(1)
     return Blind(a, b, share, probability, other)
 
@@ -85,12 +87,13 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 
 
 def _unlikely(given: np.ndarray, judges: np.ndarray, own: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mean negative log-likelihood of the labels at (a, b, logit e), and its gradient."""
+    """The mean negative log-posterior of (a, b, logit e), less what is constant, and its gradient."""
     share = 1 / (1 + np.exp(-given[2]))
     q = _softmax(np.tensordot(given[:2], judges, 1))
     rows, even = np.arange(len(own)), 1 / q.shape[1]
     mine = q[rows, own]
     likely = (1 - share) * mine + share * even
     by_weights = [(1 - share) * mine * (each[rows, own] - (q * each).sum(1)) / likely for each in judges]
-    by_share = (even - mine) / likely * share * (1 - share)
-    return float(-np.log(likely).mean()), -np.array([each.mean() for each in (*by_weights, by_share)])
+    by_share = (even - mine) / likely * share * (1 - share) - _RIGHT * share / len(own)
+    value = -np.log(likely).mean() - _RIGHT * np.log(1 - share) / len(own)
+    return float(value), -np.array([each.mean() for each in (*by_weights, by_share)])

@@ -52,7 +52,7 @@ def label_errors(clips: Clips, others: np.ndarray, cosines: np.ndarray, group: n
     said = (near + told) / 2
     best = confident(said, own)
     for at in np.flatnonzero(own >= 0):
-        is_blind = drawn.probability[at] >= _LEAST
+        is_blind = drawn.probability[at] >= _LEAST and drawn.other[at] != own[at]
         other = drawn.other[at] if is_blind else best[at]
         margin = float(said[at, other] - said[at, own[at]]) if other >= 0 else 0.0
         if not is_blind and (other == own[at] or margin <= 0):

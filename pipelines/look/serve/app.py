@@ -5,6 +5,7 @@
     /film/KEY         its file, where a browser plays it         /data             data sets, feature sets, spaces
     /segment/KEY      a span of it, made anew                    /runs, /run       runs, results, a run's own page
     /frame/KEY        a frame of it                              /failures         what gave no features
+    /audit            doubts about a data set
     /labels           labels that there are                      /selections       saves what was marked (`saving.py`)
 
 KEY is a content key of the manifests (`items.py`); no address holds a path. Pages only read: nothing below the root is
@@ -30,8 +31,10 @@ from extractors.errors import ExtractorError, InputFault
 from pipelines.errors import UsageError
 from pipelines.judge.results import results
 from pipelines.look import flattened, listing
+from pipelines.look.audit.findings import KINDS
 from pipelines.look.run.page import run_html
 from pipelines.look.serve.access import Access
+from pipelines.look.serve.audits import OF_EACH, Audits, first_kind
 from pipelines.look.serve.cards import Cards
 from pipelines.look.serve.classes import Classes
 from pipelines.look.serve.films import Films
@@ -89,6 +92,7 @@ def app(root: Root, config: ServeConfig, folder: Path) -> Starlette:
         Route("/runs", pages.runs),
         Route("/run", pages.run),
         Route("/failures", pages.failures),
+        Route("/audit", pages.audit),
         Route("/labels", pages.labels),
         Route("/selections", saving.selection, methods=["POST"]),
         *(Route(f"/{name}", pages.script) for name in _SCRIPTS),
@@ -115,6 +119,12 @@ def _said(request: Request, status: int, why: str) -> Response:
     return HTMLResponse(render("serve/error", why=why, here=""), status)
 
 
+def _first(request: Request) -> int:
+    """The number of the first of many that are shown."""
+    start = request.query_params.get("from", "0")
+    return int(start) if start.isascii() and start.isdigit() and len(start) < 10 else 0
+
+
 class _Pages:
     """A method a page; each runs in a thread of its own."""
 
@@ -125,6 +135,7 @@ class _Pages:
         self._searches = Searches(root, config)
         self._cards = Cards(root, self._items)
         self._classes = Classes(root, self._items)
+        self._audits = Audits(root, self._items, self._cards)
         self._plots = Plots()
         self._run = threading.Lock()
         self._drawn = functools.lru_cache(_PAGES)(self._run_page)
@@ -212,9 +223,7 @@ class _Pages:
 
     def one_class(self, request: Request) -> Response:
         """A class: its texts, its clips, what it is taken for."""
-        name = request.query_params.get("name", "")
-        start = request.query_params.get("from", "0")
-        first = int(start) if start.isascii() and start.isdigit() and len(start) < 10 else 0
+        name, first = request.query_params.get("name", ""), _first(request)
         own = self._classes.find(name)
         items, count = self._items.labelled(list(own.labels), first, _CLIPS)
         cards = [self._cards.of_item(item) for item in items]
@@ -222,6 +231,24 @@ class _Pages:
         before = max(first - _CLIPS, 0) if first else None
         shown = {"told": self._classes.told(name), "taken": self._classes.taken(name), "cards": cards, "count": count}
         return self._page("class", "/classes", own=own, **shown, first=first, more=more, before=before)
+
+    def audit(self, request: Request) -> Response:
+        """Doubts about a data set, some of one kind at a time."""
+        asked = {name: request.query_params.get(name, "")[:200] for name in ("dataset", "feature")}
+        given: dict[str, Any] = {"asked": asked, "datasets": Manifest(self._root).datasets(), "why": "", "found": None}
+        given["sets"] = [row["name"] for row in listing.features(self._root) if row["state"] == "good"]
+        try:
+            if asked["dataset"]:
+                found, first = self._audits.of(**asked), _first(request)
+                kind = first_kind(found, request.query_params.get("kind", ""))
+                more = first + OF_EACH if kind and first + OF_EACH < found.counts[kind] else None
+                given |= {"found": found, "kind": kind, "kinds": KINDS, "first": first, "more": more}
+                given |= {"doubts": self._audits.doubts(found, kind, first), "before": max(first - OF_EACH, 0)}
+        except _MENDED as error:
+            given["why"] = str(error)
+        page = self._page("audit", "/audit", **given)
+        page.status_code = 400 if given["why"] else 200
+        return page
 
     def data(self, request: Request) -> Response:
         """Data sets, feature sets, and which of these a phrase can be compared with."""

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 import pyarrow as pa
@@ -57,20 +58,24 @@ class Items:
         """All rows, read again where a manifest was written."""
         manifest = Manifest(self._root)
         with self._lock:
-            names = manifest.datasets()
-            stamp = names, self._written(names)
-            if self._table is None or stamp != self._stamp:
+            names, stamp = self.stamp()
+            if self._table is None or (names, stamp) != self._stamp:
                 parts = [manifest.read(name, _COLUMNS) for name in names]
                 self._table = pa.concat_tables([manifest.rows("").select(_COLUMNS), *parts])
-                self._stamp = stamp
+                self._stamp = names, stamp
             return self._table
 
-    def _written(self, names: list[str]) -> object:
+    def stamp(self) -> tuple[tuple[str, ...], object]:
+        """The names of the manifests, and what is another thing once one was written."""
+        names = tuple(Manifest(self._root).datasets())
+        return names, self._written(names)
+
+    def _written(self, names: tuple[str, ...]) -> object:
         """What is another thing once a manifest was written; of an object store once a minute."""
         if not self._root.is_local:
             return time.monotonic() // _KEPT_S
         told = [os.stat(self._root.path("manifest", f"{name}.parquet")) for name in names]
-        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in told]
+        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in told)
 
     def of(self, key: str) -> list[Item]:
         """The rows with a content key, of which files may lie in several places.
@@ -98,6 +103,13 @@ class Items:
         named = pc.and_(pc.equal(table["dataset"], dataset), pc.equal(table["video_id"], video_id))
         found = _items(table.filter(pc.and_(named, pc.equal(table["kind"], "video"))).slice(0, 1))
         return found[0] if found else None
+
+    def named(self, dataset: str, names: Collection[str]) -> dict[str, Item]:
+        """The items of a data set that are called so, by name; of several the first."""
+        table = self.table()
+        own = pc.is_in(table["video_id"], pa.array(sorted(names), pa.string()))
+        found = _items(table.filter(pc.and_(pc.equal(table["dataset"], dataset), own)))
+        return {each.video_id: each for each in reversed(found)}
 
     def labelled(self, labels: list[str], start: int, count: int) -> tuple[list[Item], int]:
         """Some items of some labels, and how many there are."""

@@ -128,28 +128,28 @@ const marks = (() => {
     const named = /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(chosenName()) ? chosenName() : "NAME";
     shown.textContent = `zsar sql "select * from labels" --labels ${FILE} --save-as ${named}${inParts() ? " --parts" : ""} --root ${tray.dataset.at}`;
   }
-  function download() {
-    const link = made("a", "", { download: FILE, href: URL.createObjectURL(new Blob([csv()], { type: "text/csv" })) });
+  function download(file, text) {
+    const link = made("a", "", { download: file, href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  }
+  // what is saved, where it is told what became of it, and the button that asked
+  async function send(body, told, button) {
+    if (!tray.dataset.token) return;
+    button.disabled = true;
+    told.textContent = "Saving …";
+    try {
+      const headers = { "Content-Type": "application/json", "X-Zsar-Token": tray.dataset.token };
+      const answer = await fetch("/selections", { method: "POST", headers, body: JSON.stringify(body) });
+      told.textContent = await answer.text();
+    } catch { told.textContent = "The server does not answer (any more)."; }
+    button.disabled = false;
   }
   async function save(event) {
     event.preventDefault();
     event.stopPropagation();
-    if (!tray.dataset.token) return;
-    const told = tray.querySelector("#saved"), button = tray.querySelector("#saving button");
     const rows = [...held.values()].map((mark) => [mark.dataset, mark.video_id, labelOf(mark), mark.start_s, mark.end_s]);
-    button.disabled = true;
-    told.textContent = "Saving …";
-    try {
-      const answer = await fetch("/selections", {
-        method: "POST",
-        headers: { "Content-Type": "application/json", "X-Zsar-Token": tray.dataset.token },
-        body: JSON.stringify({ name: chosenName(), parts: inParts(), rows }),
-      });
-      told.textContent = await answer.text();
-    } catch { told.textContent = "The server does not answer (any more)."; }
-    button.disabled = false;
+    await send({ name: chosenName(), parts: inParts(), rows }, tray.querySelector("#saved"), tray.querySelector("#saving button"));
   }
 
   async function known() {
@@ -186,9 +186,9 @@ const marks = (() => {
     tray.querySelector("#labelling input").addEventListener("focus", known);
     tray.querySelector("#saving").addEventListener("submit", save);
     tray.querySelector("#saving").addEventListener("input", command);
-    tray.querySelector("#csv").addEventListener("click", download);
+    tray.querySelector("#csv").addEventListener("click", () => download(FILE, csv()));
     tray.querySelector("#unmark").addEventListener("click", () => remove([...held.values()]));
     show();
   }
-  return { add, remove, toggle, has, show, onChange: (listener) => listeners.push(listener) };
+  return { add, remove, toggle, has, show, known, quoted, download, send, onChange: (listener) => listeners.push(listener) };
 })();

@@ -230,10 +230,10 @@ def test_blind_labels_are_likely_by_the_formula_in_plain_loops():
         q = [np.exp(each) / sum(np.exp(other) for other in z) for each in z]
         even = got.share / 6
         assert np.isclose(got.probability[at], even / ((1 - got.share) * q[own[at]] + even), atol=1e-4)
-        assert got.other[at] == max((j for j in range(6) if j != own[at]), key=lambda j: q[j])
+        assert got.other[at] == max(range(6), key=lambda j: q[j])
 
 
-def test_what_is_learned_makes_the_labels_likeliest():
+def test_what_is_learned_is_likeliest_given_the_labels():
     near, said, own = overlapping({130: 5, 200: 0, 320: 2, 250: 1, 350: 3})
     got = blind.blind(near, said, own, 10)
     judges = np.stack(blind._judges(near, said, 10))
@@ -246,7 +246,7 @@ def test_what_is_learned_makes_the_labels_likeliest():
             q = np.exp(z[own[at]]) / np.exp(z).sum()
             share = 1 / (1 + np.exp(-given[2]))
             total -= np.log((1 - share) * q + share / 6) / len(own)
-        return total
+        return total - 20 * np.log(1 - share) / len(own)
 
     for at in (best, np.array([3.0, 0.5, -2.0])):
         value, gradient = blind._unlikely(at, judges, own)
@@ -286,6 +286,16 @@ def test_labels_that_are_wrong_in_one_way_are_left_to_confident_learning(root):
     likelier = [at for at in range(80) if best[at] >= 0 and said[at, best[at]] > said[at, named[at]]]
     assert {own.column("video_id")[at] for at in likelier} <= doubted
     assert len(doubted & {f"v{number:02d}" for number in range(0, 24, 4)}) >= 4
+
+
+@pytest.mark.parametrize("count", [6, 32, 400])
+def test_where_features_know_nothing_no_label_is_doubted(count):
+    random = np.random.default_rng(0)
+    clips = of_vectors(random.normal(size=(count, 8)).astype(np.float32))
+    own, films = random.integers(0, 2, count), np.arange(count)
+    near = labels.shares(own, *clips.neighbours(60), films, 10, 2)
+    got = blind.blind(near, labels.held_out(clips.vectors, own, films, 2), own, 10)
+    assert (got.probability < 0.2).all()
 
 
 def test_few_labels_are_no_trouble_to_learn_from():

@@ -17,19 +17,20 @@ from pipelines.command.main import app as commands
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
+from pipelines.look.audit.audit import audit
 from pipelines.look.query import query
 from pipelines.look.serve import app as pages
 from pipelines.look.serve import playing
 from pipelines.look.serve.server import serve
 from pipelines.look.serve.settings import ServeConfig
-from pipelines.look.settings import QueryConfig
+from pipelines.look.settings import AuditConfig, QueryConfig
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
 from tests.pipelines import skeletons, studies
-from tests.pipelines.look.serve.conftest import EVIL, TOLD_OF, asking, keys
+from tests.pipelines.look.serve.conftest import EVIL, TOLD_OF, asking, keys, labelled
 
-PLACES = ("/", "/plot", "/classes", "/data", "/runs", "/failures")
+PLACES = ("/", "/plot", "/classes", "/audit", "/data", "/runs", "/failures")
 
 
 def links(text: str) -> set[str]:
@@ -222,6 +223,38 @@ def test_what_is_indexed_while_pages_are_open_is_there(served, client, tmp_path)
     assert client.get("/class", params={"name": skeletons.CLASSES[0]}).status_code == 200
 
 
+def test_an_audit_shows_its_doubts_side_by_side(client, served, tmp_path):
+    skeletons.dataset(served, tmp_path, each=8)
+    extract(ExtractConfig(("raw_joints",), "p", workers=1), served)
+    names = Manifest(served).read("p", ["video_id"])["video_id"].to_pylist()
+    labelled(served, "p", dict.fromkeys(names, "clap") | dict.fromkeys(names[::2], "bow"))
+    table = audit(AuditConfig("p"), served).table
+    counts = Counter(table["kind"].to_pylist())
+    assert max(counts.values()) > 12
+    text = client.get("/audit", params={"dataset": "p"}).text
+    told = {kind: int(count) for kind, count in re.findall(r">(\w+): (\d+)</a>", text)}
+    assert told == dict(counts)
+    for kind, count in counts.items():
+        first = client.get("/audit", params={"dataset": "p", "kind": kind}).text
+        shown = [json.loads(html.unescape(each)) for each in re.findall(r"data-about='([^']*)'", first)]
+        rows = [row for row in table.to_pylist() if row["kind"] == kind]
+        assert [each["video_id"] for each in shown] == [row["video_id"] for row in rows[:12]]
+        assert first.count('<article class="card"') == sum(1 + bool(row["other"]) for row in rows[:12])
+        assert ("those after" in first) == (count > 12)
+    assert client.get("/audit", params={"dataset": "p", "from": "9999"}).status_code == 200
+
+
+def test_an_audit_that_cannot_be_is_one_line(client):
+    for params, why in (
+        ({"dataset": "nothing"}, "No data set is called &#39;nothing&#39;"),
+        ({"dataset": "films", "feature": "nothing"}, "No feature set matches"),
+        ({"dataset": "../x"}, "No data set is called"),
+    ):
+        answer = client.get("/audit", params=params)
+        assert answer.status_code == 400
+        assert why in answer.text
+
+
 def test_a_run_leads_to_its_page(client, served):
     (run,) = Runs(served).names()
     assert f'href="/run?name={run}"' in client.get("/runs").text
@@ -342,7 +375,9 @@ def test_pages_bring_no_script_of_their_own_and_load_nothing_from_elsewhere(clie
     for place in (*PLACES, "/?q=abc", "/class?name=archery", f"/run?name={run}"):
         text = client.get(place).text
         scripts = re.findall(r"<script[^>]*>", text)
-        assert scripts in ([], [f'<script src="/{name}.js" defer>' for name in ("pages", "marks", "plot")]), place
+        assert scripts in ([], [f'<script src="/{name}.js" defer>' for name in ("pages", "marks", "plot", "audit")]), (
+            place
+        )
         assert not re.search(r"<[^>]* on\w+=", text), place
         assert all(each.startswith(("/", "#")) for each in links(text)), place
 

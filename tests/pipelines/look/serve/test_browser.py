@@ -1,5 +1,6 @@
 """The pages in a real browser, by clicks and keys: a phrase, a segment that plays, the plot, a class, a run."""
 
+import json
 import os
 import re
 import shutil
@@ -215,7 +216,18 @@ def test_pages_fit_a_phone_and_follow_light_and_dark(page, url, scheme, served):
     (run,) = Runs(served).names()
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": 390, "height": 800})
-    for place in ("", "?q=abc", "plot", "classes", "class?name=archery", "data", "runs", f"run?name={run}", "failures"):
+    for place in (
+        "",
+        "?q=abc",
+        "plot",
+        "classes",
+        "audit?dataset=films",
+        "class?name=archery",
+        "data",
+        "runs",
+        f"run?name={run}",
+        "failures",
+    ):
         page.goto(url + place)
         if place == "plot":
             plane = Plane(page)
@@ -378,14 +390,7 @@ def test_marks_are_kept_labelled_and_taken_out_as_a_table(page, url, served, tmp
     assert all(row["start_s"] is None for row in rows)
     page.fill("#saving [name=name]", "doors")
     command = page.locator("#command").inner_text()
-    done = subprocess.run(
-        ["bash", "-c", f"cd {tmp_path} && {sys.executable} -m pipelines.command {command.removeprefix('zsar ')}"],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[4])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    ran(command, tmp_path)
     assert Selections(served).names() == ["doors"]
     labels = Manifest(served).read("doors")
     held = dict(zip(labels["video_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
@@ -414,6 +419,14 @@ def test_marks_are_kept_labelled_and_taken_out_as_a_table(page, url, served, tmp
     assert page.locator("#tray").is_hidden()
 
 
+def ran(command: str, folder: Path) -> None:
+    """Run a command that a page tells, in the folder where its file lies."""
+    own = f"cd {folder} && {sys.executable} -m pipelines.command {command.removeprefix('zsar ')}"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[4])}
+    done = subprocess.run(["bash", "-c", own], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def read_layout(folder: str, labels: str) -> dict[str, str | None]:
     """What `zsar index FOLDER --labels LABELS` makes of the films there: item to label."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -437,6 +450,42 @@ def test_started_with_edit_the_page_saves(page, url, served):
     assert {"f1", "f2", "f3", "old"} <= set(own["video_id"].to_pylist())
     page.goto(url + "data")
     assert "mine@1" in page.locator("main").inner_text()
+
+
+@pytest.mark.parametrize("url", [("--edit",)], indirect=True)
+def test_doubts_of_an_audit_are_decided(page, url, served, tmp_path):
+    page.click("nav >> text=Audit")
+    page.select_option("select[name=dataset]", "films")
+    page.click("button.main")
+    page.wait_for_url("**dataset=films**")
+    doubts = page.locator(".doubt")
+    assert page.locator("#decided").is_hidden()
+    names = [json.loads(each.get_attribute("data-about"))["video_id"] for each in doubts.all()]
+    first = names[0]
+    doubts.first.locator("[name=label]").fill("a, dance")
+    doubts.first.locator("[value=label]").check()
+    assert page.locator("#count").inner_text() == "1 other label, 0 left out, 0 kept as they are"
+    page.reload()  # what was decided is there again
+    assert doubts.first.locator("[value=label]").is_checked()
+    assert doubts.first.locator("[name=label]").input_value() == "a, dance"
+    page.fill("#decided [name=name]", "clean")
+    page.click("#decided button.main")
+    page.wait_for_function("() => document.querySelector('#kept').innerText.includes('clean@1')")
+    own = Manifest(served).read("clean@1")
+    assert dict(zip(own["video_id"].to_pylist(), own["label"].to_pylist(), strict=True))[first] == "a, dance"
+
+    # the same by the command, and left out
+    doubts.first.locator("[value=out]").check()
+    assert page.locator("#count").inner_text() == "0 other labels, 1 left out, 0 kept as they are"
+    with page.expect_download() as download:
+        page.click("#decisions")
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    ran(page.locator("#cleaning").inner_text(), tmp_path)
+    own = Manifest(served).read("clean@2")
+    films = Manifest(served).read("films")["video_id"].to_pylist()
+    assert set(own["video_id"].to_pylist()) == set(films) - {first}
+    page.click("#undo")
+    assert page.locator("#decided").is_hidden()
 
 
 @pytest.mark.parametrize("url", [("--password", "a long word")], indirect=True)

@@ -118,6 +118,13 @@ def test_a_form_of_another_site_cannot_be_read_as_one(editor, served):
         told(rows=[["films", "f0", "a", "0", None]]),
         b'{"name": "doors", "parts": false, "rows": [["films", "f0", "a", NaN, 1]]}',
         told(rows=[["films", "f0", "\ud800", None, None]]),
+        {"name": "x", "of": 3, "labels": {}, "without": []},
+        {"name": "x", "of": "films"},
+        {"name": "x", "of": "films", "labels": [], "without": []},
+        {"name": "x", "of": "films", "labels": {"f0": None}, "without": []},
+        {"name": "x", "of": "films", "labels": {"f0": "\ud800"}, "without": []},
+        {"name": "x", "of": "films", "labels": {}, "without": "f0"},
+        {"name": "x", "of": "films", "labels": {}, "without": [["f0"]]},
     ],
 )
 def test_what_is_no_selection_is_one_line(editor, served, body):
@@ -144,6 +151,29 @@ def test_what_cannot_be_saved_is_one_line(editor, served, changes, why):
     assert why in answer.text
     assert "\n" not in answer.text
     assert Selections(served).names() == []
+
+
+def test_what_an_audit_leaves_is_a_selection(editor, served):
+    body = {"name": "clean", "of": "films", "labels": {"f0": "a dance"}, "without": ["f1", "gone"]}
+    answer = posted(editor, body)
+    was = Manifest(served).read("films")
+    kept = dict(zip(was["video_id"].to_pylist(), was["label"].to_pylist(), strict=True))
+    kept = {name: label for name, label in kept.items() if name not in ("f1", "gone")} | {"f0": "a dance"}
+    assert (answer.status_code, answer.text) == (200, f"{len(kept)} videos are the data set clean@1.")
+    own = Manifest(served).read("clean")
+    assert dict(zip(own["video_id"].to_pylist(), own["label"].to_pylist(), strict=True)) == kept
+    assert Selections(served).about("clean", 1)["question"] == (
+        "audited in the page: films, 1 other labels, 2 left out"
+    )
+    for changes, why in (
+        ({"without": ["x"]}, "not in 'films': 'x'"),
+        ({"of": "x"}, "No data set"),
+        ({"of": "../x"}, ""),
+    ):
+        refused = posted(editor, body | changes)
+        assert refused.status_code in (400, 404)
+        assert why in refused.text
+    assert Selections(served).versions("clean") == [1]
 
 
 def test_a_selection_is_bounded(editor, served, monkeypatch):
