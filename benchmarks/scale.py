@@ -47,8 +47,8 @@ def bars() -> Iterator[Bar]:
             found.append(json.loads(told))
         one = found[-1]
         print(
-            f"  N={size}: nothing to do {one['no_op_s']:.2f} s ({one['no_op_cpu_s']:.1f} s of a core), commit {1e6 * one['commit_s'] / size:.0f} us a video, "
-            f"peak {one['peak_mib']:.0f} MiB, store "
+            f"  N={size}: nothing to do {one['no_op_s']:.2f} s ({one['no_op_cpu_s']:.1f} s of a core), "
+            f"commit {1e6 * one['commit_s'] / size:.0f} us a video, peak {one['peak_mib']:.0f} MiB, store "
             f"{one['store_bytes'] / size:.0f} B a video of which {2 * WIDTH} are the row "
             f"({one['committed_bytes'] / size:.0f} B before `zsar drop --gc`), manifest "
             f"{one['manifest_bytes'] / size:.0f} B a video",
