@@ -6,6 +6,8 @@
 The published code averages the logits of the frames; the classifier is linear, so they are the logits of the averaged
 feature, and its 179 MB of weights are read once a video and not once a frame.
 
+A score is the sigmoid of a mean logit: so the published code of ER has it, and with sigmoids BiT-M was trained.
+
 The network is ResNet-50 with the stride in the 3 x 3 convolution and, before each convolution, GroupNorm (32 groups,
 eps 1e-5) and ReLU. What a block adds to is its raw input, or where the width changes a convolution of its normalised
 one. Every kernel is standardised, w' = (w - mean) / sqrt(var + 1e-8) over the inputs of an output channel; that is done
@@ -79,7 +81,7 @@ class BiTObjects(Backbone):
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One row a video."""
-        return top_labels.rows(units, self.outputs)
+        return top_labels.rows(units, self.outputs, top_labels.sigmoid)
 
     def columns(self) -> dict[str, list[str]]:
         """Names of the 21,843 labels: `ids` are places in this list."""

@@ -3,8 +3,9 @@
     (B, 1, 224, 224, 3) uint8 ─(x - 127) / 128─▶ EfficientNet-Lite0 ─mean over H, W─▶ features (1280)
     features ─linear─▶ logits (1000);  both averaged over the 8 frames ─▶ ids (20), scores (20), features (1280)
 
-As the published code does for BiT, logits are averaged over evenly spaced frames, then the 20 best
-are taken; a score is the sigmoid of a mean logit.
+As the published code does for BiT, logits are averaged over evenly spaced frames, then the 20 best are taken. Unlike
+BiT this network was trained with a softmax, and a score is that of the mean logits over the 1,000 classes: a sigmoid,
+which version 1 had, is over .99 for most of the 20.
 EfficientNet-Lite is EfficientNet without squeeze-and-excitation and with ReLU6 in place of swish; convolutions pad as
 TensorFlow's SAME does (the odd row after) and BatchNorm has eps 1e-3.
 
@@ -58,13 +59,13 @@ _STAGES = (
 class EfficientNetLite0Objects(Backbone):
     """The objects EfficientNet-Lite0 sees in a video, of the 1,000 of ImageNet-1k.
 
-    Outputs, one row a video: `ids` (20,) int32, best first; `scores` (20,) float16, sigmoid of the mean logit;
-    `features` (1280,) float16, averaged over the frames. Labels are discrete, so it computes in fp32 only.
+    Outputs, one row a video: `ids` (20,) int32, best first; `scores` (20,) float16, softmax of the mean
+    logits; `features` (1280,) float16, averaged over the frames. Labels are discrete, so it computes in fp32 only.
     """
 
     trained_on = ("ImageNet-1k",)
     name = "efficientnet_lite0_objects"
-    version = 1
+    version = 2
     outputs = top_labels.outputs(_FEATURES)
     default_sampling = Sampling(clips=8, frames=1, placement="centre")
     default_geometry = Geometry(resize=256, crop=224)
@@ -87,7 +88,7 @@ class EfficientNetLite0Objects(Backbone):
 
     def rows(self, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One row a video."""
-        return top_labels.rows(units, self.outputs)
+        return top_labels.rows(units, self.outputs, top_labels.softmax)
 
     def columns(self) -> dict[str, list[str]]:
         """Names of the 1,000 classes: `ids` are places in this list."""

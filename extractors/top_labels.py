@@ -2,11 +2,12 @@
 
     logits (n, K), features (n, D) ─mean over n─▶ the 20 largest logits ─▶ ids (20), scores (20);  features (D)
 
-Logits are averaged before the best are taken, and a score is the sigmoid of a mean logit, as the published code of
-ElaborativeRehearsal (ICCV 2021) has it.
+Logits are averaged before the best are taken, and a score is what the network was trained to say of its mean logit: a
+sigmoid where each label was learned by itself, as the published code of ElaborativeRehearsal (ICCV 2021) has it of BiT;
+where labels exclude each other, a softmax over all of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -25,7 +26,20 @@ def outputs(features: int) -> dict[str, Output]:
     }
 
 
-def rows(units: Mapping[str, np.ndarray], stored: Mapping[str, Output]) -> dict[str, np.ndarray]:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Scores (K,) of logits (K,), each by itself."""
+    return np.asarray(1 / (1 + np.exp(-logits)))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Scores (K,) of logits (K,) that sum to 1."""
+    odds = np.exp(logits - logits.max())
+    return np.asarray(odds / odds.sum())
+
+
+def rows(
+    units: Mapping[str, np.ndarray], stored: Mapping[str, Output], scored: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
     """The row of one item.
 
     Parameters
@@ -33,6 +47,7 @@ def rows(units: Mapping[str, np.ndarray], stored: Mapping[str, Output]) -> dict[
     units : mapping with `logits` (n, K) and `features` (n, D)
     stored : mapping
         As `outputs` gives it.
+    scored : `sigmoid` or `softmax`, as the network was trained
 
     Returns
     -------
@@ -40,6 +55,6 @@ def rows(units: Mapping[str, np.ndarray], stored: Mapping[str, Output]) -> dict[
     """
     logits = units["logits"].mean(0, dtype=np.float64)
     ids = np.argsort(-logits, kind="stable")[:TOP]
-    scores = 1 / (1 + np.exp(-logits[ids]))
+    scores = scored(logits)[ids]
     features = units["features"].mean(0, dtype=np.float64)
     return as_stored({"ids": ids[None], "scores": scores[None], "features": features[None]}, stored)

@@ -2,9 +2,14 @@
 
 A name without a key means the set that a run of today would make or go on with: one of films that an earlier decoder
 took (it may have put their pictures in another order) is opened by its full name only, so that nobody builds on it
-unawares.
+unawares. Of two sets that differ in the version of their extractor alone it means the later.
 """
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import extractors
 from extractors.recipe import is_outdated
 from pipelines.errors import UsageError
 from stores.features import FeatureSet, FeatureStore
@@ -31,6 +36,26 @@ def find(root: Root, name: str) -> FeatureSet:
             f"`zsar extract {name} --dataset NAME`; or name the old set in full to use it as it is: "
             f"{', '.join(outdated)}."
         )
-    if len(named) == len(outdated) + 1:
-        name = next(full for full in named if full not in outdated)
+    if current := _latest({full: store.find(full).recipe for full in named if full not in outdated}):
+        name = current[0] if len(current) == 1 else name
     return store.find(name)
+
+
+def former(recipe: Mapping[str, Any]) -> str:
+    """What a feature set is of that a run of today is not; empty where it is as one of today."""
+    if is_outdated(recipe):
+        return "an earlier decoder"
+    name, version = str(recipe.get("extractor")), recipe.get("version")
+    if name not in extractors.EXTRACTORS or version is None:
+        return ""
+    now = extractors.find(name).version
+    return f"version {version} of {name}, which is at {now}" if version < now else ""
+
+
+def _latest(recipes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The names of those sets of which no other is a later version."""
+    latest: dict[str, tuple[int, str]] = {}
+    for name, recipe in recipes.items():
+        same = json.dumps({field: value for field, value in recipe.items() if field != "version"}, sort_keys=True)
+        latest[same] = max(latest.get(same, (-1, "")), (int(recipe.get("version", 0)), name))
+    return [name for _, name in latest.values()]

@@ -14,7 +14,7 @@ from extractors import options
 from extractors.base import Extractor
 from extractors.clips import probe_digest
 from extractors.errors import InputFault
-from extractors.recipe import is_outdated
+from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.compute import runner_of
 from pipelines.extract.items import TextItem
@@ -43,7 +43,7 @@ def extractor_of(feature_set: FeatureSet, weights: Sequence[str], root: Root) ->
     Raises
     ------
     UsageError
-        There is none that would give these rows: made elsewhere, by an earlier decoder, or of other weights.
+        There is none that would give these rows: made elsewhere, by an earlier decoder or version, or of other weights.
     WeightsMissing
         Its weights are not here.
     """
@@ -52,9 +52,9 @@ def extractor_of(feature_set: FeatureSet, weights: Sequence[str], root: Root) ->
         raise UsageError(
             f"{feature_set.name} was made elsewhere ({recipe['weights'][:20]}...); it cannot be recomputed."
         )
-    if is_outdated(recipe):
+    if before := feature_sets.former(recipe):
         raise UsageError(
-            f"{feature_set.name} is of an earlier decoder: its rows can be read and checked, not computed again. "
+            f"{feature_set.name} is of {before}: its rows can be read and checked, not computed again. "
             f"Extract anew (`zsar extract {recipe['extractor']} --dataset NAME`), then `zsar drop {feature_set.name}`."
         )
     joint_layouts.load(root)

@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-from extractors.recipe import is_outdated
+from pipelines import feature_sets
 from pipelines.learn.runs import DONE, network, state_of
 from stores.classes import Classes
 from stores.errors import Damaged, NotInStore
@@ -20,8 +20,6 @@ from stores.root import Root
 from stores.runs import Runs
 from stores.selections import Selections
 from stores.texts import KINDS, Texts
-
-_OUTDATED = "of an earlier decoder: extract it anew"
 
 
 def features(root: Root) -> list[dict[str, Any]]:
@@ -47,7 +45,7 @@ def _row_of(store: FeatureStore, name: str) -> dict[str, Any]:
         "bytes": size,
         "precision": recipe["precision"],
         "weights": recipe["weights"][:16],
-        "state": _OUTDATED if is_outdated(recipe) else "good",
+        "state": f"of {before}: extract it anew" if (before := feature_sets.former(recipe)) else "good",
     }
 
 

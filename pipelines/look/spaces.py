@@ -9,7 +9,6 @@ A cosine between anything else says nothing: two encoders that happen to be as w
 
 import dataclasses
 
-from extractors.recipe import is_outdated
 from pipelines import feature_sets
 from pipelines.errors import UsageError
 from pipelines.extract.caption_rows import kind_of
@@ -63,8 +62,8 @@ def space_of(feature_set: FeatureSet, root: Root) -> Space:
     """What a phrase can be compared with in a feature set."""
     name = feature_set.name
     extractor = name.partition("@")[0]
-    if is_outdated(feature_set.recipe):
-        return Space(name, "", "", 0, "it is of an earlier decoder: extract it anew")
+    if before := feature_sets.former(feature_set.recipe):
+        return Space(name, "", "", 0, f"it is of {before}: extract it anew")
     if kind_of(feature_set) == "caption_group":
         if has_states(feature_set):
             return Space(name, "", "", 0, "it holds token states, many a text; a set of vectors of texts is compared")

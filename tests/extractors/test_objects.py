@@ -1,5 +1,7 @@
 """EfficientNet-Lite0 against timm's, and against what is to be seen in real frames."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -123,10 +125,13 @@ def test_real_video_gets_the_objects_it_shows(package: str, inside: str, expecte
     row = extractor.rows(extractor(frames(extractor, package, inside)))
     names = extractor.columns()["ids"]
     assert expected <= {names[i] for i in row["ids"][0, :5]}
-    assert row["scores"][0, 0] > 0.99
+    scores = row["scores"][0].astype(float)
+    assert 0.05 < scores[0] < 1
+    assert scores.sum() <= 1.001, "those of the 20 best of 1,000 that exclude each other"
+    assert scores[0] > 20 * scores[-1], "the best are told from the others"
 
 
-def test_row_is_the_sigmoid_of_the_mean_logit_of_the_20_best() -> None:
+def test_row_is_the_softmax_of_the_mean_logits_of_the_20_best() -> None:
     rng = np.random.default_rng(0)
     logits = rng.standard_normal((8, 1000)).astype(np.float32)
     features = rng.standard_normal((8, 1280)).astype(np.float32)
@@ -134,13 +139,30 @@ def test_row_is_the_sigmoid_of_the_mean_logit_of_the_20_best() -> None:
     means = [sum(float(logits[f, i]) for f in range(8)) / 8 for i in range(1000)]
     best = sorted(range(1000), key=lambda i: -means[i])[:20]
     assert row["ids"].tolist() == [best]
-    np.testing.assert_allclose(row["scores"][0], [1 / (1 + np.exp(-means[i])) for i in best], rtol=1e-3)
+    whole = sum(float(np.exp(mean)) for mean in means)
+    np.testing.assert_allclose(row["scores"][0], [np.exp(means[i]) / whole for i in best], rtol=1e-3)
     np.testing.assert_allclose(row["features"][0], features.astype(float).mean(0), rtol=2e-3, atol=1e-3)
     assert {name: (value.shape, value.dtype.name) for name, value in row.items()} == {
         "ids": ((1, 20), "int32"),
         "scores": ((1, 20), "float16"),
         "features": ((1, 1280), "float16"),
     }
+
+
+@pytest.mark.parametrize("logit", [-800.0, 0.0, 800.0])
+def test_a_softmax_overflows_nowhere(logit: float) -> None:
+    logits = np.full((8, 1000), logit)
+    logits[:, 7] += 20
+    row = EfficientNetLite0Objects("random:0").rows({"logits": logits, "features": np.zeros((8, 1280))})
+    assert row["ids"][0, 0] == 7
+    assert row["scores"][0, 0] == pytest.approx(np.exp(20) / (np.exp(20) + 999), abs=1e-3)
+
+
+def test_scores_by_softmax_are_another_recipe() -> None:
+    """Sets with sigmoids stay what they are: theirs was version 1."""
+    recipe = EfficientNetLite0Objects("random:0").recipe("random:0", "2-x")
+    assert recipe.version == 2
+    assert recipe.key != dataclasses.replace(recipe, version=1).key
 
 
 def test_equal_logits_are_taken_in_the_order_of_their_ids() -> None:

@@ -1,4 +1,4 @@
-"""Sets of an earlier decoder: listed, readable by their full names, and never what a short name means."""
+"""Sets of an earlier decoder or version: listed, readable by full names, not what a short name means beside today's."""
 
 import pytest
 
@@ -79,3 +79,36 @@ def test_several_sets_of_today_are_still_told_apart_by_their_keys(root, fake, vi
         feature_sets.find(root, "fake")
     with pytest.raises(NotInStore):
         feature_sets.find(root, "nothing")
+
+
+@pytest.fixture
+def of_version_1(root, fake, videos, monkeypatch) -> tuple[str, str]:
+    """Two sets that differ in the version of their extractor alone: of version 1, and of 2, which is today's."""
+    before = now(root)
+    monkeypatch.setattr(fake, "version", 2)
+    return before, now(root)
+
+
+def test_a_later_version_is_what_a_short_name_means(root, of_version_1):
+    before, today = of_version_1
+    assert before != today
+    assert feature_sets.find(root, "fake").name == today
+    assert feature_sets.find(root, before).load().values.shape == feature_sets.find(root, today).load().values.shape
+    states = {row["name"]: row["state"] for row in features(root)}
+    assert states == {today: "good", before: "of version 1 of fake, which is at 2: extract it anew"}
+
+
+def test_where_only_an_earlier_version_is_a_short_name_still_means_it(root, of_version_1):
+    before, today = of_version_1
+    FeatureStore(root).drop(today)
+    assert feature_sets.find(root, "fake").name == before
+    (report,) = verify(VerifyConfig(features=(before,), recompute=1), root)
+    assert report.damaged == ()
+    assert f"{before} is of version 1 of fake, which is at 2: its rows can be read and checked" in report.note
+
+
+def test_sets_that_differ_in_more_than_a_version_are_several(root, of_version_1):
+    FeatureStore(root).drop(of_version_1[1])
+    extract(ExtractConfig(features=("fake",), dataset="d", weights=("fake=random:7",)), root)
+    with pytest.raises(Ambiguous):
+        feature_sets.find(root, "fake")
