@@ -5,7 +5,7 @@ which each needs 2 KB of disk.
 
 Segments are generated as features lie: 700 classes, videos about their classes along 24 directions, 8 segments about
 each video. Queries are segments of videos that are not there. A search is what `zsar query` does once it is open: the
-index, the stored rows of forty candidates, and whose segments the ten best are; beside it one over a twentieth of all.
+index, the stored rows of candidates in doubt, whose segments the ten best are; beside it one over a twentieth of all.
 """
 
 import resource
@@ -39,7 +39,7 @@ def bars(segments: int = _SEGMENTS, folder: str = "") -> Iterator[Bar]:
         start = time.perf_counter()
         searcher = Searcher(root, held)
         made_s = time.perf_counter() - start
-        queries = _drawn(_QUERIES, np.random.default_rng(1))[:, 0].astype(np.float32)
+        queries = drawn(_QUERIES, np.random.default_rng(1))[:, 0].astype(np.float32)
         every, found = _timed(lambda query: searcher.search(query, _K), queries)
         told = f"{segments} segments of {_WIDTH}; p95 {np.quantile(every, 0.95) * 1e3:.1f} ms"
         yield Bar.at_most("search-p50-ms", float(np.median(every)) * 1e3, 10, told)
@@ -61,8 +61,8 @@ def bars(segments: int = _SEGMENTS, folder: str = "") -> Iterator[Bar]:
         yield Bar.measured("search-index-bytes-a-segment", size / segments, f"peak memory of all this {peak:.1f} GB")
 
 
-def _drawn(videos: int, random: np.random.Generator) -> np.ndarray:
-    """(videos, 8, D) float16."""
+def drawn(videos: int, random: np.random.Generator) -> np.ndarray:
+    """Segments of generated videos, (videos, 8, D) float16."""
     world = np.random.default_rng(0)
     centres = world.normal(size=(_CLASSES, _WIDTH)).astype(np.float32)
     ways = world.normal(size=(_CLASSES, _DIRECTIONS, _WIDTH)).astype(np.float32) / np.sqrt(_DIRECTIONS)
@@ -73,7 +73,7 @@ def _drawn(videos: int, random: np.random.Generator) -> np.ndarray:
 
 
 def _items(random: np.random.Generator, videos: int, name: str) -> Iterator[ItemRows]:
-    for number, rows in enumerate(_drawn(videos, random)):
+    for number, rows in enumerate(drawn(videos, random)):
         yield ItemRows(_key(name, number), {"features": rows})
 
 

@@ -37,6 +37,7 @@ _POINTS_A_LIST = 40  # that lists are learned from
 _MOST_LISTS = 8192
 _ITERATIONS = 8
 _PROBED = 64  # lists that are searched
+_DEVIATIONS = 8  # of a rounding error, beyond which two cosines are told apart
 _TRIES = 3
 
 
@@ -60,6 +61,20 @@ class About:
     lists: int = 0
     parts: tuple[str, ...] = ()
     format: int = _FORMAT
+
+
+@dataclasses.dataclass(frozen=True)
+class Among:
+    """Rows of an index that may be found, made ready once for many searches (`VectorIndex.among`).
+
+    Attributes
+    ----------
+    bits : (rows / 8,) uint8
+    count : how many may be
+    """
+
+    bits: np.ndarray
+    count: int
 
 
 class VectorIndex:
@@ -118,15 +133,35 @@ class VectorIndex:
     def __len__(self) -> int:
         return self.about.rows
 
-    def search(self, queries: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def among(self, mask: np.ndarray) -> Among | None:
+        """Rows that may be found, by a mask (rows,) bool; None where all may. Rows beyond the mask may not."""
+        own = np.zeros(self.about.rows, bool)
+        own[: len(mask)] = mask[: len(own)]
+        count = int(np.count_nonzero(own))
+        return Among(np.packbits(own, bitorder="little"), count) if count < len(own) else None
+
+    def doubt(self, query: np.ndarray) -> float:
+        """How far apart two cosines of `search` must be for their order to be certain; 0 of an exact index.
+
+        Each of a row's numbers is rounded to a step s_d, an error even within it: that of its cosine with a unit query
+        q has the variance sum q_d^2 s_d^2 / 12. (Numbers beyond those that the steps were learned from err by more.)
+        """
+        if not self.about.lists:
+            return 0.0
+        faiss = _faiss()
+        _, ranges = np.split(faiss.vector_to_array(faiss.downcast_index(self._parts[0]).sq.trained), 2)
+        steps = unit(np.asarray(query, np.float32).reshape(1, -1))[0] * ranges / 255
+        return _DEVIATIONS * math.sqrt(float(steps @ steps) / 12)
+
+    def search(self, queries: np.ndarray, k: int, among: Among | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k stored rows nearest to each query, best first.
 
         Parameters
         ----------
         queries : (q, D), of any length
         k : int
-        among : (rows,) bool, optional
-            Rows that may be found.
+        among : Among, optional
+            Rows that may be found; all, if not given.
 
         Returns
         -------
@@ -136,28 +171,23 @@ class VectorIndex:
         queries = unit(np.asarray(queries, np.float32).reshape(len(queries), -1))
         if queries.shape[1] != self._width:
             raise StoreError(f"A query has {queries.shape[1]} numbers, rows of {self._set.name} have {self._width}.")
-        mask = np.ones(self.about.rows, bool)
-        if among is not None:
-            mask[:] = False
-            mask[: len(among)] = among[: len(mask)]
-        allowed = int(np.count_nonzero(mask))
-        if not allowed:
+        if not (among.count if among else self.about.rows):
             return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
         faiss = _faiss()
         with _threads(faiss, len(queries)):
-            return self._search(queries, k, mask, allowed)
+            return self._search(queries, k, among)
 
-    def _search(self, queries: np.ndarray, k: int, mask: np.ndarray, allowed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _search(self, queries: np.ndarray, k: int, among: Among | None) -> tuple[np.ndarray, np.ndarray]:
         faiss = _faiss()
-        chosen = {"sel": faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))} if allowed < len(mask) else {}
+        chosen = {"sel": faiss.IDSelectorBitmap(among.bits)} if among else {}
         if not self.about.lists:
             return _without_none(*self._parts[0].search(queries, k, params=faiss.SearchParameters(**chosen)))
-        probed = min(self.about.lists, math.ceil(_PROBED * len(mask) / allowed))  # as many rows of those allowed
-        if chosen:
+        if among:  # as many of the rows that may be found are looked at as of all
+            probed = min(self.about.lists, math.ceil(_PROBED * self.about.rows / among.count))
             settings = faiss.SearchParametersIVF(nprobe=probed, **chosen)
             found = [part.search(queries, k, params=settings) for part in self._parts]
         else:
-            found = self._probe(queries, k, probed)
+            found = self._probe(queries, k, min(self.about.lists, _PROBED))
         scores, rows = _without_none(*(np.concatenate(each, 1) for each in zip(*found, strict=True)))
         order = np.argsort(-scores, 1, kind="stable")[:, :k]
         return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)

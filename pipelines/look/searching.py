@@ -3,7 +3,7 @@
     (D,) or (n, D) ──VectorIndex──▶ stored rows ──Segments──▶ segments, best first, with exact cosines
 
 What may be found is told as a mask over all segments (`Segments.of`, `Segments.hold`). Where the index is not exact it
-gives some more than are asked for, and their stored rows decide.
+gives some more than are asked for, and the stored rows decide of those that its rounding leaves in doubt.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from pipelines.look.segments import Segments, segments
 from stores.features import FeatureSet
 from stores.root import Root
 from stores.spans import Spans
-from stores.vector_index import VectorIndex, unit
+from stores.vector_index import Among, VectorIndex, unit
 
-_MORE = 4  # times as many as are asked for are looked at again
+_MORE = 4  # times as many as are asked for are looked at again at most
 
 
 class Searcher:
@@ -52,7 +52,7 @@ class Searcher:
         self._spans = Spans(feature_set, output)
         self._order = np.argsort(self.segments.row, kind="stable")
         self._rows = self.segments.row[self._order]
-        self._everywhere = self._mask(self.segments.row)
+        self._everywhere = self._among(self.segments.row)
 
     def search(self, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[Segments, np.ndarray]:
         """The k segments nearest to a vector.
@@ -68,11 +68,12 @@ class Searcher:
         -------
         segments, scores : at most k, best first, with their cosines (k,) float32
         """
-        mask = self._everywhere if allowed is None else self._mask(self.segments.row[allowed])
+        among = self._everywhere if allowed is None else self._among(self.segments.row[allowed])
         exact = not self.index.about.lists
-        scores, rows = self.index.search(query[None], k if exact else _MORE * k, mask)
+        scores, rows = self.index.search(query[None], k if exact else _MORE * k, among)
         scores, rows = scores[0][rows[0] >= 0], rows[0][rows[0] >= 0]
         if not exact and len(rows):
+            rows = rows[scores >= scores[:k][-1] - self.index.doubt(query)]
             scores = unit(self.vectors(rows)) @ unit(query[None])[0]
             best = np.argsort(-scores, kind="stable")[:k]
             scores, rows = scores[best], rows[best]
@@ -88,7 +89,7 @@ class Searcher:
         read = self._spans.read([(int(row), int(row) + 1) for row in rows])
         return np.concatenate(read).astype(np.float32).reshape(len(rows), -1)
 
-    def _mask(self, rows: np.ndarray) -> np.ndarray:
+    def _among(self, rows: np.ndarray) -> Among | None:
         mask = np.zeros(len(self.index), bool)
         mask[rows[rows < len(mask)]] = True
-        return mask
+        return self.index.among(mask)

@@ -138,14 +138,46 @@ def test_only_rows_that_are_allowed_are_found(root, held, small_lists, count):
     rows, queries = made(count), made(20, seed=3)
     appended(held, rows)
     allowed = np.random.default_rng(0).random(count) < 0.05
-    scores, found = VectorIndex(root, held).search(queries, 5, allowed)
+    index = VectorIndex(root, held)
+    scores, found = index.search(queries, 5, index.among(allowed))
     kept = np.flatnonzero(allowed)
     assert np.isin(found, kept).all()
     right = kept[exactly(rows[kept], queries, 5)]
     assert np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found, right, strict=True)]) >= 0.95
-    scores, found = VectorIndex(root, held).search(queries, 5, np.arange(count) < 2)
+    scores, found = index.search(queries, 5, index.among(np.arange(count) < 2))
     assert (found[:, 2:] == -1).all()
     assert np.isneginf(scores[:, 2:]).all()
+
+
+def test_rows_that_may_be_found_are_those_of_a_mask_as_far_as_it_reaches(root, held):
+    appended(held, made(20))
+    index = VectorIndex(root, held)
+    assert index.among(np.ones(20, bool)) is None
+    assert index.among(np.ones(30, bool)) is None
+    some = index.among(np.arange(9) > 3)
+    assert some is not None
+    assert some.count == 5
+    assert sorted(index.search(made(1, seed=1), 20, some)[1][0])[-5:] == [4, 5, 6, 7, 8]
+    none = index.among(np.zeros(20, bool))
+    assert (index.search(made(1, seed=1), 3, none)[1] == -1).all()
+
+
+def test_what_rounding_leaves_in_doubt_is_as_large_as_its_errors_are(root, held, small_lists):
+    rows, queries = made(2000), made(40, seed=1)
+    appended(held, rows)
+    index = VectorIndex(root, held)
+    scores, found = index.search(queries, 200)
+    errors = [
+        (score - unit(rows)[own] @ unit(queries)[number]) / index.doubt(query)
+        for number, (query, score, own) in enumerate(zip(queries, scores, found, strict=True))
+    ]
+    assert 0.5 < np.std(errors) * 8 < 1.5
+    assert np.abs(errors).max() < 0.75, "no two are taken for another's place"
+
+
+def test_an_exact_index_leaves_nothing_in_doubt(root, held):
+    appended(held, made(30))
+    assert VectorIndex(root, held).doubt(made(1)[0]) == 0
 
 
 def test_rows_that_were_rewritten_are_indexed_anew(root, held):
