@@ -1,4 +1,4 @@
-"""Nearest rows of a feature set by cosine: a FAISS index an output, appended to as the store is.
+"""Nearest rows of a feature set by cosine: a FAISS index an output (or what is made of several), appended to.
 
     indexes/NAME/OUTPUT/index.json           what it is as far as: snapshot, items, rows; its lists, its parts
     indexes/NAME/OUTPUT/lists.faiss          what the lists are centred on, learned once
@@ -26,6 +26,7 @@ from stores.errors import Damaged, StoreError, WriteFailed
 from stores.features import FeatureSet
 from stores.keys import rows_digest
 from stores.root import Root
+from stores.vectors import OutputVectors, Vectors
 
 _FOLDER = "indexes"
 _ABOUT, _LISTS = "index.json", "lists.faiss"
@@ -86,7 +87,7 @@ class VectorIndex:
     ----------
     root : Root
     feature_set : FeatureSet
-    output : whose rows are compared
+    compared : an output, or vectors made of several
     advance : is told how many rows are in the index of how many there are, while some are added
     keep : whether what was added is written
 
@@ -105,20 +106,14 @@ class VectorIndex:
         self,
         root: Root,
         feature_set: FeatureSet,
-        output: str = "features",
+        compared: str | Vectors = "features",
         advance: Callable[[int, int], None] = lambda done, total: None,
         keep: bool = True,
     ) -> None:
-        self._root, self._set, self._output, self._advance = root, feature_set, output, advance
+        self._vectors = OutputVectors(feature_set, compared) if isinstance(compared, str) else compared
+        self._root, self._set, self._advance = root, feature_set, advance
         self._keeps = keep
-        self._folder = f"{_FOLDER}/{feature_set.name}/{output}"
-        self._array = feature_set.array(output)
-        self._width = math.prod(self._array.shape[1:])
-        if self._array.dtype.kind != "f":
-            raise StoreError(
-                f"Output {output!r} of {feature_set.name} holds {self._array.dtype}, which is no vector to compare. "
-                f"Its outputs are: {', '.join(feature_set.outputs)}."
-            )
+        self._folder = folder(feature_set.name, self._vectors.name)
         self._unwritten: dict[str, Any] = {}
         self.about, self.added = self._told(), 0
         if self.about.snapshot != feature_set.snapshot:
@@ -169,8 +164,10 @@ class VectorIndex:
         rows : (q, k) int64, -1 there
         """
         queries = unit(np.asarray(queries, np.float32).reshape(len(queries), -1))
-        if queries.shape[1] != self._width:
-            raise StoreError(f"A query has {queries.shape[1]} numbers, rows of {self._set.name} have {self._width}.")
+        if queries.shape[1] != self._vectors.width:
+            raise StoreError(
+                f"A query has {queries.shape[1]} numbers, rows of {self._set.name} have {self._vectors.width}."
+            )
         if not (among.count if among else self.about.rows):
             return np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
         faiss = _faiss()
@@ -205,10 +202,10 @@ class VectorIndex:
         snapshot = self._set.snapshot
         digests = np.asarray(self._set.array("digest")[:])
         rows = int(self._set.array("offsets")[len(digests)])
-        self._array = self._set.array(self._output)
         before = known = self._told()
         if known.items > len(digests) or known.digest != _digest(digests[: known.items]):
             known = About()  # rows that it knows are others now
+        self._vectors.ready(known.rows, rows, self._advance)
         if not known.lists and rows > EXACT_ROWS:
             trained = self._trained(rows)
             self._write(_LISTS, trained)
@@ -243,14 +240,14 @@ class VectorIndex:
         return tuple(names)
 
     def _empty(self, lists: int) -> Any:
-        return self._read(_LISTS, to_grow=True) if lists else _faiss().IndexFlatIP(self._width)
+        return self._read(_LISTS, to_grow=True) if lists else _faiss().IndexFlatIP(self._vectors.width)
 
     def _trained(self, rows: int) -> Any:
         """An index without rows, its lists learned from rows drawn evenly from all."""
         faiss = _faiss()
         lists = min(_MOST_LISTS, 1 << round(math.log2(4 * math.sqrt(rows))), max(1, rows // 8))
         kind = (faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
-        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(self._width), self._width, lists, *kind)
+        index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(self._vectors.width), self._vectors.width, lists, *kind)
         index.cp.niter, index.cp.spherical, index.cp.seed = _ITERATIONS, True, 0
         index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _POINTS_A_LIST
         step = max(1, rows // (lists * _POINTS_A_LIST))
@@ -260,8 +257,9 @@ class VectorIndex:
     def _blocks(self, start: int, stop: int) -> Iterator[np.ndarray]:
         """Unit rows (n, D) float32, some at a time; what is not finite is nought, which is near to nothing."""
         for at in range(start - start % _BLOCK_ROWS, stop, _BLOCK_ROWS):
-            block = np.asarray(self._array[max(at, start) : min(at + _BLOCK_ROWS, stop)], np.float32)
-            yield unit(np.nan_to_num(block.reshape(len(block), -1), posinf=0, neginf=0))
+            yield unit(
+                np.nan_to_num(self._vectors.span(max(at, start), min(at + _BLOCK_ROWS, stop)), posinf=0, neginf=0)
+            )
 
     # -- files --------------------------------------------------------------------------------------------------------
 
@@ -307,6 +305,11 @@ class VectorIndex:
                     raise OSError(str(error)) from error
         except WriteFailed:
             self._unwritten[name] = index
+
+
+def folder(name: str, compared: str) -> str:
+    """Where the index of a feature set lies, below the root."""
+    return f"{_FOLDER}/{name}/{compared}"
 
 
 def forget(root: Root, name: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from stores.root import Root
 
-_SEEN = ("total", "phrase", "score", "video_id", "start_s", "end_s", "label", "split", "text")
+_SEEN = ("total", "phrase", "score", "video_id", "start_s", "end_s", "label", "split", "text", "objects")
 _ROWS, _CELL, _NUMBERS = 50, 400, 4
 
 SaveOption = Annotated[
@@ -101,8 +101,9 @@ def query(
 ) -> Shown:
     """Find the segments of videos that a phrase tells, or that are like others.
 
-    A phrase is compared where videos and texts share a space: captions that stand for videos, E2E's word space, or the
-    space of a head that `zsar fit` trained (--feature RUN). Segments (--like) are compared in any feature set.
+    A phrase is compared where videos and texts share a space: captions that stand for videos, E2E's word space, the
+    space of a head that `zsar fit` trained (--feature RUN), or names of recognised objects (--feature OBJECTS), which
+    go through --encoder as the phrase does. Segments (--like) are compared in any feature set.
 
     zsar query "a person puts on make-up" --where "label <> 'ApplyEyeMakeup'" -k 5
 
@@ -117,13 +118,14 @@ def query(
     --save-as saves the videos found as a data set, for any command's --dataset.
 
     JSON: hits (score, with --each total and phrase, dataset, video_id, label, split, segment, start_s, end_s, text,
-    uri, key), feature, output, space, said, seconds; with --html `page`, a URL; with --csv or --parquet written, the
-    paths; with --save-as saved (dataset, videos, new); with --spaces spaces (name, output, texts, segments, why_not);
-    with --set columns, rows (score, class, kind, part, text).
+    uri, key, of recognised objects `objects`), feature, output, space, said, seconds; with --html `page`, a URL; with
+    --csv or --parquet written, the paths; with --save-as saved (dataset, videos, new); with --spaces spaces (name,
+    output, texts, segments, why_not); with --set columns, rows (score, class, kind, part, text).
     """
     if spaces:
-        return _spaces(root)
-    from pipelines.look.query import Searchers, query, texts_like
+        return _spaces(settings, root)
+    from pipelines.look.query import query, texts_like
+    from pipelines.look.searchers import Searchers
 
     if settings.set:
         return answered(texts_like(settings, root), csv, parquet, f"texts of {settings.set} like {settings.like}")
@@ -157,18 +159,21 @@ def query(
     return _saved(found, hits.table, save_as, f"{asked}{where} ({hits.space})", root, parts)
 
 
-def _spaces(root: "Root") -> Shown:
+def _spaces(settings: QueryConfig, root: "Root") -> Shown:
     from pipelines.look.spaces import spaces
 
-    found = [dataclasses.asdict(each) for each in spaces(root)]
+    found = spaces(root, settings.encoder, settings.weights)
     rows = [
         {
-            "space": row["name"],
-            "a phrase": "no: " + row["why_not"] if row["why_not"] else f"goes through {row['texts']}",
+            "space": each.name,
+            "compared": f"no: {each.why_not}" if each.why_not else each.shared,
         }
-        for row in found
+        for each in found
     ]
-    return Shown({"spaces": found}, [Table("Spaces", rows, lines=True) if rows else f"No features in {root.url}."])
+    return Shown(
+        {"spaces": [dataclasses.asdict(each) for each in found]},
+        [Table("Spaces", rows, lines=True) if rows else f"No features in {root.url}."],
+    )
 
 
 def answered(table: "pa.Table", csv: Path | None = None, parquet: Path | None = None, title: str = "") -> Shown:

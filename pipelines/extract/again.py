@@ -5,7 +5,7 @@ Gives  the extractor, or one line that says why there is none; rows of texts tha
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,14 +21,15 @@ from pipelines.extract.items import TextItem
 from pipelines.extract.plan import weights_digest
 from pipelines.index import joint_layouts
 from pipelines.machine import device_of
-from stores.features import FeatureSet, ItemRows, positions
+from stores.errors import NotInStore
+from stores.features import FeatureSet, FeatureStore, ItemRows, positions
 from stores.keys import keys_of, text_key
-from stores.padded import has_states
+from stores.padded import STATES, has_states
 from stores.root import Root
 from stores.stat_cache import StatCache
 
 _FEW = 32  # texts that are sooner computed, once a model is loaded, than looked up among millions
-_loaded: dict[tuple[str, str], Extractor] = {}  # by recipe key and device: a notebook asks many times
+_loaded: dict[tuple[str, str], Extractor] = {}  # by name of the set and device: a notebook asks many times
 
 
 def extractor_of(feature_set: FeatureSet, weights: Sequence[str], root: Root) -> Extractor:
@@ -77,6 +78,7 @@ def encoded(
     weights: Sequence[str] = (),
     device: str = "auto",
     keep: bool = False,
+    gaps: bool = False,
 ) -> np.ndarray:
     """Vectors of texts as a feature set has them: those it holds are read, the others computed.
 
@@ -89,6 +91,7 @@ def encoded(
     weights : `NAME=PATH`, where they are a file of one's own
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     keep : whether what was computed is added to the set; nothing is written otherwise
+    gaps : whether a text that cannot be encoded has NaN
 
     Returns
     -------
@@ -97,25 +100,89 @@ def encoded(
     Raises
     ------
     UsageError
-        A set of something else than vectors of texts, or a text that it cannot encode.
+        A set of something else than vectors of texts, or, without `gaps`, a text that it cannot encode.
     ExtractorError
         As `extractor_of`.
     """
-    name = feature_set.name.partition("@")[0]
-    if (kind := extractors.find(name).kind) != "text" or has_states(feature_set):
-        what = "token states" if kind == "text" else f"{kind} items"
-        raise UsageError(f"{feature_set.name} is of {what}; a text has a vector in the set of an encoder, as minilm.")
-    keys = [text_key(text) for text in texts]
-    is_loaded = (feature_set.key, device_of(device)) in _loaded
+    _refuse_others(feature_set.name, has_states(feature_set))
+    keys, where = [text_key(text) for text in texts], device_of(device)
+    is_loaded = (feature_set.name, where) in _loaded
     found = {} if is_loaded and len(set(keys)) <= _FEW else _held(feature_set, keys)
     lacking = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
     if lacking:
-        rows = _computed(lacking, feature_set, root, weights, device)
+        rows = _computed(lacking, feature_set.name, lambda: extractor_of(feature_set, weights, root), where, gaps)
         found |= {row.key: row.values["features"][0] for row in rows}
         if keep:
             feature_set.append(rows)
-    width = feature_set.array("features").shape[1:]
-    return np.array([found[key] for key in keys], np.float32).reshape(len(keys), *width)
+    return _arranged(keys, found, feature_set.array("features").shape[1])
+
+
+def encoder_here(spec: str, root: Root, weights: Sequence[str] = ()) -> str:
+    """Full name of the set that texts go through: one that the cache has, else the one that a run of today would make.
+
+    Parameters
+    ----------
+    spec : name of a set, or of an extractor
+
+    Raises
+    ------
+    UsageError
+        An extractor of something else than vectors of texts.
+    NotInStore, Ambiguous
+        No set of this full name; several of an extractor's.
+    ExtractorError
+        No such extractor; its weights are not here.
+    """
+    try:
+        held = feature_sets.find(root, spec)
+    except NotInStore:
+        if "@" in spec:
+            raise
+        extractor = _of_today(spec, weights)
+        recipe = extractor.recipe(weights_digest(extractor, StatCache(root, "weights")), "")
+        _refuse_others(recipe.name, STATES in recipe.outputs)
+        return recipe.name
+    _refuse_others(held.name, has_states(held))
+    return held.name
+
+
+def encoded_by(
+    texts: Sequence[str],
+    name: str,
+    root: Root,
+    weights: Sequence[str] = (),
+    device: str = "auto",
+    gaps: bool = False,
+) -> np.ndarray:
+    """Vectors of texts as `encoded`, by a name that `encoder_here` gave: the cache need not have its set."""
+    if name in FeatureStore(root).names():
+        return encoded(texts, FeatureStore(root).find(name), root, weights, device, gaps=gaps)
+    keys = [text_key(text) for text in texts]
+    distinct = dict(zip(keys, texts, strict=True))
+    where = device_of(device)
+    rows = _computed(distinct, name, lambda: _of_today(name.partition("@")[0], weights), where, gaps)
+    width = _loaded[name, where].outputs["features"].shape[0]
+    return _arranged(keys, {row.key: row.values["features"][0] for row in rows}, width)
+
+
+def _of_today(name: str, weights: Sequence[str]) -> Extractor:
+    """An encoder of texts as a run of today has it."""
+    if (kind := extractors.find(name).kind) != "text":
+        raise UsageError(f"{name} is of {kind} items; a text has a vector by an encoder, as minilm.")
+    return options.asked(name, dict(options.pair(pair) for pair in weights).get(name), "fp32")
+
+
+def _refuse_others(name: str, states: bool) -> None:
+    """Raise UsageError for a set of something else than vectors of texts."""
+    if (kind := extractors.find(name.partition("@")[0]).kind) != "text" or states:
+        what = "token states" if kind == "text" else f"{kind} items"
+        raise UsageError(f"{name} is of {what}; a text has a vector in the set of an encoder, as minilm.")
+
+
+def _arranged(keys: list[bytes], found: dict[bytes, np.ndarray], width: int) -> np.ndarray:
+    """(n, D) float32 vectors in the order of keys; NaN for one that was not found."""
+    gap = np.full(width, np.nan)
+    return np.array([found.get(key, gap) for key in keys], np.float32).reshape(len(keys), width)
 
 
 def _held(feature_set: FeatureSet, keys: list[bytes]) -> dict[bytes, np.ndarray]:
@@ -128,22 +195,20 @@ def _held(feature_set: FeatureSet, keys: list[bytes]) -> dict[bytes, np.ndarray]
 
 
 def _computed(
-    texts: dict[bytes, str], feature_set: FeatureSet, root: Root, weights: Sequence[str], device: str
+    texts: dict[bytes, str], name: str, made: Callable[[], Extractor], where: str, gaps: bool
 ) -> list[ItemRows]:
-    where = device_of(device)
-    key = feature_set.key, where
-    if key not in _loaded:
-        extractor = extractor_of(feature_set, weights, root)
+    if (name, where) not in _loaded:
+        extractor = made()
         extractor.load(where)
-        _loaded[key] = extractor
-    name = feature_set.name
+        _loaded[name, where] = extractor
     items = [TextItem(key, text, "a query", (name,)) for key, text in texts.items()]
     rows = []
-    with contextlib.closing(runner_of({name: _loaded[key]}, where, 1, 1).results(items)) as results:
+    with contextlib.closing(runner_of({name: _loaded[name, where]}, where, 1, 1).results(items)) as results:
         for result in results:
             if result is None:
                 continue
-            if isinstance(result.outcome, InputFault):
+            if not isinstance(result.outcome, InputFault):
+                rows.append(result.outcome)
+            elif not gaps:
                 raise UsageError(f"{texts[result.item.key]!r} has no vector in {name}: {result.outcome}.")
-            rows.append(result.outcome)
     return rows

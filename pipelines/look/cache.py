@@ -27,9 +27,10 @@ from pipelines.extract.again import encoded
 from pipelines.look import views
 from pipelines.look.feature_rows import FeatureRows, some
 from pipelines.look.frames import frames_at
-from pipelines.look.query import Searchers, query, texts_like
+from pipelines.look.query import query, texts_like
+from pipelines.look.searchers import Searchers
 from pipelines.look.segments import segments
-from pipelines.look.settings import QueryConfig
+from pipelines.look.settings import ENCODER, QueryConfig
 from pipelines.look.spaces import Space, spaces
 from pipelines.look.tables import Answer
 from stores.features import FeatureStore
@@ -115,19 +116,20 @@ class Cache:
         weights: Sequence[str] = (),
         each: bool = False,
         set: str = "",
+        encoder: str = ENCODER,
     ) -> Answer:
         """Segments that a phrase tells, or like those of `like`, VIDEO or VIDEO@START-END; as `zsar query`.
 
         With `each` the videos whose segments tell a description's sentences best; with `like` and `set` the texts of
-        this set that tell a segment. An index is made the first time and appended to as its set is; later searches
-        take milliseconds.
+        this set that tell a segment; names of recognised objects go through `encoder`. An index is made the first time
+        and appended to as its set is; later searches take milliseconds.
 
         Raises
         ------
         UsageError
             Nothing can be compared; the message says why.
         """
-        asked = QueryConfig(phrase, like, dataset, feature, output, where, k, each, set, weights=tuple(weights))
+        asked = QueryConfig(phrase, like, dataset, feature, output, where, k, each, set, (), tuple(weights), encoder)
         if set:
             return Answer(texts_like(asked, self.root, self._searchers), f"texts of {set} like {like}")
         hits = query(asked, self.root, self._searchers)

@@ -16,6 +16,7 @@ Khattab, Zaharia, "ColBERT: Efficient and Effective Passage Search via Contextua
 """
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def phrases_of(description: str) -> list[str]:
 
 
 def videos(
-    phrases: np.ndarray, own: Segments, output: str, k: int, allowed: np.ndarray | None = None
+    phrases: np.ndarray, own: Segments, blocks: Iterable[np.ndarray], k: int, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The k videos that tell phrases best, by late interaction.
 
@@ -43,7 +44,7 @@ def videos(
     ----------
     phrases : (P, D)
     own : of all data sets
-    output : whose rows are compared
+    blocks : (n, D) the vectors of all stored rows, some at a time
     k : so many videos
     allowed : (n,) bool, which of the segments may be found
 
@@ -55,7 +56,7 @@ def videos(
     order = numbers[np.argsort(own.row[numbers], kind="stable")]
     rows, asked, at = own.row[order], unit(np.asarray(phrases, np.float32)), 0
     cosines = np.empty((len(order), len(asked)), np.float32)
-    for block in own.feature_set.scan(output) if len(order) else ():
+    for block in blocks if len(order) else ():
         low, high = np.searchsorted(rows, (at, at + len(block)))
         if high > low:
             cosines[low:high] = unit(block[rows[low:high] - at].reshape(high - low, -1).astype(np.float32)) @ asked.T

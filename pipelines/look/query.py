@@ -10,19 +10,20 @@ A phrase is compared only where videos and texts share a space (`spaces.py`). Se
 import dataclasses
 import re
 import time
-from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines import feature_sets
 from pipelines.errors import UsageError
-from pipelines.extract.again import encoded
+from pipelines.extract.again import encoded_by
 from pipelines.look.descriptions import phrases_of, videos
+from pipelines.look.object_names import ObjectNames
+from pipelines.look.searchers import Searchers, selection_of
 from pipelines.look.searching import Searcher
 from pipelines.look.segments import SCHEMA, Segments, segments
 from pipelines.look.settings import QueryConfig
-from pipelines.look.spaces import Space, space_for, space_of
+from pipelines.look.spaces import space_of
 from stores.errors import StoreError
 from stores.features import FeatureSet, FeatureStore, positions
 from stores.keys import key_array
@@ -41,7 +42,7 @@ class Hits:
 
     Attributes
     ----------
-    table : score (a cosine) and the columns of `segments.SCHEMA`, best first
+    table : score (a cosine) and the columns of `segments.SCHEMA`, best first; of recognised objects also `objects`
     feature, output : what was compared; of a run its feature set
     space : in words
     said : what else is to be told
@@ -54,47 +55,6 @@ class Hits:
     space: str
     said: tuple[str, ...]
     seconds: float
-
-
-class Searchers:
-    """Searches in a root; what was opened is kept as long as its feature set is as it was.
-
-    Parameters
-    ----------
-    root : Root
-    advance : is told how an index grows, where rows came since it was last asked
-    keep : whether that is written; in memory otherwise
-    """
-
-    def __init__(
-        self, root: Root, advance: Callable[[int, int], None] = lambda done, total: None, keep: bool = True
-    ) -> None:
-        self._root, self._advance, self._keep = root, advance, keep
-        self._open: dict[tuple[str, str, str], Searcher] = {}
-        self._spaces: dict[str, tuple[Space, list[str], str]] = {}
-        self._sets: dict[str, FeatureSet] = {}
-
-    def of(self, feature_set: FeatureSet, output: str, selection: str = "") -> Searcher:
-        """The searcher of one output of a feature set: of all data sets, or of one version of a selection."""
-        key = feature_set.name, output, selection
-        if key not in self._open or self._open[key].segments.snapshot != feature_set.snapshot:
-            self._open[key] = Searcher(self._root, feature_set, output, self._advance, self._keep, selection)
-        return self._open[key]
-
-    def find(self, name: str) -> FeatureSet:
-        """The feature set of a full name, opened once."""
-        if name not in self._sets:
-            self._sets[name] = FeatureStore(self._root).find(name)
-        return self._sets[name]
-
-    def space(self, phrase: str, feature: str) -> tuple[Space, list[str]]:
-        """As `space_for`, found again as long as its feature set is as it was."""
-        space, said, snapshot = self._spaces.get(feature, (None, [], ""))
-        if space is None or not space.output or self.find(space.name).snapshot != snapshot:
-            space, said = space_for(phrase, feature, self._root)
-            snapshot = self.find(space.name).snapshot if space.output else ""
-            self._spaces[feature] = space, said, snapshot
-        return space, said
 
 
 def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -> Hits:
@@ -121,29 +81,34 @@ def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -
 
 
 def _phrase(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
-    space, said = searchers.space(config.phrase, config.feature)
+    space, said = searchers.space(config)
     if not space.output:
         return _in_a_run(space.name, config, root)
-    vector = encoded([config.phrase], searchers.find(space.texts), root, config.weights, config.device)[0]
+    vector = encoded_by([config.phrase], space.texts, root, config.weights, config.device)[0]
     started = time.monotonic()
-    searcher = searchers.of(searchers.find(space.name), space.output, _selection(config))
+    searcher = searchers.of_space(space, config)
     found, scores = searcher.search(vector, config.k, _allowed(config, searcher.segments))
-    shared = "captions and phrases" if space.name == space.texts else f"{space.output} and phrases by {space.texts}"
-    told = f"{space.name}: {shared}"
-    return Hits(_table(found, scores), space.name, space.output, told, tuple(said), time.monotonic() - started)
+    table = _table(found, scores)
+    if space.of_objects:
+        table = _with_objects(table, searchers.objects(space, config), found.row, np.tile(vector, (len(found), 1)))
+    told = f"{space.name}: {space.shared}"
+    return Hits(table, space.name, space.output, told, tuple(said), time.monotonic() - started)
 
 
 def _description(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     """Videos by late interaction, a row a phrase of each; `total` is the video's score."""
-    space, said = searchers.space(config.phrase, config.feature)
+    space, said = searchers.space(config)
     if not space.output:
         raise UsageError(f"--each is for sets that phrases can be compared with; {space.name} is a run's space.")
     told = phrases_of(config.phrase)
-    vectors = encoded(told, searchers.find(space.texts), root, config.weights, config.device)
+    vectors = encoded_by(told, space.texts, root, config.weights, config.device)
     started = time.monotonic()
-    own = segments(searchers.find(space.name), root, _selection(config))
-    chosen, cosines, totals = videos(vectors, own, space.output, config.k, _allowed(config, own))
-    table = _table(own.take(chosen.reshape(-1)), cosines.reshape(-1))
+    own = segments(searchers.find(space.name), root, selection_of(config))
+    chosen, cosines, totals = videos(vectors, own, searchers.blocks(space, config), config.k, _allowed(config, own))
+    found = own.take(chosen.reshape(-1))
+    table = _table(found, cosines.reshape(-1))
+    if space.of_objects:
+        table = _with_objects(table, searchers.objects(space, config), found.row, np.tile(vectors, (len(chosen), 1)))
     table = table.add_column(1, "total", pa.array(np.repeat(totals, len(told)), pa.float32()))
     table = table.add_column(2, "phrase", pa.array(told * len(chosen), pa.string()))
     about = f"{space.name}: {len(told)} phrases of a description and the segment of each"
@@ -160,10 +125,11 @@ def texts_like(config: QueryConfig, root: Root, searchers: Searchers | None = No
     """
     searchers = searchers or Searchers(root)
     held, searcher, own = _asked(config, root, searchers)
-    space = space_of(held, root)
+    space = space_of(held, root, config.encoder, config.weights)
     if space.why_not:
         raise UsageError(f"Segments of {held.name} cannot be compared with texts: {space.why_not}.")
-    vector = unit(searcher.vectors(np.unique(searcher.segments.row[own]))).mean(0)
+    searcher = searchers.of_space(space, config)
+    vector = unit(searcher.compared.some(np.unique(searcher.segments.row[own]))).mean(0)
     table = Texts(root, config.set).read(["class", "kind", "part", "text", "key"], config.kinds)
     keys = key_array(table["key"])
     texts = searchers.find(space.texts)
@@ -185,7 +151,7 @@ def _in_a_run(name: str, config: QueryConfig, root: Root) -> Hits:
 
     space = HeadSpace(name, root)
     held = FeatureStore(root).find(space.feature)
-    vector = encoded([config.phrase], FeatureStore(root).find(space.texts), root, config.weights, config.device)[0]
+    vector = encoded_by([config.phrase], space.texts, root, config.weights, config.device)[0]
     started = time.monotonic()
     own = segments(held, root, config.dataset)
     allowed = _allowed(config, own)
@@ -198,7 +164,7 @@ def _like(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     started = time.monotonic()
     held, searcher, own = _asked(config, root, searchers)
     video, output = _SPAN.sub(r"\g<video>", config.like), searcher.output
-    vector = unit(searcher.vectors(np.unique(searcher.segments.row[own]))).mean(0)
+    vector = unit(searcher.compared.some(np.unique(searcher.segments.row[own]))).mean(0)
     allowed = _allowed(config, searcher.segments)
     allowed = ~own if allowed is None else allowed & ~own
     found, scores = searcher.search(vector, config.k, allowed)
@@ -214,7 +180,7 @@ def _asked(config: QueryConfig, root: Root, searchers: Searchers) -> tuple[Featu
     video = span["video"] if span else config.like
     held = _holding(video, config, root)
     output = config.output or ("features" if "features" in held.outputs else held.outputs[0])
-    searcher = searchers.of(held, output, _selection(config))
+    searcher = searchers.of(held, output, selection_of(config))
     return held, searcher, _own(searcher.segments, video, span, config)
 
 
@@ -285,9 +251,10 @@ def _allowed(config: QueryConfig, own: Segments) -> np.ndarray | None:
     return allowed
 
 
-def _selection(config: QueryConfig) -> str:
-    """The version of a selection to look in; nothing where a data set is none."""
-    return config.dataset if "@" in config.dataset else ""
+def _with_objects(table: pa.Table, objects: ObjectNames, rows: np.ndarray, queries: np.ndarray) -> pa.Table:
+    """The same table, with the two names that did most for each score."""
+    told = pa.array(objects.told(rows, queries), pa.string())
+    return table.add_column(table.schema.get_field_index("uri"), "objects", told)
 
 
 def _table(found: Segments, scores: np.ndarray) -> pa.Table:

@@ -13,8 +13,8 @@ import numpy as np
 from pipelines.look.segments import Segments, segments
 from stores.features import FeatureSet
 from stores.root import Root
-from stores.spans import Spans
 from stores.vector_index import Among, VectorIndex, unit
+from stores.vectors import OutputVectors, Vectors
 
 _MORE = 4  # times as many as are asked for are looked at again at most
 
@@ -26,14 +26,15 @@ class Searcher:
     ----------
     root : Root
     feature_set : FeatureSet
-    output : whose rows are compared
+    compared : an output, or vectors made of several
     advance, keep : as of a VectorIndex
     selection : whose segments may be found; those of all data sets, if none is named
 
     Attributes
     ----------
     segments : all there are
-    output : as it was given
+    compared : Vectors
+    output : its name
     index : VectorIndex
     """
 
@@ -41,15 +42,15 @@ class Searcher:
         self,
         root: Root,
         feature_set: FeatureSet,
-        output: str = "features",
+        compared: str | Vectors = "features",
         advance: Callable[[int, int], None] = lambda done, total: None,
         keep: bool = True,
         selection: str = "",
     ) -> None:
-        self.output = output
-        self.index = VectorIndex(root, feature_set, output, advance, keep)
+        self.compared = OutputVectors(feature_set, compared) if isinstance(compared, str) else compared
+        self.output = self.compared.name
+        self.index = VectorIndex(root, feature_set, self.compared, advance, keep)
         self.segments: Segments = segments(feature_set, root, selection)
-        self._spans = Spans(feature_set, output)
         self._order = np.argsort(self.segments.row, kind="stable")
         self._rows = self.segments.row[self._order]
         self._everywhere = self._among(self.segments.row)
@@ -74,7 +75,7 @@ class Searcher:
         scores, rows = scores[0][rows[0] >= 0], rows[0][rows[0] >= 0]
         if not exact and len(rows):
             rows = rows[scores >= scores[:k][-1] - self.index.doubt(query)]
-            scores = unit(self.vectors(rows)) @ unit(query[None])[0]
+            scores = unit(self.compared.some(rows)) @ unit(query[None])[0]
             best = np.argsort(-scores, kind="stable")[:k]
             scores, rows = scores[best], rows[best]
         first, last = (np.searchsorted(self._rows, rows, side=side) for side in ("left", "right"))
@@ -83,11 +84,6 @@ class Searcher:
         if allowed is not None:  # one row may be of segments that may be found and of others
             scores, held = scores[allowed[held]], held[allowed[held]]
         return self.segments.take(held[:k]), scores[:k].astype(np.float32)
-
-    def vectors(self, rows: np.ndarray) -> np.ndarray:
-        """(n, D) float32 of some stored rows."""
-        read = self._spans.read([(int(row), int(row) + 1) for row in rows])
-        return np.concatenate(read).astype(np.float32).reshape(len(rows), -1)
 
     def _among(self, rows: np.ndarray) -> Among | None:
         mask = np.zeros(len(self.index), bool)

@@ -6,6 +6,8 @@ from typing import Annotated
 from pipelines.errors import UsageError
 from pipelines.settings import ARGUMENT, Called
 
+ENCODER = "minilm"  #: that names of recognised objects go through, where none is asked for
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
@@ -125,6 +127,7 @@ class QueryConfig:
     set : with `like`: the texts of this set that tell the segments best, in place of other segments
     kinds : of the set, texts of these kinds only, such as `phrase` or `definition`
     weights : `NAME=PATH` of an encoder whose weights are a file of your own
+    encoder : in a set of recognised objects, what their names and the phrase go through
     device : `auto`, `cpu`, `cuda` or `cuda:N`
     """
 
@@ -139,6 +142,7 @@ class QueryConfig:
     set: str = ""
     kinds: Annotated[tuple[str, ...], Called("--kind")] = ()
     weights: tuple[str, ...] = ()
+    encoder: str = ENCODER
     device: str = "auto"
 
     def __post_init__(self) -> None:

@@ -3,16 +3,24 @@
     captions      vectors of texts that stand for videos; a phrase goes through the same encoder
     word space    `words` of E2E's networks; a phrase goes through the word vectors these were trained towards
     a run         where a fitted head has videos and texts (`head_space.py`)
+    objects       names of what was recognised, by an encoder of texts (`object_names.py`); a phrase goes through it too
 
-A cosine between anything else says nothing: two encoders that happen to be as wide are two spaces.
+A cosine between anything else says nothing: two encoders that happen to be as wide are two spaces. Without a name the
+space of most segments is asked; that of objects, which say what is in sight and not what is done, where there is no
+other.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
+from extractors.errors import ExtractorError
 from pipelines import feature_sets
 from pipelines.errors import UsageError
+from pipelines.extract.again import encoder_here
 from pipelines.extract.caption_rows import kind_of
+from pipelines.look.object_names import IDS, has_objects
 from pipelines.look.segments import segments
+from pipelines.look.settings import ENCODER
 from stores.errors import Damaged, StoreError
 from stores.features import FeatureSet, FeatureStore
 from stores.padded import has_states
@@ -30,7 +38,7 @@ class Space:
     ----------
     name : of a feature set or a run, in full
     output : of the feature set; empty of a run
-    texts : feature set whose extractor encodes phrases; empty where there is none
+    texts : feature set whose extractor encodes phrases, and objects' names; empty where there is none
     segments : that it holds; 0 of a run, which is as many as its features have
     why_not : why a phrase cannot be compared; empty where it can
     """
@@ -41,14 +49,28 @@ class Space:
     segments: int
     why_not: str
 
+    @property
+    def of_objects(self) -> bool:
+        """Whether names of recognised objects stand for videos."""
+        return self.output == IDS
 
-def spaces(root: Root) -> list[Space]:
-    """Every feature set and every run of a head, those that can be compared first."""
+    @property
+    def shared(self) -> str:
+        """What is compared with what."""
+        if self.of_objects:
+            return f"names of recognised objects and phrases by {self.texts}"
+        if not self.output:
+            return f"videos and phrases by {self.texts}, as its head has them"
+        return "captions and phrases" if self.name == self.texts else f"{self.output} and phrases by {self.texts}"
+
+
+def spaces(root: Root, encoder: str = ENCODER, weights: Sequence[str] = ()) -> list[Space]:
+    """Every feature set and every run of a head, those that can be compared first; as `space_of`."""
     store = FeatureStore(root)
     found = []
     for name in store.names():
         try:
-            found.append(space_of(store.find(name), root))
+            found.append(space_of(store.find(name), root, encoder, weights))
         except Damaged as error:
             found.append(Space(name, "", "", 0, str(error)))
     runs = Runs(root)
@@ -58,8 +80,8 @@ def spaces(root: Root) -> list[Space]:
     return sorted(found, key=lambda each: bool(each.why_not))
 
 
-def space_of(feature_set: FeatureSet, root: Root) -> Space:
-    """What a phrase can be compared with in a feature set."""
+def space_of(feature_set: FeatureSet, root: Root, encoder: str = ENCODER, weights: Sequence[str] = ()) -> Space:
+    """What a phrase can be compared with in a feature set; names of objects go through `encoder`."""
     name = feature_set.name
     extractor = name.partition("@")[0]
     if before := feature_sets.former(feature_set.recipe):
@@ -75,11 +97,20 @@ def space_of(feature_set: FeatureSet, root: Root) -> Space:
         held = texts in FeatureStore(root).names()
         why = f"phrases would go through {texts or 'unknown word vectors'}, which this cache has not"
         return Space(name, WORDS, texts, len(segments(feature_set, root)), "" if held else why)
+    if has_objects(feature_set):
+        texts, why = "", ""
+        try:
+            texts = encoder_here(encoder, root, weights)
+        except (ExtractorError, StoreError, UsageError) as error:
+            why = f"names of its objects would go through {encoder}: {str(error).rstrip('.')}"
+        return Space(name, IDS, texts, len(segments(feature_set, root)), why)
     why = "it is of videos alone, no text lies there: fit a head on it (`zsar fit`), then --feature RUN"
     return Space(name, "", "", len(segments(feature_set, root)), why)
 
 
-def space_for(phrase: str, feature: str, root: Root) -> tuple[Space, list[str]]:
+def space_for(
+    phrase: str, feature: str, root: Root, encoder: str = ENCODER, weights: Sequence[str] = ()
+) -> tuple[Space, list[str]]:
     """The space to compare a phrase in, and what is to be said of the choice.
 
     Parameters
@@ -87,6 +118,7 @@ def space_for(phrase: str, feature: str, root: Root) -> tuple[Space, list[str]]:
     phrase : that is to be compared
     feature : a feature set or a run; empty: the feature set that holds most segments of those that can be compared
     root : Root
+    encoder, weights : that names of objects go through, and its weights where they are a file of one's own
 
     Raises
     ------
@@ -98,23 +130,24 @@ def space_for(phrase: str, feature: str, root: Root) -> tuple[Space, list[str]]:
     if feature:
         if run := _run(feature, root):
             return Space(run, "", Runs(root).about(run)["texts"]["feature"], 0, ""), []
-        space = space_of(feature_sets.find(root, feature), root)
+        space = space_of(feature_sets.find(root, feature), root, encoder, weights)
         if space.why_not:
-            names = [each.name for each in spaces(root) if not each.why_not]
+            names = [each.name for each in spaces(root, encoder, weights) if not each.why_not]
             raise UsageError(
                 f"{phrase!r} cannot be compared with {space.name}: {space.why_not}. "
                 f"A phrase can be compared with: {', '.join(names) or 'nothing here'}."
             )
         return space, []
-    sets = [each for each in spaces(root) if each.output]
+    every = spaces(root, encoder, weights)
+    sets = [each for each in every if each.output]
     can = [each for each in sets if not each.why_not]
     if not can:
         raise UsageError(
             f"{phrase!r} can be compared with nothing in {root.url}. "
-            + ("".join(f"{each.name}: {each.why_not}. " for each in spaces(root)) or "It has no features. ")
+            + ("".join(f"{each.name}: {each.why_not}. " for each in every) or "It has no features. ")
             + "See `zsar query --spaces`."
         )
-    best = min(can, key=lambda each: (-each.segments, each.name))
+    best = min(can, key=lambda each: (each.of_objects, -each.segments, each.name))
     others = [each.name for each in can if each is not best]
     return best, [f"Other spaces: {', '.join(others)} (--feature)."] if others else []
 

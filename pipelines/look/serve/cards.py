@@ -35,6 +35,7 @@ class Card:
     film, poster : addresses; empty where no film can be played
     frames : addresses of frames, where there is a film that cannot be played
     texts : captions
+    objects : names of recognised objects that made the score; empty where none did
     drawings : skeletons
     why_not : why nothing is shown
     page, like : addresses of the item's page, and of a search for more like this; empty where there is none
@@ -53,6 +54,7 @@ class Card:
     why_not: str = ""
     page: str = ""
     like: str = ""
+    objects: str = ""
 
     @property
     def mark(self) -> dict[str, Any]:
@@ -91,7 +93,8 @@ class Cards:
             like = Asked(like=row["video_id"] + span, feature=feature).address()
             shown = self._seen(item, start, end)
         page = f"/clip/{item.key}?" + urlencode({"feature": feature, "segment": row["segment"]})
-        return Card(item, row.get("score"), start, end, row["segment"], **shown, page=page, like=like)
+        told = row.get("objects") or ""
+        return Card(item, row.get("score"), start, end, row["segment"], **shown, page=page, like=like, objects=told)
 
     def of_item(self, item: Item) -> Card:
         """The card of a whole item."""

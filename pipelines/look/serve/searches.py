@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipelines.errors import UsageError
-from pipelines.look.query import Hits, Searchers, query
+from pipelines.look.query import Hits, query
+from pipelines.look.searchers import Searchers
 from pipelines.look.segments import Segments, segments
 from pipelines.look.serve.settings import ServeConfig
 from pipelines.look.settings import QueryConfig

@@ -20,8 +20,8 @@ def searcher(root: Root, monkeypatch: pytest.MonkeyPatch) -> Searcher:
 def test_as_many_rows_are_read_as_rounding_leaves_in_doubt(searcher, monkeypatch):
     stored = unit(np.concatenate(list(searcher.segments.feature_set.scan())).astype(np.float32))
     queries = drawn(60, np.random.default_rng(1))[:, 0].astype(np.float32)
-    read, vectors = [], searcher.vectors
-    monkeypatch.setattr(searcher, "vectors", lambda rows: read.append(len(rows)) or vectors(rows))
+    read, some = [], searcher.compared.some
+    monkeypatch.setattr(searcher.compared, "some", lambda rows: read.append(len(rows)) or some(rows))
     few = [searcher.search(query, 10) for query in queries]
     assert 10 <= np.mean(read) < 16
     right = []
