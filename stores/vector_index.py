@@ -24,6 +24,7 @@ import numpy as np
 
 from stores.errors import Damaged, StoreError, WriteFailed
 from stores.features import FeatureSet
+from stores.gpu import flat_on
 from stores.keys import rows_digest
 from stores.root import Root
 from stores.vectors import OutputVectors, Vectors
@@ -90,11 +91,13 @@ class VectorIndex:
     compared : an output, or vectors made of several
     advance : is told how many rows are in the index of how many there are, while some are added
     keep : whether what was added is written
+    device : that lists are learned and rows are added with: `auto`, `cpu`, `cuda` or `cuda:N`; searches are the CPU's
 
     Attributes
     ----------
     about : About
     added : rows that were added when it was opened
+    said : why a GPU that was asked for was not used; empty where none was, or none was needed
 
     Raises
     ------
@@ -109,13 +112,14 @@ class VectorIndex:
         compared: str | Vectors = "features",
         advance: Callable[[int, int], None] = lambda done, total: None,
         keep: bool = True,
+        device: str = "auto",
     ) -> None:
         self._vectors = OutputVectors(feature_set, compared) if isinstance(compared, str) else compared
         self._root, self._set, self._advance = root, feature_set, advance
-        self._keeps = keep
+        self._keeps, self._device = keep, device
         self._folder = folder(feature_set.name, self._vectors.name)
         self._unwritten: dict[str, Any] = {}
-        self.about, self.added = self._told(), 0
+        self.about, self.added, self.said = self._told(), 0, ""
         if self.about.snapshot != feature_set.snapshot:
             try:
                 with root.lock(f"index-{feature_set.name}") if keep else contextlib.nullcontext():
@@ -206,28 +210,38 @@ class VectorIndex:
         if known.items > len(digests) or known.digest != _digest(digests[: known.items]):
             known = About()  # rows that it knows are others now
         self._vectors.ready(known.rows, rows, self._advance)
+        gpu = None
+        if rows > max(EXACT_ROWS, known.rows):
+            gpu, self.said = flat_on(self._device, self._vectors.width, _faiss())
         if not known.lists and rows > EXACT_ROWS:
-            trained = self._trained(rows)
+            trained = self._trained(rows, gpu)
             self._write(_LISTS, trained)
             known = About(lists=trained.nlist)
         self.added = rows - known.rows
-        parts = self._grown(known, rows) if self.added else known.parts
+        parts = self._grown(known, rows, gpu) if self.added else known.parts
         self.about = About(snapshot, len(digests), rows, _digest(digests), known.lists, parts)
         if self._keeps and not self._unwritten:
             self._root.write_text(json.dumps(dataclasses.asdict(self.about)), self._folder, _ABOUT)
             for name in set(before.parts) - set(parts):
                 self._root.remove(self._folder, name)
 
-    def _grown(self, known: About, rows: int) -> tuple[str, ...]:
+    def _grown(self, known: About, rows: int, gpu: Any) -> tuple[str, ...]:
         """The parts with all rows; those that were full stay as they are."""
         names, at = list(known.parts), known.rows
         room = _PART_ROWS if known.lists else rows
         part = self._read(names.pop(), to_grow=True) if at % room else self._empty(known.lists)
+        if gpu is not None:
+            from faiss.contrib.ivf_tools import add_preassigned
+
+            gpu.reset()
+            gpu.add(part.quantizer.reconstruct_n(0, known.lists))
         for block in self._blocks(at, rows):
             self._advance(at, rows)
             while len(block):
                 fits = block[: room - at % room]
-                if known.lists:
+                if gpu is not None:
+                    add_preassigned(part, fits, gpu.search(fits, 1)[1][:, 0], np.arange(at, at + len(fits)))
+                elif known.lists:
                     part.add_with_ids(fits, np.arange(at, at + len(fits)))
                 else:
                     part.add(fits)
@@ -242,7 +256,7 @@ class VectorIndex:
     def _empty(self, lists: int) -> Any:
         return self._read(_LISTS, to_grow=True) if lists else _faiss().IndexFlatIP(self._vectors.width)
 
-    def _trained(self, rows: int) -> Any:
+    def _trained(self, rows: int, gpu: Any) -> Any:
         """An index without rows, its lists learned from rows drawn evenly from all."""
         faiss = _faiss()
         lists = min(_MOST_LISTS, 1 << round(math.log2(4 * math.sqrt(rows))), max(1, rows // 8))
@@ -251,7 +265,9 @@ class VectorIndex:
         index.cp.niter, index.cp.spherical, index.cp.seed = _ITERATIONS, True, 0
         index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, _POINTS_A_LIST
         step = max(1, rows // (lists * _POINTS_A_LIST))
+        index.clustering_index = gpu
         index.train(np.concatenate([block[::step] for block in self._blocks(0, rows)]))
+        index.clustering_index = None
         return index
 
     def _blocks(self, start: int, stop: int) -> Iterator[np.ndarray]:

@@ -138,7 +138,7 @@ def query(
                 bars.append(stack.enter_context(Bar("Indexing")))
             bars[0](done, total)
 
-        hits = query(settings, root, Searchers(root, advance))
+        hits = query(settings, root, Searchers(root, advance, device=settings.device))
     page = {}
     if html:
         from pipelines.look import query_page

@@ -71,7 +71,7 @@ def query(config: QueryConfig, root: Root, searchers: Searchers | None = None) -
     """
     if bool(config.phrase) == bool(config.like):
         raise UsageError("Give a phrase, or --like VIDEO@START-END; one of the two.")
-    searchers = searchers or Searchers(root)
+    searchers = searchers or Searchers(root, device=config.device)
     if config.dataset:
         Manifest(root).read(config.dataset, ["video_id"])
         config = dataclasses.replace(config, dataset=Selections(root).full(config.dataset))
@@ -92,6 +92,7 @@ def _phrase(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     if space.of_objects:
         table = _with_objects(table, searchers.objects(space, config), found.row, np.tile(vector, (len(found), 1)))
     told = f"{space.name}: {space.shared}"
+    said = [*said, *filter(None, [searcher.index.said])]
     return Hits(table, space.name, space.output, told, tuple(said), time.monotonic() - started)
 
 
@@ -123,7 +124,7 @@ def texts_like(config: QueryConfig, root: Root, searchers: Searchers | None = No
     UsageError, NotInStore
         As `query`; the set's texts have no vectors that segments of this feature set can be compared with.
     """
-    searchers = searchers or Searchers(root)
+    searchers = searchers or Searchers(root, device=config.device)
     held, searcher, own = _asked(config, root, searchers)
     space = space_of(held, root, config.encoder, config.weights)
     if space.why_not:
@@ -171,7 +172,8 @@ def _like(config: QueryConfig, root: Root, searchers: Searchers) -> Hits:
     count = int(own.sum())
     many = f"{count} segments of {video}, which are" if count > 1 else f"1 segment of {video}, which is"
     told = f"{held.name}, {output}: like {many} left out"
-    return Hits(_table(found, scores), held.name, output, told, (), time.monotonic() - started)
+    said = tuple(filter(None, [searcher.index.said]))
+    return Hits(_table(found, scores), held.name, output, told, said, time.monotonic() - started)
 
 
 def _asked(config: QueryConfig, root: Root, searchers: Searchers) -> tuple[FeatureSet, Searcher, np.ndarray]:

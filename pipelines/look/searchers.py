@@ -26,12 +26,17 @@ class Searchers:
     root : Root
     advance : is told how an index grows, where rows came since it was last asked
     keep : whether that is written; in memory otherwise
+    device : that it grows with
     """
 
     def __init__(
-        self, root: Root, advance: Callable[[int, int], None] = lambda done, total: None, keep: bool = True
+        self,
+        root: Root,
+        advance: Callable[[int, int], None] = lambda done, total: None,
+        keep: bool = True,
+        device: str = "auto",
     ) -> None:
-        self._root, self._advance, self._keep = root, advance, keep
+        self._root, self._advance, self._keep, self._device = root, advance, keep, device
         self._open: dict[tuple[str, str, str], Searcher] = {}
         self._spaces: dict[tuple[str, str], tuple[Space, list[str], str]] = {}
         self._objects: dict[tuple[str, str], ObjectNames] = {}
@@ -44,7 +49,8 @@ class Searchers:
         """
         key = feature_set.name, compared if isinstance(compared, str) else compared.name, selection
         if key not in self._open or self._open[key].segments.snapshot != feature_set.snapshot:
-            self._open[key] = Searcher(self._root, feature_set, compared, self._advance, self._keep, selection)
+            told = self._advance, self._keep, selection, self._device
+            self._open[key] = Searcher(self._root, feature_set, compared, *told)
         return self._open[key]
 
     def of_space(self, space: Space, config: QueryConfig) -> Searcher:

@@ -27,7 +27,7 @@ class Searcher:
     root : Root
     feature_set : FeatureSet
     compared : an output, or vectors made of several
-    advance, keep : as of a VectorIndex
+    advance, keep, device : as of a VectorIndex
     selection : whose segments may be found; those of all data sets, if none is named
 
     Attributes
@@ -46,10 +46,11 @@ class Searcher:
         advance: Callable[[int, int], None] = lambda done, total: None,
         keep: bool = True,
         selection: str = "",
+        device: str = "auto",
     ) -> None:
         self.compared = OutputVectors(feature_set, compared) if isinstance(compared, str) else compared
         self.output = self.compared.name
-        self.index = VectorIndex(root, feature_set, self.compared, advance, keep)
+        self.index = VectorIndex(root, feature_set, self.compared, advance, keep, device)
         self.segments: Segments = segments(feature_set, root, selection)
         self._order = np.argsort(self.segments.row, kind="stable")
         self._rows = self.segments.row[self._order]

@@ -128,7 +128,7 @@ class QueryConfig:
     kinds : of the set, texts of these kinds only, such as `phrase` or `definition`
     weights : `NAME=PATH` of an encoder whose weights are a file of your own
     encoder : in a set of recognised objects, what their names and the phrase go through
-    device : `auto`, `cpu`, `cuda` or `cuda:N`
+    device : of the encoder, and of an index while it is made: `auto`, `cpu`, `cuda` or `cuda:N`
     """
 
     phrase: Annotated[str, ARGUMENT] = ""

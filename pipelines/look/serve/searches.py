@@ -102,7 +102,7 @@ class Searches:
 
     def __init__(self, root: Root, config: ServeConfig) -> None:
         self._root, self._config = root, config
-        self._searchers = Searchers(root, keep=False)
+        self._searchers = Searchers(root, keep=False, device=config.device)
         self._searching, self._looking, self._reading = threading.Lock(), threading.Lock(), threading.Lock()
         self._spaces: list[Space] = []
         self._looked_at = -_KEPT_S
