@@ -54,8 +54,12 @@ def former(recipe: Mapping[str, Any]) -> str:
 
 def _latest(recipes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The names of those sets of which no other is a later version."""
-    latest: dict[str, tuple[int, str]] = {}
-    for name, recipe in recipes.items():
-        same = json.dumps({field: value for field, value in recipe.items() if field != "version"}, sort_keys=True)
-        latest[same] = max(latest.get(same, (-1, "")), (int(recipe.get("version", 0)), name))
-    return [name for _, name in latest.values()]
+
+    def but_for_version(recipe: Mapping[str, Any]) -> str:
+        return json.dumps({field: value for field, value in recipe.items() if field != "version"}, sort_keys=True)
+
+    latest: dict[str, int] = {}
+    told = {name: (but_for_version(recipe), int(recipe.get("version", 0))) for name, recipe in recipes.items()}
+    for same, version in told.values():
+        latest[same] = max(version, latest.get(same, version))
+    return [name for name, (same, version) in told.items() if version == latest[same]]

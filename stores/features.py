@@ -308,7 +308,11 @@ class FeatureSet:
         return _array(group or self._reading(), output)
 
     def load(
-        self, keys: np.ndarray | None = None, output: str = "features", memmap: str | Path | None = None
+        self,
+        keys: np.ndarray | None = None,
+        output: str = "features",
+        memmap: str | Path | None = None,
+        advance: Callable[[int, int], None] = lambda done, total: None,
     ) -> Features:
         """Scan one output once into one contiguous array, in the order of `keys`.
 
@@ -319,6 +323,7 @@ class FeatureSet:
         output : str
         memmap : path, optional
             Write the values into this file and map it, for sets larger than memory.
+        advance : is told how many rows of the set were gone through, of how many
 
         Raises
         ------
@@ -351,6 +356,7 @@ class FeatureSet:
         for start, block in self._blocks(array):
             rows = target[start : start + len(block)]
             values[rows[rows >= 0]] = block[rows >= 0]
+            advance(start + len(block), array.shape[0])
         if len(first_use) < len(wanted_rows):  # twins asked for twice: copy the rows already placed
             values[:] = values[target[wanted_rows]]
         return Features(stored[order], values, new_offsets, times[wanted_rows])

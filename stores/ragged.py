@@ -10,7 +10,7 @@ import dataclasses
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,6 +71,36 @@ class Gathered:
     def __getitem__(self, span: slice) -> np.ndarray:
         """Some consecutive rows."""
         return np.asarray(self.values[self.order[span]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched:
+    """Rows of which somebody is told how many were asked for, from the first to the last.
+
+    Attributes
+    ----------
+    values : Rows
+    advance : is told so many of how many
+    """
+
+    values: Rows
+    advance: Callable[[int, int], None]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, ...)."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """Of the values."""
+        return self.values.dtype
+
+    def __getitem__(self, span: slice) -> np.ndarray:
+        """Some consecutive rows."""
+        found = np.asarray(self.values[span])
+        self.advance(span.indices(self.shape[0])[1], self.shape[0])
+        return found
 
 
 @dataclasses.dataclass(frozen=True)

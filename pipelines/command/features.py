@@ -94,7 +94,9 @@ def export(settings: ExportConfig, root: "Root") -> Shown:
     """
     from pipelines.look import export
 
-    fields = dataclasses.asdict(report := export.export(settings, root))
+    with Bar("Exporting") as advance:
+        report = export.export(settings, root, advance)
+    fields = dataclasses.asdict(report)
     what = "classes" if settings.set else "items"
     line = f"{report.items} {what}, {report.rows} rows written to {report.path}."
     lacking = [f"{len(report.missing)} without features are left out."] if report.missing else []

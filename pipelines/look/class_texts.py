@@ -5,6 +5,8 @@ Takes  a set of texts, a feature set that has them; nothing is computed
 Gives  `Foreign`: an item a class, a row a text (with kind, part, text, source), or a row the mean of a class's texts
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,8 +25,20 @@ _OF_TEXTS = ("text", "kind", "part", "source")
 _NAMED = 5
 
 
-def read(config: ExportConfig, feature_set: FeatureSet, root: Root) -> tuple[Foreign, tuple[str, ...]]:
+def read(
+    config: ExportConfig,
+    feature_set: FeatureSet,
+    root: Root,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Foreign, tuple[str, ...]]:
     """The texts of a set with their vectors, in the order of its classes, kinds and additions.
+
+    Parameters
+    ----------
+    config : ExportConfig
+    feature_set : FeatureSet
+    root : Root
+    advance : is told how many of its rows were gone through, of how many
 
     Returns
     -------
@@ -46,7 +60,7 @@ def read(config: ExportConfig, feature_set: FeatureSet, root: Root) -> tuple[For
         raise UsageError(_missing(config, feature_set, missing, rows.num_rows))
     rows = rows.filter(pa.array(at >= 0))
     distinct, text = np.unique(key_array(rows["key"]), axis=0, return_inverse=True)
-    held = feature_set.load(distinct, config.output)
+    held = feature_set.load(distinct, config.output, advance=advance)
     if (np.diff(held.offsets) != 1).any():
         raise UsageError(
             f"Output {config.output!r} of {feature_set.name} has several rows a text, which texts of a class cannot be "

@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from stores.classes import Classes
 from stores.errors import WriteFailed
 from stores.failures import Failures
 from stores.features import Features, FeatureSet, positions
-from stores.foreign import FORMATS, Foreign, Gathered, write_foreign
+from stores.foreign import FORMATS, Foreign, Gathered, Watched, write_foreign
 from stores.keys import key_array
 from stores.manifest import Manifest
 from stores.ragged import rows_of
@@ -64,8 +64,16 @@ class ExportReport:
     format: str
 
 
-def export(config: ExportConfig, root: Root) -> ExportReport:
+def export(
+    config: ExportConfig, root: Root, advance: Callable[[int, int, str], None] = lambda done, total, said: None
+) -> ExportReport:
     """Write one output of a feature set for the items of a data set.
+
+    Parameters
+    ----------
+    config : ExportConfig
+    root : Root
+    advance : is told how many rows are read, and then written, of how many, and which of the two
 
     Raises
     ------
@@ -77,12 +85,16 @@ def export(config: ExportConfig, root: Root) -> ExportReport:
     WriteFailed
         Nothing was written; what was there before is untouched.
     """
+
+    def read(done: int, total: int) -> None:
+        advance(done, total, "read")
+
     _check(config)
     feature_set = feature_sets.find(root, config.feature)
     feature_set.array(config.output)
     if config.set:
-        found, lacking = class_texts.read(config, feature_set, root)
-        write_foreign(config.out, found, config.format, config.layout)
+        found, lacking = class_texts.read(config, feature_set, root, read)
+        _write(found, config, advance)
         return ExportReport(len(found.video_id), found.values.shape[0], lacking, config.out, config.format)
     table = _rows_of(Manifest(root).read(config.dataset, ["video_id", "key", "kind", *_KNOWN]), feature_set)
     keys = key_array(table["key"])
@@ -95,17 +107,23 @@ def export(config: ExportConfig, root: Root) -> ExportReport:
     if missing.num_rows and (not config.allow_missing or not there.any()):
         raise UsageError(_missing_message(config, feature_set, missing, len(keys), root))
     arranged = _of_texts if of_captions else _in_order
-    with arranged(feature_set, keys[there], config, root) as features:
+    with arranged(feature_set, keys[there], config, root, read) as features:
         own = table.filter(pa.array(there))
         names = own["video_id"].to_pylist()
         foreign = dataclasses.replace(features, video_id=names, about=_known(own, config.dataset, root))
-        write_foreign(config.out, foreign, config.format, config.layout)
+        _write(foreign, config, advance)
         rows = foreign.values.shape[0]
     return ExportReport(len(names), rows, tuple(missing["video_id"].to_pylist()), config.out, config.format)
 
 
 @contextlib.contextmanager
-def loaded(feature_set: FeatureSet, keys: np.ndarray, output: str, folder: str | Path) -> Iterator[Features]:
+def loaded(
+    feature_set: FeatureSet,
+    keys: np.ndarray,
+    output: str,
+    folder: str | Path,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Features]:
     """The rows of distinct keys: in memory up to 1 GiB, else in a scratch file below `folder`.
 
     Raises
@@ -116,7 +134,7 @@ def loaded(feature_set: FeatureSet, keys: np.ndarray, output: str, folder: str |
     array = feature_set.array(output)
     size_bytes = array.size * array.dtype.itemsize
     if size_bytes <= _IN_MEMORY_BYTES:
-        yield feature_set.load(keys, output)
+        yield feature_set.load(keys, output, advance=advance)
         return
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < size_bytes:  # asked first, because a full disk under a mapped file kills the process
@@ -125,14 +143,21 @@ def loaded(feature_set: FeatureSet, keys: np.ndarray, output: str, folder: str |
             f"{free_bytes / 1e9:.1f} GB. Free space, or work on a larger disk."
         )
     with scratch("values", Path(folder)) as beside:
-        yield feature_set.load(keys, output, memmap=beside / "values")
+        yield feature_set.load(keys, output, memmap=beside / "values", advance=advance)
+
+
+def _write(features: Foreign, config: ExportConfig, advance: Callable[[int, int, str], None]) -> None:
+    watched = Watched(features.values, lambda done, total: advance(done, total, "written"))
+    write_foreign(config.out, dataclasses.replace(features, values=watched), config.format, config.layout)
 
 
 @contextlib.contextmanager
-def _of_texts(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root) -> Iterator[Foreign]:
+def _of_texts(
+    feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root, advance: Callable[[int, int], None]
+) -> Iterator[Foreign]:
     """The rows of groups of captions in that order, a row a caption; a text is loaded once, wherever it stands."""
     found = caption_rows(feature_set, keys, config.dataset, root)
-    with loaded(feature_set, found.texts, config.output, _folder_of(config)) as features:
+    with loaded(feature_set, found.texts, config.output, _folder_of(config), advance) as features:
         if (np.diff(features.offsets) != 1).any():
             raise UsageError(
                 f"Output {config.output!r} of {feature_set.name} has several rows a text, which captions of a video "
@@ -146,12 +171,14 @@ def _of_texts(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, r
 
 
 @contextlib.contextmanager
-def _in_order(feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root) -> Iterator[Foreign]:
+def _in_order(
+    feature_set: FeatureSet, keys: np.ndarray, config: ExportConfig, root: Root, advance: Callable[[int, int], None]
+) -> Iterator[Foreign]:
     """The rows of `keys` in that order; twins are loaded once and written twice."""
     distinct, item = np.unique(keys, axis=0, return_inverse=True)
     if len(distinct) == len(keys):
         distinct, item = keys, np.arange(len(keys))
-    with loaded(feature_set, distinct, config.output, _folder_of(config)) as features:
+    with loaded(feature_set, distinct, config.output, _folder_of(config), advance) as features:
         order, offsets = rows_of(features.offsets, item)
         values = features.values if len(distinct) == len(keys) else Gathered(features.values, order)
         times = None if np.isnan(features.times).all() else features.times[order]

@@ -96,6 +96,21 @@ def test_items_come_in_manifest_order_with_keys_times_and_recipe(form, root, fiv
     assert report == ExportReport(5, found.values.shape[0], (), str(out), form[0])
 
 
+@pytest.mark.parametrize("form", FORMATS, ids="-".join)
+def test_it_is_told_how_far_it_is(form, root, five, tmp_path):
+    told: list[tuple[int, int, str]] = []
+    out = str(tmp_path / OUT[form[0]])
+    config = ExportConfig("x", "d", out=out, format=form[0], layout=form[1])
+    report = export(config, root, lambda *given: told.append(given))
+    stored = FeatureStore(root).find("x").shape()[1]
+    said = [said for *_, said in told]
+    assert said == sorted(said), "first read, then written"
+    for what, rows in (("read", stored), ("written", report.rows)):
+        own = [(done, total) for done, total, said in told if said == what]
+        assert own == sorted(own)
+        assert own[-1] == (rows, rows)
+
+
 def test_another_output_is_exported_when_asked(root, five, tmp_path):
     run(root, tmp_path / "f.h5", output="ids")
     assert read_foreign(tmp_path / "f.h5").values.dtype == np.int32
