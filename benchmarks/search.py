@@ -21,6 +21,7 @@ import pyarrow as pa
 from benchmarks.bars import Bar, run
 from pipelines.look.searching import Searcher
 from stores.features import FeatureSet, FeatureStore, ItemRows
+from stores.keys import text_key
 from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
 from stores.vector_index import unit
@@ -74,11 +75,7 @@ def drawn(videos: int, random: np.random.Generator) -> np.ndarray:
 
 def _items(random: np.random.Generator, videos: int, name: str) -> Iterator[ItemRows]:
     for number, rows in enumerate(drawn(videos, random)):
-        yield ItemRows(_key(name, number), {"features": rows})
-
-
-def _key(name: str, number: int) -> bytes:
-    return f"{name}{number}".encode().ljust(32, b"\0")
+        yield ItemRows(text_key(f"{name}{number}"), {"features": rows})
 
 
 def made(root: Root, segments: int) -> FeatureSet:

@@ -304,8 +304,11 @@ class VectorIndex:
         if name in self._unwritten:
             return faiss.clone_index(self._unwritten[name]) if to_grow else self._unwritten[name]
         if self._root.is_local:
-            flags = 0 if to_grow or not self.about.lists else faiss.IO_FLAG_MMAP
-            return faiss.read_index(self._root.path(self._folder, name), flags)
+            mapped = not to_grow and bool(self.about.lists)
+            index = faiss.read_index(self._root.path(self._folder, name), faiss.IO_FLAG_MMAP if mapped else 0)
+            if mapped:  # else 32 threads a search read all of the lists it probes, of which few rows may be found
+                faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0
+            return index
         return faiss.deserialize_index(np.frombuffer(self._root.read_bytes(self._folder, name), np.uint8))
 
     def _write(self, name: str, index: Any) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
@@ -124,6 +125,15 @@ def test_an_index_appended_to_finds_what_one_made_at_once_finds(root, tmp_path, 
     a, b = grown.search(queries, 5), VectorIndex(other, once).search(queries, 5)
     assert np.array_equal(a[1], b[1])
     assert np.array_equal(a[0], b[0])
+
+
+def test_lists_are_mapped_and_no_thread_reads_them_ahead(root, held, small_lists):
+    appended(held, made(700))
+    VectorIndex(root, held)
+    parts = VectorIndex(root, held)._parts
+    lists = [faiss.downcast_InvertedLists(part.invlists) for part in parts]
+    assert [type(each) for each in lists] == [faiss.OnDiskInvertedLists] * 2
+    assert [each.prefetch_nthread for each in lists] == [0, 0]
 
 
 def test_opened_again_nothing_is_added(root, held, small_lists):
