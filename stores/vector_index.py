@@ -15,7 +15,6 @@ reads those lists it probes, and memory holds what was read of late, at most a b
 
 import contextlib
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +24,7 @@ import numpy as np
 from stores.errors import Damaged, StoreError, WriteFailed
 from stores.features import FeatureSet
 from stores.gpu import flat_on
-from stores.keys import rows_digest
+from stores.keys import rows_digest, stream_key
 from stores.root import Root
 from stores.vectors import OutputVectors, Vectors
 
@@ -54,6 +53,8 @@ class About:
     digest : of these items' digests
     lists : inverted lists; 0 of an exact index
     parts : names of their files
+    exact : digest of the file of an exact index, which gives its cosines as they are; "" of one of before, and of
+        lists, whose candidates are compared by their stored rows
     """
 
     snapshot: str = ""
@@ -63,6 +64,7 @@ class About:
     lists: int = 0
     parts: tuple[str, ...] = ()
     format: int = _FORMAT
+    exact: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,14 +122,22 @@ class VectorIndex:
         self._folder = folder(feature_set.name, self._vectors.name)
         self._unwritten: dict[str, Any] = {}
         self.about, self.added, self.said = self._told(), 0, ""
-        if self.about.snapshot != feature_set.snapshot:
+        try:
+            self._parts = self._made_ready()
+        except (RuntimeError, OSError, MemoryError, Damaged):  # it can be made anew of the rows, and so it is
+            self.about = About()
+            self._parts = self._made_ready(About())
+
+    def _made_ready(self, known: About | None = None) -> list[Any]:
+        """The parts to be searched, with all rows; `known` is taken for known, where that is not what is told."""
+        if self.about.snapshot != self._set.snapshot:
             try:
-                with root.lock(f"index-{feature_set.name}") if keep else contextlib.nullcontext():
-                    self._bring_up_to_date()
+                with self._root.lock(f"index-{self._set.name}") if self._keeps else contextlib.nullcontext():
+                    self._bring_up_to_date(known)
             except WriteFailed:
                 self._keeps = False
-                self._bring_up_to_date()
-        self._parts = self._opened()
+                self._bring_up_to_date(known)
+        return self._opened()
 
     def __len__(self) -> int:
         return self.about.rows
@@ -202,11 +212,12 @@ class VectorIndex:
 
     # -- keeping it ---------------------------------------------------------------------------------------------------
 
-    def _bring_up_to_date(self) -> None:
+    def _bring_up_to_date(self, known: About | None = None) -> None:
         snapshot = self._set.snapshot
         digests = np.asarray(self._set.array("digest")[:])
         rows = int(self._set.array("offsets")[len(digests)])
-        before = known = self._told()
+        before = self._told()
+        known = known or before
         if known.items > len(digests) or known.digest != _digest(digests[: known.items]):
             known = About()  # rows that it knows are others now
         self._vectors.ready(known.rows, rows, self._advance)
@@ -221,7 +232,9 @@ class VectorIndex:
         parts = self._grown(known, rows, gpu) if self.added else known.parts
         self.about = About(snapshot, len(digests), rows, _digest(digests), known.lists, parts)
         if self._keeps and not self._unwritten:
-            self._root.write_text(json.dumps(dataclasses.asdict(self.about)), self._folder, _ABOUT)
+            if not known.lists:
+                self.about = dataclasses.replace(self.about, exact=self._digest_of(parts))
+            self._root.write_json(dataclasses.asdict(self.about), self._folder, _ABOUT)
             for name in set(before.parts) - set(parts):
                 self._root.remove(self._folder, name)
 
@@ -284,6 +297,8 @@ class VectorIndex:
         why: Exception | None = None
         for _ in range(_TRIES):
             try:
+                if self.about.exact and not self._unwritten and self.about.exact != self._digest_of(self.about.parts):
+                    raise OSError("it is not what was written")
                 return [self._read(name) for name in self.about.parts]
             except (RuntimeError, OSError) as error:
                 why, self.about = error, self._told()
@@ -293,10 +308,17 @@ class VectorIndex:
         ) from why
 
     def _told(self) -> About:
-        if not self._root.exists(self._folder, _ABOUT):
+        try:
+            told = self._root.read_json(self._folder, _ABOUT, mend="")
+            return About(**told | {"parts": tuple(told["parts"])}) if told.get("format") == _FORMAT else About()
+        except (FileNotFoundError, Damaged, KeyError, TypeError):  # none yet, or none that can be used
             return About()
-        told = json.loads(self._root.read_text(self._folder, _ABOUT))
-        return About(**told | {"parts": tuple(told["parts"])}) if told.get("format") == _FORMAT else About()
+
+    def _digest_of(self, parts: tuple[str, ...]) -> str:
+        if not parts:
+            return ""
+        with self._root.at_hand(self._folder, parts[0]) as path, open(path, "rb") as file:
+            return stream_key(file).hex()
 
     def _read(self, name: str, to_grow: bool = False) -> Any:
         """A file's index; one to be searched is mapped where it has lists, and one to grow is a copy in memory."""

@@ -253,14 +253,34 @@ def test_an_empty_set_finds_nothing(root, held):
     assert np.isneginf(scores).all()
 
 
-def test_an_index_that_lost_a_file_says_how_to_mend_it(root, held):
-    appended(held, made(30))
-    (name,) = VectorIndex(root, held).about.parts
-    root.remove("indexes", "x@ab", "features", name)
-    with pytest.raises(StoreError, match="cannot be read .*Remove indexes/x@ab/features in .*makes it anew"):
-        VectorIndex(root, held)
-    vector_index.forget(root, "x@ab")
-    assert VectorIndex(root, held).added == 30
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "lists"])
+@pytest.mark.parametrize("how", ["lost", "cut", "flipped", "no index.json", "index.json", "other index.json"])
+def test_an_index_that_is_damaged_is_made_anew(root, held, monkeypatch, exact, how):
+    if not exact:
+        monkeypatch.setattr(vector_index, "EXACT_ROWS", 64)
+    rows = made(200)
+    appended(held, rows)
+    index = VectorIndex(root, held)
+    expected = index.search(rows[:5], 3)
+    (name,) = index.about.parts
+    path = Path(root.path("indexes", "x@ab", "features", "index.json" if "json" in how else name))
+    content = bytearray(path.read_bytes())
+    if how in ("lost", "no index.json"):
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "flipped":
+        if not exact:
+            pytest.skip("of lists, candidates are compared by their stored rows")
+        content[-30] ^= 1 << 6
+        path.write_bytes(content)
+    else:
+        path.write_text("{" if how == "index.json" else '{"items": 200, "rows": 7, "format": 1}')
+    again = VectorIndex(root, held)
+    assert again.added == 200
+    for found, wanted in zip(again.search(rows[:5], 3), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert VectorIndex(root, held).added == 0
 
 
 def test_who_opened_a_part_that_was_grown_since_finds_the_new_one(root, held, monkeypatch):
