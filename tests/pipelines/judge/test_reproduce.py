@@ -553,8 +553,9 @@ def test_jigsawnets_settings_on_kinetics_stay_with_kinetics():
     assert "groups=false" in str([c.options for one in tables("jigsawnet") for r in one.rows for c in r.configs])
 
 
-def test_the_tables_that_come_with_the_code_can_be_read():
-    found = tables("ucf101-captions")
+@pytest.mark.parametrize("name", ["ucf101-captions", "ucf101-captions-long"])
+def test_the_tables_that_come_with_the_code_can_be_read(name):
+    found = tables(name)
     assert len(found) > 1
     for own in found:
         names = [row.name for row in own.rows]
