@@ -23,6 +23,7 @@ BENCHMARKS = (
         "serve",
         "audit",
         "scale",
+        "torture",
     ),
 )
 
