@@ -14,10 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -27,31 +26,33 @@ _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # of every emulator
 
 
+@contextlib.contextmanager
+def _served(command: Callable[[int], list[str]], folder: str | None = None) -> Iterator[str]:
+    """A server in a process of its own, on a free port; its URL, once it answers there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(command(port), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(150):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
-    """Moto's server in a process of its own, on a free port.
+    """Moto's server.
 
     One for all tests of a process: fsspec keeps a file system for each set of arguments, and the endpoint, which
     comes from the environment, is none of them, so a second server would not be asked.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/").close()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                time.sleep(0.2)
+    with _served(lambda port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait()
 
 
 @pytest.fixture
@@ -74,24 +75,13 @@ def s3_root(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Root:
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[str]:
-    """Azure's store as `azurite-blob` speaks it (npm install azurite), in a process of its own, on a free port."""
+    """Azure's store as `azurite-blob` speaks it (npm install azurite)."""
     program = shutil.which("azurite-blob")
     if not program:
         pytest.skip("azurite-blob is not on the PATH: `npm install azurite`, then node_modules/.bin")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        told = [program, "--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry"]
-        told += ["--blobPort", str(port)]
-        server = subprocess.Popen(told, cwd=folder, stdout=subprocess.DEVNULL)
-        for _ in range(150):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-        server.terminate()
-        server.wait()
+    told = [program, "--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry", "--blobPort"]
+    with tempfile.TemporaryDirectory() as folder, _served(lambda port: [*told, str(port)], folder) as url:
+        yield url
 
 
 @pytest.fixture

@@ -76,8 +76,9 @@ class _Scout:
             raise Unsafe(f"was not read in {longest_s:.0f} s: the library that reads it goes round in it. {_MEND}")
         if not back.readline():
             status = self.end()
-            how = signal.Signals(-status).name if status < 0 else f"status {status}"
-            raise Unsafe(f"crashes the library that reads it ({how}). {_MEND}")
+            if status >= 0:  # no fault of the file
+                raise Unsafe(f"was not read: the process that reads such files first ended with status {status}")
+            raise Unsafe(f"crashes the library that reads it ({signal.Signals(-status).name}). {_MEND}")
 
     def end(self) -> int:
         """End it, however it stands, and give its exit status."""
