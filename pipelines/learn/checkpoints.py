@@ -7,7 +7,6 @@ several processes the first alone writes.
 """
 
 import contextlib
-import json
 import socket
 import struct
 import time
@@ -28,6 +27,7 @@ from pipelines.machine import processes
 from stores.errors import Damaged, WriteFailed
 from stores.root import whole
 from stores.runs import WEIGHTS
+from stores.sealed import sealed, unsealed
 
 _CHECKPOINT, _HISTORY = "checkpoint.pt", "history.json"
 
@@ -72,7 +72,7 @@ def history(folder: Path) -> dict[str, Any] | None:
     """The history of a finished training; None of one that is not."""
     path = folder / _HISTORY
     try:
-        return dict(json.loads(path.read_text())) if path.exists() else None
+        return unsealed(path.read_text()) if path.exists() else None
     except (ValueError, TypeError) as error:
         raise Damaged(f"{path} cannot be read; remove it to train again from the beginning.") from error
 
@@ -87,7 +87,7 @@ def finish(folder: Path, told: dict[str, Any]) -> None:
     """
     with _written(folder / _HISTORY) as path:
         if path:
-            path.write_text(json.dumps(told))
+            path.write_text(sealed(told))
     if not processes().rank:
         (folder / _CHECKPOINT).unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ import torch
 from pipelines.errors import UsageError
 from pipelines.learn import checkpoints
 from pipelines.learn.engine import train
-from stores.errors import WriteFailed
+from stores.errors import Damaged, WriteFailed
 from tests.pipelines.learn.test_engine import (  # noqa: F401
     SETTINGS,
     Killed,
@@ -135,3 +135,14 @@ def test_a_disk_that_is_really_full_ends_in_one_line_wherever_it_fills_up(tmp_pa
         assert weights(small / "run") == weights(tmp_path / "whole")
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_history_with_a_flipped_bit_is_told_and_one_of_before_is_read(tmp_path):
+    checkpoints.finish(tmp_path, {"epochs": [{"loss": 1.5}], "best": 1})
+    path = tmp_path / "history.json"
+    assert checkpoints.history(tmp_path) == {"epochs": [{"loss": 1.5}], "best": 1}
+    path.write_text(path.read_text().replace("loss", "lkss"))
+    with pytest.raises(Damaged, match=r"history\.json cannot be read"):
+        checkpoints.history(tmp_path)
+    path.write_text('{"epochs": [], "best": 0}')
+    assert checkpoints.history(tmp_path) == {"epochs": [], "best": 0}
