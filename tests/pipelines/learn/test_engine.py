@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import math
 import os
 import signal
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.errors import Stopped, UsageError
+from pipelines.learn import checkpoints
 from pipelines.learn import engine as training
 from pipelines.learn.engine import train
 from pipelines.learn.training import Training
@@ -151,6 +151,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 import torch
+from pipelines.learn import checkpoints
 from pipelines.learn import engine as training
 from tests.pipelines.learn.test_engine import SETTINGS, Regression
 torch.set_num_threads(1)
@@ -208,8 +209,7 @@ def test_history_and_tensorboard_hold_each_epoch(tmp_path):
     told: list[tuple[int, int]] = []
     task = Regression()
     history = train(task, SETTINGS["best"], tmp_path, told=lambda done, total, entry: told.append((done, total)))
-    stored = json.loads((tmp_path / "history.json").read_text())
-    assert stored == {"epochs": list(history.epochs), "best": history.best}
+    assert checkpoints.history(tmp_path) == {"epochs": list(history.epochs), "best": history.best}
     assert told == [(n, 6) for n in range(1, 7)]
     assert [set(entry) for entry in history.epochs] == [{"square", "far", "loss", "lr", "validation"}] * 6
     for entry in history.epochs:
