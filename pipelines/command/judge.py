@@ -1,4 +1,4 @@
-"""`zsar evaluate` and `zsar reproduce`: what runs score."""
+"""`zsar evaluate`, `fuse`, `judge` and `reproduce`: what runs score."""
 
 import dataclasses
 from pathlib import Path
@@ -8,10 +8,10 @@ import typer
 
 from pipelines.command.base import command
 from pipelines.command.screen import Bar, Shown, Table, percent, say
-from pipelines.judge.settings import EvaluateConfig, JudgeConfig, NamedConfig
+from pipelines.judge.settings import EvaluateConfig, FuseConfig, JudgeConfig, NamedConfig
 
 if TYPE_CHECKING:
-    from pipelines.judge.evaluate import EvaluateReport
+    from pipelines.judge.measures import EvaluateReport
     from pipelines.judge.network import JudgeReport
     from stores.root import Root
 
@@ -35,6 +35,30 @@ def evaluate(settings: EvaluateConfig, root: "Root") -> Shown:
 
     with Bar("Judging") as advance:
         report = evaluate.evaluate(settings, root, advance)
+    return _evaluated(report, root)
+
+
+@command("fuse", FuseConfig)
+def fuse(settings: FuseConfig, root: "Root") -> Shown:
+    """Judge several runs as one, by the mean of their standardised scores: streams, encoders, heads, seeds.
+
+    A class's scores are put into units of their spread on videos of seen classes, run by run; all runs weigh the same,
+    so nothing is chosen. They must judge the same classes of one data set. What comes of it is a run like others to
+    `zsar list results`, `zsar show` and `zsar audit`, without weights of its own.
+
+    JSON: as `evaluate`.
+    """
+    from stores.runs import Runs
+
+    for name in settings.runs:  # told before torch is imported
+        Runs(root).find(name)
+    from pipelines.judge import fuse
+
+    with Bar("Judging") as advance:
+        return _evaluated(fuse.fuse(settings, root, advance), root)
+
+
+def _evaluated(report: "EvaluateReport", root: "Root") -> Shown:
     numbers = _numbers({**report.zsl, **report.gzsl})
     totals = {"splits": report.splits, "n": report.n, "missing": report.missing}
     overlap = _overlap(report)

@@ -183,8 +183,6 @@ def _lineage(name: str, split: int | None, root: "Root") -> Shown:
         }
         for row in told["numbers"]
     ]
-    head = told["head"]
-    lines.append({"": "head", "is": f"{head['name']}, {plain(head['options'])}, seed {head['seed']}"})
     lines.append({"": "protocol", "is": f"{told['protocol']['name']}: {told['protocol']['source']}"})
     for row in own:
         classes = f"{len(row['seen'])} seen, {len(row['unseen'])} unseen classes"
@@ -193,15 +191,9 @@ def _lineage(name: str, split: int | None, root: "Root") -> Shown:
             {"": f"split {row['split']}, {row['setting'].upper()}", "is": f"{number} of {row['n']}; {classes}"}
         )
     lines += [{"": "weights", "is": file} for file in (own[0]["weights"] if own else [])]
-    for what in ("videos", "texts"):
-        of = told[what]
-        of_what = of["dataset"] if what == "videos" else f"{of['set']} ({', '.join(of['kinds'])})"
-        lines.append({"": what, "is": f"{of_what} by {of['feature']}"})
-        lines.append({"": "  snapshot", "is": f"{of['snapshot']}; now {of['now']}"})
-        lines.append({"": "  made from", "is": plain(of["made_from"])})
-    lines.append(
-        {"": "failures", "is": f"{len(told['failures'])} files gave none of these features: `zsar list failures`"}
-    )
+    for each in told.get("runs", [told]):
+        lines += [{"": "run", "is": each["run"]}] if each is not told else []
+        lines += _sources(each)
     lines.append({"": "clips", "is": f"{clips['judged']} judged in split {clips['split']}, {clips['right']} right"})
     lines += [{"": "made", "is": told["made"]}, *({"": "again", "is": each} for each in told["commands"])]
     rows = [
@@ -211,6 +203,20 @@ def _lineage(name: str, split: int | None, root: "Root") -> Shown:
     more = [f"{len(rows) - len(shown)} clips more: --json has them."] if len(rows) > len(shown) else []
     parts: list[str | Table] = [Table(told["run"], lines), Table("Clips, wrong ones first", shown), *more]
     return Shown(told, parts)
+
+
+def _sources(told: dict[str, Any]) -> list[dict[str, str]]:
+    """What a head is, and what it was fitted on, a line each."""
+    head = told["head"]
+    lines = [{"": "head", "is": f"{head['name']}, {plain(head['options'])}, seed {head['seed']}"}]
+    for what in ("videos", "texts"):
+        of = told[what]
+        of_what = of["dataset"] if what == "videos" else f"{of['set']} ({', '.join(of['kinds'])})"
+        lines.append({"": what, "is": f"{of_what} by {of['feature']}"})
+        lines.append({"": "  snapshot", "is": f"{of['snapshot']}; now {of['now']}"})
+        lines.append({"": "  made from", "is": plain(of["made_from"])})
+    none = f"{len(told['failures'])} files gave none of these features: `zsar list failures`"
+    return [*lines, {"": "failures", "is": none}]
 
 
 def _run(name: str, html: bool, split: int | None, root: "Root") -> Shown:

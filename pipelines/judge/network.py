@@ -17,7 +17,8 @@ import heads
 from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
-from pipelines.judge.evaluate import EvaluateReport, evaluate
+from pipelines.judge.evaluate import evaluate
+from pipelines.judge.measures import EvaluateReport
 from pipelines.judge.settings import EvaluateConfig, JudgeConfig
 from pipelines.learn import trainables
 from pipelines.learn.finetune import own_options

@@ -10,7 +10,7 @@ its feature, which is trained on the seen classes of the row's own protocol.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.judge.evaluate import evaluate
-from pipelines.judge.settings import EvaluateConfig
+from pipelines.judge.fuse import fuse, members, name_of_fused
+from pipelines.judge.settings import EvaluateConfig, FuseConfig
 from pipelines.judge.table_files import Row, Table, tables
 from pipelines.learn.departures import of_network, of_run
 from pipelines.learn.finetune import finetune, settled
@@ -45,13 +46,14 @@ class Judged:
     Attributes
     ----------
     row : of the table
-    runs : their names
+    runs, configs : their names, and what each was fitted by
     found : result rows by setting, each with the seed of its run
     departures : in what it is other than what was published; None where nothing of its kind was
     """
 
     row: Row
     runs: tuple[str, ...]
+    configs: tuple[FitConfig, ...]
     found: dict[str, list[dict[str, Any]]]
     departures: tuple[str, ...] | None = None
 
@@ -97,12 +99,13 @@ def reproduce(
         if only.lower() not in table.title.lower():
             continue
         told(table.title)
-        rows = []
-        for row in table.rows:
-            rows.append(_run(row, root))
-            values = [r[table.measure] for r in rows[-1].found[table.settings[0]]]
-            told(f"  {row.name}: {spread(values)} ({rows[-1].runs[0]})")
-        found.append(Grid(table, tuple(rows)))
+        rows: dict[str, Judged] = {}
+        for row in sorted(table.rows, key=lambda row: bool(row.fuse)):  # rows of others after those
+            own = _fused(row, [rows[name] for name in row.fuse], root) if row.fuse else _run(row, root)
+            values = [r[table.measure] for r in own.found[table.settings[0]]]
+            told(f"  {row.name}: {spread(values)} ({own.runs[0]})")
+            rows[row.name] = own
+        found.append(Grid(table, tuple(rows[row.name] for row in table.rows)))
     if not found:
         raise UsageError(f"{name} has no table whose title holds {only!r}.")
     return found
@@ -110,7 +113,7 @@ def reproduce(
 
 def _run(row: Row, root: Root) -> Judged:
     """Fit and judge what is missing of a row."""
-    runs, found = [], {setting: list[dict[str, Any]]() for setting in ("zsl", "gzsl")}
+    runs, configs, found = [], [], {setting: list[dict[str, Any]]() for setting in ("zsl", "gzsl")}
     for config in [each for whole in row.configs for each in _parts(row, whole)]:
         config = dataclasses.replace(config, feature=_feature(row, config, root))
         run = fit(config, root).run
@@ -119,7 +122,22 @@ def _run(row: Row, root: Root) -> Judged:
         for setting, own in _judged(run, config, root).items():
             found[setting] += [r | {"seed": config.seed} for r in own]
         runs.append(run)
-    return Judged(row, tuple(runs), found, _departures(row, runs[0], root))
+        configs.append(config)
+    return Judged(row, tuple(runs), tuple(configs), found, _departures(row, runs[0], root))
+
+
+def _fused(row: Row, parts: Sequence[Judged], root: Root) -> Judged:
+    """Judge the runs of some rows as one, seed by seed, where they are not yet."""
+    runs, found = [], {setting: list[dict[str, Any]]() for setting in ("zsl", "gzsl")}
+    for config, *names in zip(parts[0].configs, *(part.runs for part in parts), strict=True):
+        of = members(names, root)
+        run = name_of_fused(of)
+        if not _is_judged(run, config, root, names[0]):
+            fuse(FuseConfig(tuple(names), config.splits), root)
+        for setting, own in _judged(run, config, root, names[0]).items():
+            found[setting] += [r | {"seed": config.seed} for r in own]
+        runs.append(run)
+    return Judged(row, tuple(runs), parts[0].configs, found)
 
 
 def _departures(row: Row, run: str, root: Root) -> tuple[str, ...] | None:
@@ -183,23 +201,24 @@ def _trained(backbone: FinetuneConfig, before: FinetuneConfig | None, config: Fi
     return weights
 
 
-def _judged(run: str, config: FitConfig, root: Root) -> dict[str, list[dict[str, Any]]]:
-    """Result rows by setting, those of the splits asked for, in their order."""
+def _judged(run: str, config: FitConfig, root: Root, fitted: str = "") -> dict[str, list[dict[str, Any]]]:
+    """Result rows by setting, those of the splits asked for, in their order; `fitted`: whose splits they are."""
     results = Runs(root).read(run, "results")
+    split_of = Run(root, fitted or run)
     wanted = set(chosen(config.splits, protocol(config.protocol).count))
     found: dict[str, list[dict[str, Any]]] = {"zsl": [], "gzsl": []}
     about = Run(root, run).about() if results is not None else {}
     for row in [] if results is None else results.to_pylist():
         if row["split"] in wanted:
-            told = Run(root, run).told(row["split"]) or {}
+            told = split_of.told(row["split"]) or {}
             more = {"sides": (len(told["seen"]), len(told["unseen"])), "cut": about["texts"].get("cut", {})}
             found[row["setting"]].append(row | more)
     return found
 
 
-def _is_judged(run: str, config: FitConfig, root: Root) -> bool:
+def _is_judged(run: str, config: FitConfig, root: Root, fitted: str = "") -> bool:
     count = len(chosen(config.splits, protocol(config.protocol).count))
-    return len(_judged(run, config, root)["zsl"]) == count
+    return len(_judged(run, config, root, fitted)["zsl"]) == count
 
 
 def spread(values: list[float]) -> str:

@@ -131,6 +131,8 @@ def _learned_from(about: dict[str, Any]) -> list[str]:
 
 def _state(about: dict[str, Any], root: Root) -> str:
     """`good`, or what has changed since and what to do."""
+    if parts := about.get("runs"):  # several that were judged as one
+        return _state_of_several(parts, about["command"], root)
     told, read = about["texts"], about["videos"]
     config = about["config"]
     try:
@@ -163,6 +165,16 @@ def _state(about: dict[str, Any], root: Root) -> str:
         return "good"
     splits = f" --splits {config['splits']}" if config["splits"] else ""
     return f"stale: {why}; run `{about['command'].replace(splits, '')}{splits}`"
+
+
+def _state_of_several(runs: list[str], command: str, root: Root) -> str:
+    """`good` where each is."""
+    for run in runs:
+        about = Runs(root).told(run, "run.json")
+        state = _state(about, root) if about else "gone"
+        if state != "good":
+            return f"stale: {run} is {state.rstrip('.')}; then `{command}`"
+    return "good"
 
 
 def _published() -> list[dict[str, Any]]:

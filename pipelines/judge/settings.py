@@ -21,6 +21,20 @@ class EvaluateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class FuseConfig:
+    """Settings of `zsar fuse`.
+
+    Attributes
+    ----------
+    runs : of `zsar fit`: their names, or how they begin
+    splits : which of those that are fitted of all; nothing: all
+    """
+
+    runs: Annotated[tuple[str, ...], ARGUMENT]
+    splits: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class JudgeConfig:
     """Settings of `zsar judge`.
 

@@ -15,6 +15,8 @@ row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by
                      of_dataset, options as published for the row's data set: not taken over to another
                      before, fields of `FinetuneConfig` of a training whose weights the backbone begins with
                      weights, of the feature: "random:0"
+                     fuse, names of rows of the table whose runs are judged as one, seed by seed: it has no fields
+                     of `FitConfig`
                      as_published, true where the file's settings of the row are the paper's, so that only what is set
                      by hand departs from them; or a list of options that are, and are set too, and of what the
                      paper read (`encoder=sent2vec`), which is not set (also of `[all]`)
@@ -48,6 +50,7 @@ _ROW_FIELDS = (
     "weights",
     "over",
     "as_published",
+    "fuse",
 )
 _COUNTED = re.compile(r"(warmup|cosine)_steps=[1-9]")  # published counts, which mean nothing on other data
 SETTINGS = ("zsl", "gzsl", "zsl+gzsl")
@@ -66,6 +69,7 @@ class Row:
     differs : what was set by hand in place of the file's
     before : a training whose weights the backbone begins with
     weights : of the feature, where it is made for the row; empty: as the extractor has them
+    fuse : names of the rows whose runs it is of, judged as one; it has the configurations of the first of them
     as_published : what the file says was published of the row; None: what its head's paper has
     line, at : the line that it is a point of, and its place on the table's `x`; None where it is none
     """
@@ -81,6 +85,7 @@ class Row:
     line: str = ""
     at: float | None = None
     as_published: AsPublished | None = None
+    fuse: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +145,7 @@ def tables(name: str, set_by_hand: Mapping[str, Any] | None = None) -> list[Tabl
         for each in table.get("each", [{}]):
             shared = document.get("all", {}) | table.get("all", {}) | each
             x, by_hand = table.get("x", ""), set_by_hand or {}
-            rows = tuple(made for row in table.get("row", []) for made in _rows(path, shared, row, by_hand, x))
+            rows = _all_rows(path, shared, table.get("row", []), by_hand, x)
             title = table.get("title", path.stem).format_map(_Named(shared))
             reference, setting = table.get("reference", ""), table.get("setting", "zsl")
             found.append(Table(title, table.get("about", ""), rows, reference, setting, x))
@@ -164,6 +169,8 @@ def _check(path: Path, table: Table) -> None:
         raise UsageError(f"{where} has no rows.")
     if not all(names):
         raise UsageError(f"{where} has a row without a name.")
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise UsageError(f"{where} has several rows called {twice[0]!r}.")
     if table.reference and table.reference not in names:
         raise UsageError(f"{where} has no row {table.reference!r} to tell the others from; it has: {', '.join(names)}.")
     if table.setting not in SETTINGS:
@@ -171,6 +178,39 @@ def _check(path: Path, table: Table) -> None:
     lacking = [row.name for row in table.rows if not row.configs[0].gzsl]
     if "gzsl" in table.setting and lacking:
         raise UsageError(f"{where} is of gzsl, which is not judged for {', '.join(lacking)}: set gzsl = true.")
+
+
+def _all_rows(
+    path: Path, shared: Mapping[str, Any], rows: list[Mapping[str, Any]], set_by_hand: Mapping[str, Any], x: str
+) -> tuple[Row, ...]:
+    """The rows of a table in their order; those that fuse others as those are."""
+    fitted = [list(_rows(path, shared, row, set_by_hand, x)) if "fuse" not in row else [] for row in rows]
+    by_name = {made.name: made for some in fitted for made in some}
+    found = []
+    for row, made in zip(rows, fitted, strict=True):
+        found += [_fused(path, row, by_name)] if "fuse" in row else made
+    return tuple(found)
+
+
+def _fused(path: Path, row: Mapping[str, Any], by_name: Mapping[str, Row]) -> Row:
+    """A row of others, judged as one."""
+    where, of = f"{path}: row {row.get('name', '?')!r}", row["fuse"]
+    if strange := sorted(set(row) - {"name", "published", "note", "fuse"}):
+        raise UsageError(f"{where} fuses others and sets {', '.join(strange)}: those are of the rows that it names.")
+    if not isinstance(of, list) or len(of) < 2 or not all(name in by_name for name in of):
+        raise UsageError(f"{where} fuses {of!r}: the names of two rows or more of its table: {', '.join(by_name)}.")
+    parts = [by_name[name] for name in of]
+    if len({len(part.configs) for part in parts}) > 1:
+        raise UsageError(f"{where} fuses rows with other numbers of seeds: {', '.join(of)}. Give them the same.")
+    return dataclasses.replace(
+        parts[0],
+        name=row.get("name", ""),
+        published=row.get("published", ""),
+        note=row.get("note", ""),
+        fuse=tuple(of),
+        line="",
+        at=None,
+    )
 
 
 def _rows(

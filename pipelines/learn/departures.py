@@ -44,7 +44,7 @@ class AsPublished:
 
 
 def of_run(about: Mapping[str, Any], published: AsPublished | None = None) -> tuple[str, ...]:
-    """In what a run of `fit` departs; nothing where its head has no paper.
+    """In what a run of `fit` departs; nothing where it has no head, or its head no paper.
 
     Parameters
     ----------
@@ -56,6 +56,8 @@ def of_run(about: Mapping[str, Any], published: AsPublished | None = None) -> tu
     tuple of str
         `lr 0.001 for 0.0001` and the like, those of the inputs first, those that no setting tells last.
     """
+    if about.get("runs"):  # several that were judged as one
+        return ()
     config = about["config"]
     head = heads.find(config["head"])
     if head.paper is None:

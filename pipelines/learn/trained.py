@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from heads.base import Head
+from pipelines.errors import UsageError
 from pipelines.learn.checkpoints import load
 from pipelines.learn.protocols.fifths import kept_back_digest
 from pipelines.learn.runs import Run, identity, name_of
@@ -52,9 +53,11 @@ def study_of(run: Run) -> tuple[Study, bool]:
     Raises
     ------
     NotInStore, UsageError, ExtractorError
-        Features or texts are gone.
+        Features or texts are gone, or it is several runs judged as one.
     """
     about = run.about()
+    if parts := about.get("runs"):
+        raise UsageError(f"{run.name} is {len(parts)} runs judged as one, and has no head: `{about['command']}`.")
     study = Study(config_of(about), run.root, fitted=about)
     return study, run_name(study) == run.name
 

@@ -29,6 +29,8 @@ _AT_ONCE = 4096
 def why_not(name: str, root: Root) -> str:
     """Why a phrase cannot be compared in a run's space, as its head's class tells; empty where it may be."""
     about = Runs(root).about(name)
+    if parts := about.get("runs"):
+        return f"it is {len(parts)} runs judged as one"
     try:
         head = heads.find(about["config"]["head"])
     except LookupError as error:

@@ -36,8 +36,8 @@ def of_run(name: str, root: Root, split: int | None = None) -> dict[str, Any]:
 
     Returns
     -------
-    numbers, head, protocol, splits, videos, texts, failures, clips, commands : as `zsar show RUN --lineage --json`
-    says them
+    numbers, protocol, splits, clips and commands, and head, videos, texts, failures, versions, made, or `runs` with
+    these of each of several that were judged as one : as `zsar show RUN --lineage --json` says them
 
     Raises
     ------
@@ -57,35 +57,44 @@ def of_run(name: str, root: Root, split: int | None = None) -> dict[str, Any]:
     if chosen not in numbers:
         raise UsageError(f"{full} was not judged on split {split}. Run `zsar evaluate {full}`.")
     means = results_of(full, root)
-    videos = about["videos"]
+    parts = about.get("runs")
+    by = {"runs": [{"run": part, **_sources(runs.about(part), root)} for part in parts]} if parts else {}
     return {
         "run": full,
         "numbers": [{k: row[k] for k in ("setting", "top1", "std", "h", "splits", "state")} for row in means],
-        "head": {"name": about["config"]["head"], "options": about["options"], "seed": about["config"]["seed"]},
         "protocol": about["protocol"],
-        "splits": [_split(full, row, runs, root) for row in rows],
-        "videos": _features(videos, root) | {k: videos[k] for k in ("dataset", "pretraining") if k in videos},
-        "texts": _features(about["texts"], root) | {k: about["texts"][k] for k in ("set", "kinds")},
-        "failures": _failures(videos, root),
-        "clips": _clips(full, chosen, videos["dataset"], runs, root),
-        "versions": about["versions"],
+        "splits": [_split(parts or [full], row, runs, root) for row in rows],
+        **(by or _sources(about, root)),
+        "clips": _clips(full, chosen, about["videos"]["dataset"], runs, root),
         "made": about["made"],
-        "commands": [about["command"], f"zsar evaluate {full}"],
+        "commands": [about["command"], *([] if parts else [f"zsar evaluate {full}"])],
     }
 
 
-def _split(run: str, row: dict[str, Any], runs: Runs, root: Root) -> dict[str, Any]:
-    """One number of a run, the classes it is of and the weights it is by."""
+def _sources(about: dict[str, Any], root: Root) -> dict[str, Any]:
+    """What the head of a run is, and what it was fitted on."""
+    videos, texts = about["videos"], about["texts"]
+    return {
+        "head": {"name": about["config"]["head"], "options": about["options"], "seed": about["config"]["seed"]},
+        "videos": _features(videos, root) | {k: videos[k] for k in ("dataset", "pretraining") if k in videos},
+        "texts": _features(texts, root) | {k: texts[k] for k in ("set", "kinds")},
+        "failures": _failures(videos, root),
+        "versions": about["versions"],
+    }
+
+
+def _split(by: list[str], row: dict[str, Any], runs: Runs, root: Root) -> dict[str, Any]:
+    """One number of a run, the classes it is of and the weights it is by, of the runs that were fitted."""
     folder = f"split-{row['split']:03d}"
-    told = runs.told(run, folder, "split.json") or {}
-    files = [file for file in root.names_in(f"runs/{run}/{folder}") if file.endswith(_WEIGHTS)]
+    told = runs.told(by[0], folder, "split.json") or {}
+    files = [(each, name) for each in by for name in root.names_in(f"runs/{each}/{folder}") if name.endswith(_WEIGHTS)]
     return {
         "split": row["split"],
         "setting": row["setting"],
         **{name: row[name] for name in _NUMBERS if row.get(name) is not None},
         "seen": told.get("seen", []),
         "unseen": told.get("unseen", []),
-        "weights": [root.path("runs", run, folder, file) for file in files],
+        "weights": [root.path("runs", each, folder, file) for each, file in files],
     }
 
 

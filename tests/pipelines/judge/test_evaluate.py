@@ -18,8 +18,8 @@ from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.index.captions import index_captions
 from pipelines.index.settings import IndexConfig
-from pipelines.judge import evaluate as judging
-from pipelines.judge.evaluate import evaluate
+from pipelines.judge import scoring
+from pipelines.judge.evaluate import evaluate, judged_split
 from pipelines.judge.results import results as listed
 from pipelines.judge.settings import EvaluateConfig
 from pipelines.learn.checkpoints import load
@@ -122,7 +122,7 @@ def test_the_faiss_path_of_a_prototype_head_equals_the_block_path(data, tmp_path
     evaluate(EvaluateConfig(run), data)
     by_faiss, one = Runs(data).read(run, "judged").to_pylist(), results(data, run)
     used = []
-    monkeypatch.setattr(judging, "nearest", lambda *args: used.append(1))
+    monkeypatch.setattr(scoring, "nearest", lambda *args: used.append(1))
     prototypes = Pseudo.prototypes
     monkeypatch.setattr(Pseudo, "prototypes", lambda head, classes: None)
     monkeypatch.setattr(Pseudo, "scores", lambda head, own, classes: head.embedded(own) @ prototypes(head, classes).T)
@@ -177,15 +177,11 @@ def test_what_failed_at_index_is_missing_where_it_would_have_been_judged(data, t
         "missing_keys": np.zeros((8, 32), np.uint8),
         "missing_recordings": (None,) * 8,
     }
-    judge = judging._Judge(study, head_of(study, data, run), np.array([0]))
     study.videos = dataclasses.replace(study.videos, **missing)
-    unseen, every = np.array(SPLITS[0]), np.arange(8)
-    rows = study.videos.of(unseen)
-    zsl, _ = judging._judged(study, judge, {"split": 0, "setting": "zsl"}, rows, unseen, unseen)
-    assert zsl["missing"] == 3
-    gzsl, _ = judging._judged(study, judge, {"split": 0, "setting": "gzsl"}, study.videos.of(every), every, unseen)
+    zsl, gzsl = judged_split(study, Run(data, run), 0)
+    assert [k for k in range(8) if zsl.lacking[k]] == sorted(SPLITS[0])
     kept = fifths([f"x{k}" for k in range(8)], [f"{k}".encode() for k in range(8)]) == 0
-    assert gzsl["missing"] == 3 + sum(kept[k] for k in range(8) if k not in unseen) < 8
+    assert gzsl.lacking.sum() == 3 + sum(kept[k] for k in range(8) if k not in SPLITS[0]) < 8
 
 
 def test_mean_and_deviation_are_the_populations_over_the_splits(data, tmp_path):

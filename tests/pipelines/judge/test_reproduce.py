@@ -238,6 +238,26 @@ def test_a_reference_of_one_seed_stands_for_all(data, tmp_path):
     assert [row_of(text, name)[6] for name in ("names", "two")] == ["3", "2 x 3"]
 
 
+def test_a_row_that_fuses_others_is_judged_seed_by_seed(data, tmp_path, monkeypatch):
+    rows = (
+        '{ name = "both", fuse = ["ER", "less"], note = "ours" },'
+        ' { name = "ER" }, { name = "less", options = ["epochs=1"] }'
+    )
+    path = of_seeds(tmp_path, rows, "all = { seeds = 2 }", "ER")
+    (grid,) = reproducing.reproduce(path, data)
+    both, er, less = grid.rows
+    assert [each.row.name for each in grid.rows] == ["both", "ER", "less"]
+    for run, *parts in zip(both.runs, er.runs, less.runs, strict=True):
+        assert Runs(data).about(run)["runs"] == sorted(parts)
+    assert [(row["seed"], row["split"]) for row in both.found["zsl"]] == [(s, k) for s in (0, 1) for k in range(3)]
+    assert [row["sides"] for row in both.found["zsl"]] == [row["sides"] for row in er.found["zsl"]]
+    cells = row_of(markdown([grid]), "both (ours)")
+    values = [top1(data, run) for run in both.runs]
+    assert cells[1] == spread([value for own in values for value in own])
+    monkeypatch.setattr(reproducing, "fuse", lambda *given: pytest.fail("it was judged before"))
+    assert reproduce(path, data) == markdown([grid])
+
+
 def test_both_settings_stand_in_one_table_of_the_same_runs(data, tmp_path):
     path = of_seeds(tmp_path, '{ name = "ER", seeds = 2, gzsl = true, splits = "0,2" }', 'setting = "zsl+gzsl"')
     lines: list[str] = []
@@ -581,6 +601,15 @@ ROW = 'head = "er", dataset = "d", feature = "f", protocol = "p"'
         (f'[[table]]\ntitle = "T"\nrow = [{{ name = "a", k = "many", {ROW} }}]', r": row 'a': k should be int, got"),
         (f'[[table]]\ntitle = "T"\nsetting = "x"\nrow = [{{ name = "a", {ROW} }}]', r"is of the setting 'x'; there"),
         (f'[[table]]\ntitle = "T"\nsetting = "gzsl"\nrow = [{{ name = "a", {ROW} }}]', r"for a: set gzsl = true"),
+        (f'[[table]]\ntitle = "T"\nrow = [{{ name = "a", {ROW} }}, {{ name = "a", {ROW} }}]', r"rows called 'a'\.$"),
+        (f'[[table]]\ntitle = "T"\nrow = [{{ name = "a", {ROW} }}, {{ name = "b", fuse = ["a"] }}]', r"row 'b' fuses"),
+        (f'[[table]]\ntitle = "T"\nrow = [{{ name = "b", fuse = ["a", "c"] }}, {{ name = "a", {ROW} }}]', r": a\.$"),
+        ('[[table]]\ntitle = "T"\nrow = [{ name = "b", fuse = ["a", "c"], k = 1 }]', r"'b' fuses others and sets k: "),
+        (
+            f'[[table]]\ntitle = "T"\nrow = [{{ name = "a", {ROW} }}, {{ name = "c", seeds = 2, {ROW} }}, '
+            '{ name = "b", fuse = ["a", "c"] }]',
+            r"row 'b' fuses rows with other numbers of seeds: a, c\.",
+        ),
         ("", r" has no tables\. One begins with \[\[table\]\]\.$"),
     ],
 )  # fmt: skip
