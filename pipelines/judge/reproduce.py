@@ -127,17 +127,35 @@ def _run(row: Row, root: Root) -> Judged:
 
 
 def _fused(row: Row, parts: Sequence[Judged], root: Root) -> Judged:
-    """Judge the runs of some rows as one, seed by seed, where they are not yet."""
-    runs, found = [], {setting: list[dict[str, Any]]() for setting in ("zsl", "gzsl")}
-    for config, *names in zip(parts[0].configs, *(part.runs for part in parts), strict=True):
-        of = members(names, root)
-        run = name_of_fused(of)
-        if not _is_judged(run, config, root, names[0]):
-            fuse(FuseConfig(tuple(names), config.splits), root)
-        for setting, own in _judged(run, config, root, names[0]).items():
+    """Judge the runs of some rows as one, seed by seed and split by split, where they are not yet."""
+    together: dict[tuple[str, ...], tuple[FitConfig, list[int]]] = {}
+    for config in row.configs:
+        for number in chosen(config.splits, protocol(config.protocol).count):
+            runs = tuple(_run_of(part, config.seed, number) for part in parts)
+            if all(runs):
+                together.setdefault(runs, (config, []))[1].append(number)
+    if not together:
+        raise UsageError(f"Row {row.name!r} fuses rows that have no split in common: {', '.join(row.fuse)}.")
+    names, configs, found = [], [], {setting: list[dict[str, Any]]() for setting in ("zsl", "gzsl")}
+    for runs, (whole, numbers) in together.items():
+        config = dataclasses.replace(whole, splits=",".join(map(str, numbers)))
+        name = name_of_fused(members(runs, root))
+        if not _is_judged(name, config, root, runs[0]):
+            fuse(FuseConfig(runs, config.splits), root)
+        for setting, own in _judged(name, config, root, runs[0]).items():
             found[setting] += [r | {"seed": config.seed} for r in own]
-        runs.append(run)
-    return Judged(row, tuple(runs), parts[0].configs, found)
+        names.append(name)
+        configs.append(config)
+    return Judged(row, tuple(names), tuple(configs), found)
+
+
+def _run_of(part: Judged, seed: int, number: int) -> str:
+    """The run of a row that has a seed and split, empty where none has; of a row of one seed that stands for all."""
+    of_one = len({config.seed for config in part.configs}) == 1
+    for run, config in zip(part.runs, part.configs, strict=True):
+        if (of_one or config.seed == seed) and number in chosen(config.splits, protocol(config.protocol).count):
+            return run
+    return ""
 
 
 def _departures(row: Row, run: str, root: Root) -> tuple[str, ...] | None:

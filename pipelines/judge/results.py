@@ -10,6 +10,7 @@ unseen classes: the more were, the less the best of them says. A run whose featu
 and comes with the command that makes it anew.
 """
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,20 @@ def results_of(run: str, root: Root) -> list[dict[str, Any]]:
         if rows:
             found.append(_row(run, setting, rows, about, _state(about, root)))
     return found
+
+
+def judged_alike(row: dict[str, Any], root: Root) -> int:
+    """How many runs were judged as that of a row: on its data set and protocol, in its setting."""
+    found = 0
+    for run in Runs(root).names():
+        with contextlib.suppress(Damaged):
+            found += any(_group(other) == _group(row) for other in _groups_of(run, root))
+    return found
+
+
+def _groups_of(run: str, root: Root) -> list[dict[str, Any]]:
+    table = Runs(root).read(run, "results")
+    return [] if table is None else table.select(["dataset", "protocol", "setting"]).to_pylist()
 
 
 def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, Any], state: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ row = [{...}, ...]   name, published, note, seeds (so many runs, of `seed`, 0 by
                      of_dataset, options as published for the row's data set: not taken over to another
                      before, fields of `FinetuneConfig` of a training whose weights the backbone begins with
                      weights, of the feature: "random:0"
-                     fuse, names of rows of the table whose runs are judged as one, seed by seed: it has no fields
-                     of `FitConfig`
+                     fuse, names of rows of the table whose runs are judged as one, seed by seed; it has no field of
+                     `FitConfig`
                      as_published, true where the file's settings of the row are the paper's, so that only what is set
                      by hand departs from them; or a list of options that are, and are set too, and of what the
                      paper read (`encoder=sent2vec`), which is not set (also of `[all]`)
@@ -69,7 +69,7 @@ class Row:
     differs : what was set by hand in place of the file's
     before : a training whose weights the backbone begins with
     weights : of the feature, where it is made for the row; empty: as the extractor has them
-    fuse : names of the rows whose runs it is of, judged as one; it has the configurations of the first of them
+    fuse : names of the rows whose runs it is of, judged as one; it has the configurations of the one of most seeds
     as_published : what the file says was published of the row; None: what its head's paper has
     line, at : the line that it is a point of, and its place on the table's `x`; None where it is none
     """
@@ -200,10 +200,14 @@ def _fused(path: Path, row: Mapping[str, Any], by_name: Mapping[str, Row]) -> Ro
     if not isinstance(of, list) or len(of) < 2 or not all(name in by_name for name in of):
         raise UsageError(f"{where} fuses {of!r}: the names of two rows or more of its table: {', '.join(by_name)}.")
     parts = [by_name[name] for name in of]
-    if len({len(part.configs) for part in parts}) > 1:
-        raise UsageError(f"{where} fuses rows with other numbers of seeds: {', '.join(of)}. Give them the same.")
+    most = max(parts, key=lambda part: len(part.configs))
+    if any(len(part.configs) not in (1, len(most.configs)) for part in parts):
+        raise UsageError(
+            f"{where} fuses rows of other numbers of seeds: {', '.join(of)}. Give them the same, or one, which stands "
+            "for all."
+        )
     return dataclasses.replace(
-        parts[0],
+        most,
         name=row.get("name", ""),
         published=row.get("published", ""),
         note=row.get("note", ""),

@@ -27,8 +27,16 @@ def _spelt(value: Any) -> Any:
     return shown(value) if isinstance(value, str) else value
 
 
+class _Lacking(jinja2.Undefined):
+    """What a template names and was not given: a page may ask whether it is there, and never shows it as nothing."""
+
+    __str__ = __eq__ = __ne__ = jinja2.Undefined._fail_with_undefined_error
+    __hash__ = jinja2.Undefined.__hash__
+
+
 _PAGES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=_Lacking,
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,

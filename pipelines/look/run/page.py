@@ -21,7 +21,7 @@ from extractors.errors import ExtractorError, InputFault, MachineFault
 from extractors.sampling import Geometry, Sampling, View
 from heads import metrics
 from pipelines.errors import UsageError
-from pipelines.judge.results import results_of
+from pipelines.judge.results import judged_alike, results_of
 from pipelines.learn.departures import of_run
 from pipelines.look.run import clips, composed, inside, poses
 from pipelines.look.run.inside import Trained
@@ -132,6 +132,7 @@ def run_html(name: str, root: Root, split: int | None = None, nav: Markup | str 
         number=number,
         there=there,
         listed=listed,
+        alike=judged_alike(listed["zsl"], root),
         split=of_split,
         scores=sorted(scores, key=lambda s: (-s.accuracy, s.name)),
         heat_map=matrices.heat_map(counts, named(own)),

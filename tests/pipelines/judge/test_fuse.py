@@ -162,7 +162,11 @@ def test_it_is_a_run_that_leads_to_those_it_is_of(data, tmp_path):
     assert len(told["splits"][0]["weights"]) == 2
     assert told["splits"][0]["unseen"] == [CLASSES[k] for k in SPLITS[0]]
     assert told["commands"] == [f"zsar fuse {runs[0]} {runs[1]}"]
+    assert "0 missing; 1 configuration was judged on these unseen classes" in run_html(run, data)
+    evaluate(EvaluateConfig(runs[0]), data)
     page = run_html(run, data)
+    assert "0 missing; 2 configurations were judged on these unseen classes" in page
+    assert f"the mean of the standardised scores of {runs[0]}, {runs[1]}" in page
     assert "2 runs judged as one" in page
     assert "What is taken for what" in page
     for command in (["show", run], ["show", run, "--lineage"], ["list", "runs"], ["list", "results"]):

@@ -240,17 +240,17 @@ def test_a_reference_of_one_seed_stands_for_all(data, tmp_path):
 
 def test_a_row_that_fuses_others_is_judged_seed_by_seed(data, tmp_path, monkeypatch):
     rows = (
-        '{ name = "both", fuse = ["ER", "less"], note = "ours" },'
-        ' { name = "ER" }, { name = "less", options = ["epochs=1"] }'
+        '{ name = "both", fuse = ["less", "ER"], note = "ours" },'
+        ' { name = "ER" }, { name = "less", seeds = 1, splits = "1-2", options = ["epochs=1"] }'
     )
     path = of_seeds(tmp_path, rows, "all = { seeds = 2 }", "ER")
     (grid,) = reproducing.reproduce(path, data)
     both, er, less = grid.rows
     assert [each.row.name for each in grid.rows] == ["both", "ER", "less"]
-    for run, *parts in zip(both.runs, er.runs, less.runs, strict=True):
-        assert Runs(data).about(run)["runs"] == sorted(parts)
-    assert [(row["seed"], row["split"]) for row in both.found["zsl"]] == [(s, k) for s in (0, 1) for k in range(3)]
-    assert [row["sides"] for row in both.found["zsl"]] == [row["sides"] for row in er.found["zsl"]]
+    for run, of_seed in zip(both.runs, er.runs, strict=True):  # one seed stands for all
+        assert Runs(data).about(run)["runs"] == sorted([of_seed, *less.runs])
+    assert [(row["seed"], row["split"]) for row in both.found["zsl"]] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert [row["sides"] for row in both.found["zsl"]] == [(5, 3)] * 4
     cells = row_of(markdown([grid]), "both (ours)")
     values = [top1(data, run) for run in both.runs]
     assert cells[1] == spread([value for own in values for value in own])
@@ -606,9 +606,9 @@ ROW = 'head = "er", dataset = "d", feature = "f", protocol = "p"'
         (f'[[table]]\ntitle = "T"\nrow = [{{ name = "b", fuse = ["a", "c"] }}, {{ name = "a", {ROW} }}]', r": a\.$"),
         ('[[table]]\ntitle = "T"\nrow = [{ name = "b", fuse = ["a", "c"], k = 1 }]', r"'b' fuses others and sets k: "),
         (
-            f'[[table]]\ntitle = "T"\nrow = [{{ name = "a", {ROW} }}, {{ name = "c", seeds = 2, {ROW} }}, '
+            f'[[table]]\ntitle = "T"\nrow = [{{ name = "a", seeds = 3, {ROW} }}, {{ name = "c", seeds = 2, {ROW} }}, '
             '{ name = "b", fuse = ["a", "c"] }]',
-            r"row 'b' fuses rows with other numbers of seeds: a, c\.",
+            r"row 'b' fuses rows of other numbers of seeds: a, c\. Give",
         ),
         ("", r" has no tables\. One begins with \[\[table\]\]\.$"),
     ],

@@ -9,6 +9,7 @@ from types import SimpleNamespace as Record
 import cv2
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from pipelines.look.classify.classify import Answer, ClassifyReport
 from pipelines.look.demo import DemoClip
@@ -110,6 +111,15 @@ def test_control_characters_are_spelt_out(tmp_path):
     assert "a\\x1b[31m\\u202eb" in page
     assert "two\nlines" in page
     assert not re.search("[\x1b\u202e]", page)
+
+
+@pytest.mark.parametrize("told", ["{{ toys.count }}", "{% if toys.count != 1 %}s{% endif %}", "{{ lacking }}"])
+def test_what_a_template_names_and_is_not_given_is_an_error(tmp_path, told):
+    (tmp_path / "toy.html").write_text(told)
+    with pytest.raises(UndefinedError):
+        render(tmp_path / "toy.html", toys={"a": 1})
+    (tmp_path / "toy.html").write_text("{% if lacking %}there{% else %}not{% endif %}")
+    assert render(tmp_path / "toy.html") == "not"
 
 
 @pytest.mark.parametrize("made", PAGES.values(), ids=PAGES)
