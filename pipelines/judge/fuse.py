@@ -6,10 +6,11 @@ Gives  a run like those, `runs/fused-.../run.json` with `runs` and no weights, a
 
     s(v, c) = 1/R sum_r (s_r(v, c) - m_rc) / d_rc       m, d: mean and deviation of s_r(., c) on videos r learned from
 
-Streams are judged so for as long as there have been two (Simonyan and Zisserman 2014); scores of different heads have
-different units, so each is put into those of its own spread first (Jain et al. 2005). All weigh the same: nothing is
-chosen. Under GZSL each run takes its own penalty off the seen classes. A video that one run cannot judge is missing.
-One run is open at a time, so that memory does not grow with their number.
+Streams are judged so for as long as there have been two (Simonyan and Zisserman, Two-Stream Convolutional Networks,
+2014); scores of different heads have different units, so each is put into those of its own spread first (Jain,
+Nandakumar, Ross, Score normalization in multimodal biometric systems, 2005). All weigh the same: nothing is chosen.
+Under GZSL each run takes its own penalty off the seen classes. A video that one run cannot judge is missing. One run is
+open at a time, so that memory does not grow with their number.
 """
 
 import json

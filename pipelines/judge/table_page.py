@@ -12,7 +12,7 @@ import numpy as np
 
 from pipelines.judge.paired import paired
 from pipelines.judge.reproduce import Grid
-from pipelines.judge.table_texts import MEASURES, source
+from pipelines.judge.table_texts import MEASURES, sources
 from pipelines.pages.page import render
 from pipelines.pages.trends import Point, trends
 from stores.root import Root
@@ -56,7 +56,7 @@ def _shown(grid: Grid) -> dict[str, object]:
         "rows": rows,
         "reference": table.reference if reference else "",
         "drawing": _drawing(grid),
-        "sources": sorted({source(r) for each in grid.rows for s in table.settings for r in each.found[s]}),
+        "sources": sources(grid),
     }
 
 

@@ -70,9 +70,8 @@ def _markdown(grid: Grid) -> str:
         cells += [_others(each, shared)] if departs else []
         cells.append(each.runs[0] + (f" and {len(each.runs) - 1} more" if len(each.runs) > 1 else ""))
         lines.append("| " + " | ".join(cells) + " |")
-    sources = sorted({source(r) for each in rows for setting in settings for r in each.found[setting]})
     told = [f"Every row departs from its paper by: {'; '.join(shared)}."] if shared else []
-    return "\n".join([*lines, "", *(f"{line}  " for line in (*told, *sources))])
+    return "\n".join([*lines, "", *(f"{line}  " for line in (*told, *sources(grid)))])
 
 
 def shared_departures(grid: Grid) -> tuple[str, ...]:
@@ -88,10 +87,19 @@ def _others(judged: Judged, shared: Sequence[str]) -> str:
     return "; ".join(line for line in judged.departures if line not in shared)
 
 
-def source(row: dict[str, Any]) -> str:
-    """The features of a result row, what they were trained on before, and texts that were not read to their end."""
+def sources(grid: Grid) -> list[str]:
+    """What the features of a table's rows were trained on before, and texts that were not read to their end."""
+    found, long = dict[str, None](), dict[str, dict[str, tuple[int, int]]]()
+    for each in (each for each in grid.rows if not each.row.fuse):  # what those are of stands in the table
+        for row in (row for setting in grid.table.settings for row in each.found[setting]):
+            found[_source(row)] = None
+            long.setdefault(row["texts"].partition("@")[0], {}).update(row["cut"])
+    cuts = (f"Texts {said}." for encoder, cut_off in sorted(long.items()) if (said := cut.said(cut_off, encoder)))
+    return [*sorted(found), *cuts]
+
+
+def _source(row: dict[str, Any]) -> str:
     met = f", {len(row['overlap'])} of the test classes among them" if row["overlap"] else ""
     before = row["pretraining"] or "nothing"
     objects = f"; objects: {row['objects']}, snapshot {row['objects_snapshot']}" if row.get("objects") else ""
-    long = f" Texts {told}." if (told := cut.said(row["cut"], row["texts"].partition("@")[0])) else ""
-    return f"Features: {row['feature']}, snapshot {row['snapshot']}{objects}; trained before on: {before}{met}.{long}"
+    return f"Features: {row['feature']}, snapshot {row['snapshot']}{objects}; trained before on: {before}{met}."
