@@ -42,8 +42,9 @@ class File:
         Raises
         ------
         Unsafe
-            It asks for more memory than one file may take.
+            It asks for more memory than one file may take, or is behind a filter that is not here.
         """
+        _refuse_filters(dataset)
         said = f"{dataset.name}: {dataset.shape} {dataset.dtype}"[:120]
         chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
         self._room.take(chunk, f"{said} in chunks of {dataset.chunks}"[:120])
@@ -52,6 +53,7 @@ class File:
 
     def texts(self, dataset: Any) -> np.ndarray:
         """(...) str of a dataset of strings; raises as `numbers`."""
+        _refuse_filters(dataset)
         if h5py.check_string_dtype(dataset.dtype).length is not None:
             self._room.take(dataset.size * dataset.dtype.itemsize * 5, f"{dataset.name}: {dataset.shape} names")
             return np.asarray(dataset.asstr()[()])
@@ -62,6 +64,7 @@ class File:
 
     def lists(self, dataset: Any) -> list[np.ndarray]:
         """The lists of a dataset (n,) of numbers of any length each; raises as `numbers`."""
+        _refuse_filters(dataset)
         self._room.take(dataset.size * 64, f"{dataset.name}: {dataset.shape} lists")
         return [np.asarray(one) for one in self._pieces(dataset, dataset)]
 
@@ -103,7 +106,7 @@ def opened(source: Any, size_bytes: int) -> Iterator[File]:
     ------
     Unsafe
         Something in it lies outside it, wherever it stands; the message names it. Or the library crashes on it, or goes
-        round in it.
+        round in it; or what is read is of a type, or behind a filter, that is not known here.
     OSError, RuntimeError, KeyError, ValueError
         It is no HDF5 file, or a damaged one.
     """
@@ -117,6 +120,10 @@ def opened(source: Any, size_bytes: int) -> Iterator[File]:
             yield File(top, size_bytes)
     except OverflowError as error:  # h5py's, of a place that no file has
         raise OSError(f"it points outside itself: {error}") from error
+    except TypeError as error:  # h5py's, when a dataset is asked for its type
+        if "NumPy equivalent" not in str(error):
+            raise
+        raise Unsafe(f"has a dataset of a type that arrays have not ({error}); save it as numbers") from error
 
 
 def read_through(source: Any, size_bytes: int) -> None:
@@ -141,6 +148,16 @@ def _refuse_elsewhere(dataset: Any) -> None:
         raise Unsafe(f"has {dataset.name!r}, a virtual dataset, which is read from other files{_MEND}")
     if dataset.external:
         raise Unsafe(f"has {dataset.name!r}, which lies in another file: {dataset.external[0][0]!r}{_MEND}")
+
+
+def _refuse_filters(dataset: Any) -> None:
+    """HDF5 says of a filter that it lacks in which folder it looked for it, and not which one it is."""
+    created = dataset.id.get_create_plist()
+    for at in range(created.get_nfilters()):
+        code, _, _, name = created.get_filter(at)
+        if not h5py.h5z.filter_avail(code):
+            called = name.decode(errors="replace") or f"number {code}"
+            raise Unsafe(f"has {dataset.name}, compressed by a filter that is not here ({called}); save it with gzip")
 
 
 def _datasets(top: Any) -> Iterator[Any]:

@@ -118,3 +118,38 @@ def test_lists_of_any_length_are_counted_while_they_are_read(tmp_path, monkeypat
             file.lists(file.top["a"])
         with pytest.raises(Unsafe, match="asks for"):
             file.texts(file.top["names"])
+
+
+def of_time(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        h5py.h5d.create(file.id, b"values", h5py.h5t.UNIX_D32LE, h5py.h5s.create_simple((4, 2)))
+
+
+def behind_a_filter(path: Path) -> None:
+    created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    created.set_chunk((4, 2))
+    created.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, (2, 2, 4, 32, 5, 1, 0))  # Blosc's
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple((4, 2))
+        h5py.h5d.create(file.id, b"values", h5py.h5t.IEEE_F32LE, space, created)
+
+
+@pytest.mark.parametrize("names", [True, False])
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (
+            of_time,
+            r"f\.h5 has a dataset of a type that arrays have not \(No NumPy equivalent for TypeTimeID exists\); ",
+        ),
+        (behind_a_filter, r"f\.h5 has /values, compressed by a filter that is not here \(.+\); save it with gzip\.$"),
+    ],
+)
+def test_types_and_filters_that_are_not_known_here_are_one_line(tmp_path, made, message, names):
+    made(tmp_path / "f.h5")
+    if names:
+        with h5py.File(tmp_path / "f.h5", "a") as file:
+            file["video_id"] = ["a", "b", "c", "d"]
+    with pytest.raises(BadFile, match=message) as told:
+        read_foreign(tmp_path / "f.h5")
+    assert "\n" not in str(told.value)
