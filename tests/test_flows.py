@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import gzip
+import http
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,15 +95,21 @@ class Prefect:
         return done.stdout
 
     def api(self, method: str, path: str, sent: Any = None) -> Any:
-        """Ask the server as its UI does."""
+        """Ask the server as its UI does, and again while its SQLite is busy, as Prefect's own client does."""
         request = urllib.request.Request(
             f"{self.env['PREFECT_API_URL']}/{path}",
             method=method,
             data=None if sent is None else json.dumps(sent).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or "null")
+        for left in reversed(range(10)):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.loads(answer.read() or "null")
+            except urllib.error.HTTPError as error:
+                if error.code != http.HTTPStatus.SERVICE_UNAVAILABLE or not left:
+                    raise
+                time.sleep(1)
 
     def deployments(self) -> dict[str, Any]:
         """What the server has deployed, by name."""
