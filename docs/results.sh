@@ -24,9 +24,11 @@ zsar texts phrases --set ucf101-parts
 zsar texts add "$CLASSES"/motion_descriptions/[Kk]*.csv "$CLASSES/definitions_kinetics620.json" \
   --kind definition --part kinetics --set ucf101-parts
 zsar texts add "$DESCRIPTIONS"/delivery?.jsonl.gz --kind description --part activitynet --set ucf101-parts
-zsar extract minilm --dataset ucf101
-zsar extract minilm --set ucf101
-zsar extract minilm --set ucf101-parts
+for encoder in minilm mpnet_base; do  # the second is of `make pack-large`
+  zsar extract $encoder --dataset ucf101
+  zsar extract $encoder --set ucf101
+  zsar extract $encoder --set ucf101-parts
+done
 for name in utd_mhad nw_ucla; do
   layout=kinect-20; test $name = utd_mhad && layout=kinect-20-utd
   zsar index "$SKELETONS/$name.npz" --kind poses --dataset ${name/_/-} --layout $layout

@@ -39,6 +39,7 @@ from extractors.base import Output, TextExtractor
 from extractors.encoder_files import Pooling, PublishedFolder
 from extractors.errors import BadWeights, ExtractorError, InputFault, OutOfVocabulary, WeightsMissing
 from extractors.joined_packs import Parts
+from untrusted.names import few
 
 if TYPE_CHECKING:
     import torch
@@ -527,8 +528,7 @@ def _transformers_model(folder: Path) -> Any:
     if lacking or other or model.config.is_encoder_decoder:
         what = "an encoder with a decoder" if model.config.is_encoder_decoder else "not the published layout"
         raise BadWeights(
-            f"{file} is {what}. Lacking: {', '.join(lacking[:3]) or 'none'}{' ...' if lacking[3:] else ''}. "
-            f"Of another shape: {', '.join(other[:3]) or 'none'}."
+            f"{file} is {what}. Lacking: {few(lacking, 3) or 'none'}. Of another shape: {few(other, 3) or 'none'}."
         )
     return model
 

@@ -34,6 +34,7 @@ from extractors.errors import InputFault, Truncated
 from extractors.joints import COCO_17, NTU_25, OPENPOSE_18, OPENPOSE_25, Layout
 from extractors.poses import BadJoint, LayoutMismatch, NoBody, Poses, WrongJoints, checked
 from untrusted.limits import Unsafe
+from untrusted.names import few
 
 _BODY_NUMBERS = 10
 _JOINT_NUMBERS = 12
@@ -418,7 +419,7 @@ def _named(label: np.ndarray, names: np.ndarray) -> np.ndarray:
 def _data(arrays: dict[str, np.ndarray]) -> np.ndarray:
     named = arrays["data"] if "data" in arrays else next(iter(arrays.values())) if len(arrays) == 1 else None
     if named is None:
-        raise NotPoses(f"poses are in an array `data`, there are: {', '.join(sorted(arrays)) or 'none'}.")
+        raise NotPoses(f"poses are in an array `data`, there are: {few(sorted(arrays)) or 'none'}.")
     if named.ndim == 0:
         raise NotPoses(f"poses are in an array `data` (frames, [people,] joints, axes), got one {named.dtype}.")
     return named

@@ -35,6 +35,7 @@ from typing import Any, NoReturn
 from extractors import _clauses, names
 from extractors.errors import ExtractorError, WeightsMissing
 from extractors.weights import OFFLINE_PACK
+from untrusted.names import few
 from untrusted.places import refuse_strange
 
 RULES = 1  # raised whenever the same texts and parser would give other phrases
@@ -157,7 +158,7 @@ class Corrections:
         if unknown := sorted(name for name, k in found.items() if k is None):
             raise ExtractorError(
                 f"{self.path} corrects {len(unknown)} classes that are not among the {len(classes)}: "
-                f"{', '.join(unknown)}. Mend the names or take them out. There are: {', '.join(sorted(classes))}."
+                f"{few(unknown)}. Mend the names or take them out. There are: {few(sorted(classes), like=unknown[0])}."
             )
         corrected = [list(of_class) for of_class in phrases]
         for name, k in found.items():

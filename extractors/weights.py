@@ -29,6 +29,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from extractors import array_pickles
 from extractors.array_pickles import DAMAGE
 from extractors.errors import BadWeights, ExtractorError, WeightsMissing
+from untrusted.names import few
 from untrusted.places import refuse_strange
 
 OFFLINE_PACK = "pip install --no-deps --require-hashes -r offline-pack.txt"
@@ -346,4 +347,4 @@ def _first_line(error: BaseException) -> str:
 
 
 def _some(names: list[str]) -> str:
-    return "none" if not names else ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return few(names, 3) or "none"

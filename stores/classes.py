@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from stores.errors import NotInStore
 from stores.root import Root, checked_name
+from untrusted.names import few
 
 SCHEMA = pa.schema([("name", pa.string()), ("readable", pa.string()), ("canonical", pa.string())])
 _FOLDER = "classes"
@@ -41,7 +42,8 @@ class Classes:
         if name not in self.sets():
             raise NotInStore(
                 f"No set of classes is called {name!r} in {self._root.url}; there are: "
-                f"{', '.join(self.sets()) or 'none yet'}. Run `zsar texts add FILE --kind class --set {name}` first."
+                f"{few(self.sets(), like=name) or 'none yet'}. "
+                f"Run `zsar texts add FILE --kind class --set {name}` first."
             )
         return self._root.read_table(_FOLDER, f"{name}.parquet")
 

@@ -37,6 +37,7 @@ from stores.errors import Ambiguous, Damaged, Hollow, NotInStore, StoreError, Wr
 from stores.keys import DIGEST_BYTES, KEY_BYTES, rows_digest
 from stores.object_store import bounded
 from stores.root import Root
+from untrusted.names import few
 
 _FOLDER = "features"
 _CHUNK_ROWS = 4096
@@ -152,11 +153,11 @@ class FeatureStore:
         found = [n for n in there if n.partition("@")[0] == extractor and n.partition("@")[2].startswith(prefix)]
         if not found:
             raise NotInStore(
-                f"No feature set matches {name!r} in {self._root.url}; there are: {', '.join(there) or 'none yet'}. "
-                f"Run `zsar extract {extractor} --dataset NAME`."
+                f"No feature set matches {name!r} in {self._root.url}; "
+                f"there are: {few(there, like=name) or 'none yet'}. Run `zsar extract {extractor} --dataset NAME`."
             )
         if len(found) > 1:
-            raise Ambiguous(f"{name!r} matches {len(found)} feature sets: {', '.join(found)}. Name one of these.")
+            raise Ambiguous(f"{name!r} matches {len(found)} feature sets: {few(found)}. Name one of these.")
         return found[0]
 
     def get(self, name: str) -> "FeatureSet | None":

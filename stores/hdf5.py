@@ -19,6 +19,7 @@ from stores.errors import BadFile
 from stores.ragged import Foreign, blocks, checked, named_parts, put_in_place, safe_names, stacked, told
 from untrusted import hdf5 as guarded
 from untrusted.limits import Unsafe
+from untrusted.names import few
 
 SUFFIXES = (".h5", ".hdf5")
 _PER_VIDEO = "per-video"
@@ -141,7 +142,7 @@ def _of_lists(path: str | Path, file: guarded.File, dataset: Any) -> np.ndarray:
     lengths = sorted({len(one) for one in lists})
     if len(lengths) != 1:
         raise BadFile(
-            f"{path}: {dataset.name!r} holds flat lists of {', '.join(map(str, lengths[:3]))} numbers, and nothing "
+            f"{path}: {dataset.name!r} holds flat lists of {few(lengths, 3)} numbers, and nothing "
             "says how many rows each is. Save a dataset (rows, D) a video, or all rows with `offsets`."
         )
     return np.stack(lists)

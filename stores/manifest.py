@@ -16,6 +16,7 @@ from stores.errors import Ambiguous, NotInStore
 from stores.keys import KEY_BYTES
 from stores.root import Root
 from stores.selections import Selections
+from untrusted.names import few
 
 SCHEMA = pa.schema(
     [
@@ -56,7 +57,7 @@ class Manifest:
     def find(self, dataset: str) -> str:
         """The name, of a data set that was indexed or of a selection; NotInStore for another, with those there are."""
         if dataset not in self.datasets() and not Selections(self._root).find(dataset):
-            known = ", ".join([*self.datasets(), *Selections(self._root).names()]) or "none yet"
+            known = few([*self.datasets(), *Selections(self._root).names()], like=dataset) or "none yet"
             raise NotInStore(
                 f"No data set is called {dataset!r} in {self._root.url}; indexed: {known}. "
                 f"Run `zsar index PATH --dataset {dataset}` first."

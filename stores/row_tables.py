@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from stores.errors import BadFile, WriteFailed
 from stores.keys import KEY_BYTES
 from stores.ragged import MARKER, Foreign, blocks, checked, named_parts, put_in_place
+from untrusted.names import few
 from untrusted.places import refuse_strange
 
 _TIMES = ("start_s", "end_s")
@@ -152,7 +153,7 @@ def _read(path: Path, schema: pa.Schema, rows: int, batches: Any, read: Any) -> 
     """Features of a table, whatever file it lies in: its values a batch at a time, the rest whole."""
     names = schema.names
     if not (parts := named_parts(names)):
-        raise BadFile(f"{path} needs the columns video_id and values, it has: {', '.join(names)}.")
+        raise BadFile(f"{path} needs the columns video_id and values, it has: {few(names)}.")
     values = _list_values(path, rows, batches(parts["values"]))
     table = read([name for name in names if name in {parts["video_id"], "key", "row", *_TIMES}])
     unread = set(names) - {*parts.values(), *table.column_names}

@@ -22,6 +22,7 @@ from stores.errors import Ambiguous, Damaged, NotInStore
 from stores.root import Root, checked_name
 from stores.sealed import unsealed
 from stores.workplaces import Workplace
+from untrusted.names import few
 
 WEIGHTS, SPLIT = "weights.safetensors", "split.json"
 _FOLDER = "runs"
@@ -67,10 +68,10 @@ class Runs:
     def _one(self, name: str, there: list[str]) -> str:
         found = _beginning(name, there)
         if not found:
-            known = ", ".join(there) or "none yet"
+            known = few(there, like=name) or "none yet"
             raise NotInStore(f"No run is called {name!r} in {self._root.url}; there are: {known}. Run `zsar fit`.")
         if len(found) > 1:
-            raise Ambiguous(f"{name!r} begins {len(found)} runs: {', '.join(found)}. Name one of these.")
+            raise Ambiguous(f"{name!r} begins {len(found)} runs: {few(found)}. Name one of these.")
         return found[0]
 
     def workplace(self, name: str, *parts: str) -> AbstractContextManager[Workplace]:

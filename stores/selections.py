@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from stores.errors import NotInStore
 from stores.root import Root, checked_name
+from untrusted.names import few
 
 _FOLDER = "selections"
 
@@ -50,7 +51,7 @@ class Selections:
         if not told:
             return name, there[-1]
         if not told.isdigit() or int(told) not in there:
-            known = ", ".join(f"{name}@{number}" for number in there)
+            known = few(f"{name}@{number}" for number in reversed(there))
             raise NotInStore(f"The selection {name!r} has no version {told!r}; there are: {known}.")
         return name, int(told)
 
@@ -93,7 +94,9 @@ class Selections:
         """
         there = self.versions(name)
         if not there:
-            raise NotInStore(f"No selection is called {name!r}; there are: {', '.join(self.names()) or 'none yet'}.")
+            raise NotInStore(
+                f"No selection is called {name!r}; there are: {few(self.names(), like=name) or 'none yet'}."
+            )
         self._root.remove(_FOLDER, name)
         for number in there:
             if self._root.exists("captions", f"{name}@{number}.parquet"):

@@ -20,6 +20,7 @@ from stores import joins
 from stores.errors import NotInStore
 from stores.keys import KEY_BYTES, key_array, key_words
 from stores.root import Root, checked_name
+from untrusted.names import few
 
 KINDS = ("class", "definition", "description", "phrase", "object", "elaboration")
 SCHEMA = pa.schema(
@@ -72,7 +73,7 @@ class Texts:
         if not (parts := self.parts()):
             raise NotInStore(
                 f"No set of texts is called {self.name!r} in {self._root.url}; there are: "
-                f"{', '.join(self.sets(self._root)) or 'none yet'}. "
+                f"{few(self.sets(self._root), like=self.name) or 'none yet'}. "
                 f"Run `zsar texts add FILE --kind description --set {self.name}` first."
             )
         return pa.concat_tables(self._tables(parts, columns, kinds))

@@ -9,6 +9,7 @@ from pipelines.command.base import command
 from pipelines.command.screen import Bar, Shown, Table, counts
 from pipelines.extract.settings import VerifyConfig
 from pipelines.look.settings import CompareConfig, ExportConfig
+from untrusted.names import few
 
 if TYPE_CHECKING:
     from stores.root import Root
@@ -136,7 +137,7 @@ def drop(
     sets = [found for name in store.names() if (found := store.get(name))] if gc else []
     freed = sum(feature_set.collect() for feature_set in sets)
     names += chosen
-    line = f"Dropped {', '.join(names) or 'nothing'}" + (f"; freed {freed / 1e6:.1f} MB." if gc else ".")
+    line = f"Dropped {few(names) or 'nothing'}" + (f"; freed {freed / 1e6:.1f} MB." if gc else ".")
     return Shown({"dropped": names, "freed_bytes": freed}, [line])
 
 

@@ -9,6 +9,7 @@ import typer
 from pipelines.command.base import command
 from pipelines.command.screen import Bar, Shown, Table, percent, say
 from pipelines.judge.settings import EvaluateConfig, FuseConfig, JudgeConfig, NamedConfig
+from untrusted.names import few
 
 if TYPE_CHECKING:
     from pipelines.judge.measures import EvaluateReport
@@ -188,7 +189,7 @@ def _met(report: "EvaluateReport | JudgeReport") -> list[str]:
 
     kept = told_of(report.kept_nearest)
     return [
-        f"{len(found)} test classes are among those the features were trained on, {how}: {', '.join(found[:10])}."
+        f"{len(found)} test classes are among those the features were trained on, {how}: {few(found)}."
         for found, how in ((report.overlap, "by name"), (report.near, "by the distance of word vectors"))
         if found
     ] + ([f"{kept[0].upper()}{kept[1:]}."] if kept else [])

@@ -8,6 +8,7 @@ import typer
 from pipelines.command.base import app, command, without_zeros
 from pipelines.command.screen import Bar, Shown, Table, counts
 from pipelines.texts.settings import LintConfig, ObjectTextsConfig, PhrasesConfig, RankConfig, TextsConfig
+from untrusted.names import few
 
 if TYPE_CHECKING:
     from stores.root import Root
@@ -98,7 +99,7 @@ def rank(settings: RankConfig, root: "Root") -> Shown:
     if report.without_vector:
         parts.append(f"{report.without_vector} texts have no word in the vocabulary and are in no ranking.")
     if report.unranked:
-        parts.append(f"Not ranked, for want of descriptions or of a word vector: {', '.join(report.unranked)}.")
+        parts.append(f"Not ranked, for want of descriptions or of a word vector: {few(report.unranked)}.")
     return Shown(fields, parts)
 
 

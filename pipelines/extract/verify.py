@@ -23,6 +23,7 @@ from pipelines.machine import device_of
 from stores.errors import Damaged
 from stores.features import Damage, FeatureSet, FeatureStore, ItemRows
 from stores.root import Root
+from untrusted.names import few
 
 _Items = dict[bytes, Item | TextItem]
 _Advance = Callable[[int, int], None]
@@ -168,7 +169,7 @@ def _compute(
     unknown = [key.hex()[:12] for key in keys if key not in places]
     if unknown:
         raise UsageError(
-            f"{len(unknown)} items of {feature_set.name} are in no manifest of {root.url} ({', '.join(unknown[:5])}); "
+            f"{len(unknown)} items of {feature_set.name} are in no manifest of {root.url} ({few(unknown, 5)}); "
             "index the folder that holds their videos, then verify again."
         )
     extractor = extractor_of(feature_set, config.weights, root)

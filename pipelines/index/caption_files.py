@@ -21,6 +21,7 @@ from pipelines.json_documents import Members, is_spread, json_document
 from pipelines.lines import Line, Problem, gathered, is_json_lines, json_lines, lines, opened, or_empty, sampled
 from pipelines.wording import control, unfit
 from stores.keys import folded
+from untrusted.names import few
 
 _ID_FIELDS = ("video", "video_id", "videoID", "id")
 _LABEL_FIELDS = ("class", "label", "action", "category")
@@ -136,8 +137,8 @@ def _from_object(members: Members) -> Iterator[Told | Problem]:
             else:
                 yield _told(value if isinstance(value, Mapping) else {"captions": value}, line, name)
     else:
-        shown = [name if name.isprintable() else repr(name) for name in list(fields)[:5]]
-        some = ", ".join(shown) + (", ..." if len(fields) > 5 else "")
+        shown = [name if name.isprintable() else repr(name) for name in fields]
+        some = few(shown, 5)
         yield Problem(members.line, f"begins an object of {some or 'nothing'}; taken are {TAKEN}")
 
 

@@ -30,6 +30,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from pipelines.index.files import EXTENSIONS
+from untrusted.names import few
 
 AS_IT_STANDS = "as it stands"
 SPLIT_FOLDER = re.compile(
@@ -146,8 +147,7 @@ def streams(names: Sequence[str]) -> dict[str, int]:
 
 def first(names: Sequence[str]) -> str:
     """The first few names, for a message."""
-    shown = ", ".join(map(repr, names[:_FIRST]))
-    return f"{shown}, ..." if len(names) > _FIRST else shown or "none"
+    return few(map(repr, names), _FIRST) or "none"
 
 
 def counted(counts: Mapping[str, int]) -> str:

@@ -31,6 +31,7 @@ from pipelines.learn.runs import Run, name_of
 from pipelines.progress import Progress
 from stores.root import Root
 from stores.runs import Runs
+from untrusted.names import few
 
 _FUSED = "fused"
 _JOINED = ("feature", "recipe", "snapshot", "texts", "texts_recipe", "texts_snapshot", "kinds", "learned_from")
@@ -87,7 +88,7 @@ def members(names: Sequence[str], root: Root) -> list[Run]:
     """
     found = [Run(root, name) for name in sorted({Runs(root).find(name) for name in names})]
     if len(found) < 2:
-        raise UsageError(f"Two runs or more are fused, got {', '.join(run.name for run in found) or 'none'}.")
+        raise UsageError(f"Two runs or more are fused, got {few(run.name for run in found) or 'none'}.")
     first = found[0]
     for run in found:
         if parts := run.about().get("runs"):
@@ -157,7 +158,7 @@ class _Sum:
             if apart := sorted(set(own) ^ set(others)):
                 raise UsageError(
                     f"Runs are fused that judge the same: {self._run} and {one.row['run']} have other {what} in "
-                    f"split {one.row['split']} ({', '.join(apart[:5])}{', ...' if len(apart) > 5 else ''})."
+                    f"split {one.row['split']} ({few(apart, 5)})."
                 )
         ids, labels, scores = _scored(one, self._names)
         both, mine, theirs = np.intersect1d(self._ids, ids, assume_unique=True, return_indices=True)

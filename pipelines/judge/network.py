@@ -30,6 +30,7 @@ from pipelines.learn.settings import FinetuneConfig, FitConfig
 from pipelines.progress import Progress
 from stores.root import Root
 from stores.runs import Runs
+from untrusted.names import few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,9 +128,7 @@ def wanted(config: JudgeConfig, run: Run, trained: FinetuneConfig) -> list[int]:
     lacking = run.lacking(numbers)
     there = [number for number in numbers if number not in lacking]
     if not there or (config.splits and lacking):
-        raise UsageError(
-            f"{run.name} has no weights of split {', '.join(map(str, lacking))}. Run `{run.about()['command']}`."
-        )
+        raise UsageError(f"{run.name} has no weights of split {few(lacking)}. Run `{run.about()['command']}`.")
     return there
 
 

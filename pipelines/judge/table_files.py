@@ -37,6 +37,7 @@ from pipelines.learn.departures import INPUTS, AsPublished
 from pipelines.learn.parts import NO_PROTOCOL
 from pipelines.learn.settings import FinetuneConfig, FitConfig
 from untrusted import places
+from untrusted.names import few
 
 _FOLDER = Path(__file__).parent / "tables"
 _ROW_FIELDS = (
@@ -172,12 +173,15 @@ def _check(path: Path, table: Table) -> None:
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise UsageError(f"{where} has several rows called {twice[0]!r}.")
     if table.reference and table.reference not in names:
-        raise UsageError(f"{where} has no row {table.reference!r} to tell the others from; it has: {', '.join(names)}.")
+        raise UsageError(
+            f"{where} has no row {table.reference!r} to tell the others from; "
+            f"it has: {few(names, like=table.reference)}."
+        )
     if table.setting not in SETTINGS:
         raise UsageError(f"{where} is of the setting {table.setting!r}; there are: {', '.join(SETTINGS)}.")
     lacking = [row.name for row in table.rows if not row.configs[0].gzsl]
     if "gzsl" in table.setting and lacking:
-        raise UsageError(f"{where} is of gzsl, which is not judged for {', '.join(lacking)}: set gzsl = true.")
+        raise UsageError(f"{where} is of gzsl, which is not judged for {few(lacking)}: set gzsl = true.")
 
 
 def _all_rows(
@@ -198,7 +202,7 @@ def _fused(path: Path, row: Mapping[str, Any], by_name: Mapping[str, Row]) -> Ro
     if strange := sorted(set(row) - {"name", "published", "note", "fuse"}):
         raise UsageError(f"{where} fuses others and sets {', '.join(strange)}: those are of the rows that it names.")
     if not isinstance(of, list) or len(of) < 2 or not all(name in by_name for name in of):
-        raise UsageError(f"{where} fuses {of!r}: the names of two rows or more of its table: {', '.join(by_name)}.")
+        raise UsageError(f"{where} fuses {of!r}: the names of two rows or more of its table: {few(by_name)}.")
     parts = [by_name[name] for name in of]
     most = max(parts, key=lambda part: len(part.configs))
     if any(len(part.configs) not in (1, len(most.configs)) for part in parts):

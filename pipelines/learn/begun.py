@@ -13,6 +13,7 @@ from typing import Any
 
 from extractors.errors import ExtractorError
 from pipelines.texts.overlap import overlap
+from untrusted.names import few
 
 _SAMPLE = (
     256  # of items that were trained on: where one in twenty-five changed its fifth, all but 1 in 8 such are found
@@ -85,7 +86,7 @@ def refuse_seen(
     for each in chain(told):
         if met := sorted({found.test for found in overlap(unseen, each["classes"])}):
             raise ExtractorError(
-                f"Zero-shot classes must not have been trained on; {path} was trained on {', '.join(met)} of "
+                f"Zero-shot classes must not have been trained on; {path} was trained on {few(met)} of "
                 f"{each['dataset']}. Begin with other weights, or with none."
             )
     if kept is not None and not keeps_back(told, dataset):

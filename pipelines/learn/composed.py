@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 
 from heads.base import ClassTexts, Head
+from untrusted.names import few
 
 _SHOWN = 5
 
@@ -44,6 +45,5 @@ def told_of(kept: Mapping[int, Mapping[str, str]]) -> str:
     if not pairs:
         return ""
     count = f"{len(pairs)} unseen class" + ("es of, which keep" if len(pairs) > 1 else " of, which keeps")
-    more = f" and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
     whose = "their" if len(pairs) > 1 else "its"
-    return f"nothing was left to compose {count} {whose} nearest seen class: {', '.join(pairs[:_SHOWN])}{more}"
+    return f"nothing was left to compose {count} {whose} nearest seen class: {few(pairs, _SHOWN)}"

@@ -39,6 +39,7 @@ from pipelines.texts import cut
 from stores.classes import Classes
 from stores.root import Root
 from stores.stored_rows import StoredRows
+from untrusted.names import few
 
 BY_GAPS = "quantiles of the gaps"  #: how penalties are chosen
 ALL_NEW = "validation and unseen"  #: whose texts are those of unseen classes, to a head that reads them
@@ -208,7 +209,7 @@ class Study:
         videos.refuse_trained_on(self.videos, split.unseen, str(split))
         if empty := [name for name in split.classes if not there[self.classes.index(name)]]:
             raise UsageError(
-                f"{split} needs videos of {', '.join(empty[:10])}{', ...' if len(empty) > 10 else ''}; "
+                f"{split} needs videos of {few(empty)}; "
                 f"{self.videos.dataset!r} has none with {self.videos.feature}. Extract them, or take another protocol."
             )
         return split

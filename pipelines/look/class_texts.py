@@ -20,6 +20,7 @@ from stores.keys import key_array
 from stores.ragged import Foreign, Gathered
 from stores.root import Root
 from stores.texts import KINDS, Texts
+from untrusted.names import few
 
 _OF_TEXTS = ("text", "kind", "part", "source")
 _NAMED = 5
@@ -106,7 +107,7 @@ def _spans(offsets: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _missing(config: ExportConfig, feature_set: FeatureSet, missing: tuple[str, ...], rows: int) -> str:
-    named = ", ".join(repr(text[:60]) for text in missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+    named = few((repr(text[:60]) for text in missing), _NAMED)
     made = feature_set.name.partition("@")[0]
     return (
         f"Export of the texts of {config.set!r} needs {feature_set.name} for {rows} rows; {len(missing)} texts have no "

@@ -23,6 +23,7 @@ from pipelines.look.sides import opened
 from stores.features import positions
 from stores.ragged import put_in_place
 from stores.root import Root
+from untrusted.names import few
 
 MIXED_UP = "features of other videos: the names are mixed up"
 
@@ -182,4 +183,4 @@ def _write_table(out: str, pairs: list[Pair]) -> None:
 
 
 def _first(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:2])) + (", ..." if len(names) > 2 else "") if names else "none"
+    return few(map(repr, names), 2) or "none"

@@ -39,6 +39,7 @@ from stores.manifest import Manifest
 from stores.ragged import rows_of
 from stores.root import Root
 from stores.scratch import scratch
+from untrusted.names import few
 
 _IN_MEMORY_BYTES = 1 << 30
 _NAMED = 5
@@ -266,4 +267,4 @@ def _missing_message(config: ExportConfig, feature_set: FeatureSet, missing: pa.
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return few(names, _NAMED)

@@ -20,6 +20,7 @@ from stores.root import Root
 from stores.runs import Runs
 from stores.selections import Selections
 from stores.texts import KINDS, Texts
+from untrusted.names import few
 
 
 def features(root: Root) -> list[dict[str, Any]]:
@@ -157,7 +158,7 @@ def kind_of(root: Root, name: str) -> str:
         there = sorted({*Runs(root).names(), *Runs(root).networks()})
         if not any(run.startswith(name) for run in there):
             raise NotInStore(
-                f"{error} No run is called so either; there are: {', '.join(there) or 'none yet'}."
+                f"{error} No run is called so either; there are: {few(there, like=name) or 'none yet'}."
             ) from None
     return "run"
 

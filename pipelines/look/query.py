@@ -32,6 +32,7 @@ from stores.root import Root
 from stores.selections import Selections
 from stores.texts import Texts
 from stores.vector_index import unit
+from untrusted.names import few
 
 _SPAN = re.compile(r"(?P<video>.+)@(?P<start>\d+(?:\.\d+)?)-(?P<end>\d+(?:\.\d+)?)")
 
@@ -200,7 +201,7 @@ def _holding(video: str, config: QueryConfig, root: Root) -> FeatureSet:
         if _of_video(own, video).any():
             having.append(held)
     if len(having) != 1:
-        told = ", ".join(held.name for held in having)
+        told = few(held.name for held in having)
         raise UsageError(
             f"{len(having)} feature sets have {video!r}: {told}. Name one of these with --feature."
             if having

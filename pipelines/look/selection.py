@@ -25,6 +25,7 @@ from stores.manifest import SCHEMA, Manifest
 from stores.root import Root
 from stores.selections import Selections
 from stores.stat_cache import StatCache
+from untrusted.names import few
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAMED = 5
@@ -89,7 +90,7 @@ def _check(table: pa.Table, name: str, root: Root) -> None:
     if "video_id" not in table.column_names:
         raise UsageError(
             f"A selection needs the column video_id (and dataset, where several have the video); the answer has: "
-            f"{', '.join(table.column_names)}."
+            f"{few(table.column_names)}."
         )
     if not table.num_rows:
         raise UsageError("The answer is empty: there is nothing to save.")
@@ -188,4 +189,4 @@ def _digest(table: pa.Table) -> str:
 
 def _some(names: list[str]) -> str:
     named = list(dict.fromkeys(names))
-    return ", ".join(named[:_NAMED]) + (", ..." if len(named) > _NAMED else "")
+    return few(named, _NAMED)

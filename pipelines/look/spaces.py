@@ -26,6 +26,7 @@ from stores.features import FeatureSet, FeatureStore
 from stores.padded import has_states
 from stores.root import Root
 from stores.runs import Runs
+from untrusted.names import few
 
 WORDS = "words"  #: the output of E2E's networks that lies among word vectors
 
@@ -135,7 +136,7 @@ def space_for(
             names = [each.name for each in spaces(root, encoder, weights) if not each.why_not]
             raise UsageError(
                 f"{phrase!r} cannot be compared with {space.name}: {space.why_not}. "
-                f"A phrase can be compared with: {', '.join(names) or 'nothing here'}."
+                f"A phrase can be compared with: {few(names, like=feature) or 'nothing here'}."
             )
         return space, []
     every = spaces(root, encoder, weights)
@@ -149,7 +150,7 @@ def space_for(
         )
     best = min(can, key=lambda each: (each.of_objects, -each.segments, each.name))
     others = [each.name for each in can if each is not best]
-    return best, [f"Other spaces: {', '.join(others)} (--feature)."] if others else []
+    return best, [f"Other spaces: {few(others)} (--feature)."] if others else []
 
 
 def _run(name: str, root: Root) -> str:

@@ -31,6 +31,7 @@ from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
 from stores.selections import Selections
+from untrusted.names import few
 
 
 class View(NamedTuple):
@@ -197,7 +198,8 @@ def ask(text: str, root: Root, given: Mapping[str, pa.Table] | None = None) -> p
                 tables[name] = VIEWS[name].schema.empty_table() if empty else VIEWS[name].make(root)
             elif name in held:
                 tables[name] = stack.enter_context(rows_of(held[name], named, root))
-        hint = f"Views are: {', '.join([*VIEWS, *beside])}" + "".join(f", {_quoted(name)}" for name in held) + "."
+        also = few(map(_quoted, held), like=next(iter(set(named.tables) - {*tables}), ""))
+        hint = f"Views are: {', '.join([*VIEWS, *beside])}{f', {also}' if also else ''}."
         meant = [near for name in named.tables if name not in tables for near in _near(name, [*VIEWS, *held])]
         return sql.ask(text, tables, "".join(f"Did you mean {_quoted(name)}? " for name in meant[:1]) + hint)
 

@@ -25,6 +25,7 @@ from pipelines.index.pose_places import Place, PoseReader
 from pipelines.index.poses import KIND
 from stores.manifest import Manifest
 from stores.root import Root
+from untrusted.names import few
 
 _SMOOTH = 1.2  # frames
 _LEAST_S = 1.0  # a shorter film stands still at its end
@@ -77,7 +78,7 @@ def rows(dataset: str, root: Root) -> Rows:
     with_poses = [name for name in known if pc.any(pc.equal(manifest.read(name, ["kind"])["kind"], KIND)).as_py()]
     if dataset not in with_poses:
         what = "holds no poses" if dataset in known else "is not in the cache"
-        named = f"with poses there are: {', '.join(with_poses)}" if with_poses else "no data set there has poses"
+        named = f"with poses there are: {few(with_poses)}" if with_poses else "no data set there has poses"
         raise UsageError(
             f"The data set {dataset!r} {what} {root.url}; {named}. `zsar index PATH --kind poses --dataset {dataset}` "
             "brings them."

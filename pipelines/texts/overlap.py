@@ -20,6 +20,7 @@ import numpy as np
 
 from extractors.names import unspaced
 from pipelines.errors import UsageError
+from untrusted.names import few
 
 TAU = 0.05
 
@@ -121,7 +122,7 @@ def removed(train_vectors: np.ndarray, test_vectors: np.ndarray, tau: float = TA
     """
     for side, vectors in (("training", train_vectors), ("test", test_vectors)):
         if lacking := _without(vectors):
-            raise UsageError(f"Number {', '.join(map(str, lacking))} of the {side} classes: no word vector (from 0).")
+            raise UsageError(f"Number {few(lacking)} of the {side} classes: no word vector (from 0).")
     return np.asarray((distances(train_vectors, test_vectors) < tau).any(1))
 
 
@@ -157,6 +158,6 @@ def _distances(
         if len(names) != len(vectors):
             raise UsageError(f"{len(names)} {side} classes need a word vector each; got {len(vectors)}.")
         if lacking := _without(vectors):
-            named = ", ".join(sorted(names[k] for k in lacking))
+            named = few(sorted(names[k] for k in lacking))
             raise UsageError(f"{side.capitalize()} classes without a word vector: {named}. Give other vectors.")
     return distances(a, b)

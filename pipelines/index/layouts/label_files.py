@@ -19,6 +19,7 @@ from pipelines.errors import LayoutError
 from pipelines.index.files import is_local, local_path
 from untrusted import places
 from untrusted.limits import most_bytes
+from untrusted.names import few
 
 #: column name to how it is spelt elsewhere
 Columns = Mapping[str, tuple[str, ...]]
@@ -94,7 +95,7 @@ def records(label: LabelFile, columns: Columns, needed: Iterable[str], form: str
     if absent := [name for name in needed if name not in header.found]:
         raise LayoutError(
             f"The {form} {label.path!r} lacks the column {', '.join(absent)}; "
-            f"it has: {', '.join(header.names) or 'none'}. "
+            f"it has: {few(header.names) or 'none'}. "
             f"Its first line must name the columns ({','.join(columns)}){other}."
         )
     rows = csv.reader(

@@ -39,6 +39,7 @@ from pipelines.errors import UsageError
 from pipelines.learn.protocols.own import REST, own_splits
 from pipelines.learn.protocols.splits import Split, anywhere, furthest, half, hold_out, nearest
 from pipelines.texts.adding import Linker
+from untrusted.names import few
 
 _DATA = Path(__file__).parent / "data"
 _PUBLISHED = {
@@ -187,14 +188,14 @@ def resolve(split: Split, classes: Sequence[str], *, rest: bool = False) -> Spli
     own = {name: link(name) for name in split.classes}
     faults = []
     if lacking := [name for name, found in own.items() if found is None]:
-        faults.append(f"the data set lacks {', '.join(lacking)}")
+        faults.append(f"the data set lacks {few(lacking)}")
     named: dict[str, list[str]] = {}
     for name, found in own.items():
         if found is not None:
             named.setdefault(found, []).append(name)
     faults += [f"{' and '.join(group)} are both its {found!r}" for found, group in named.items() if len(group) > 1]
     if not rest and (left := sorted(set(classes).difference(named))):
-        faults.append(f"of its classes on no side: {', '.join(left)}")
+        faults.append(f"of its classes on no side: {few(left)}")
     if faults:
         raise UsageError(
             f"{split} does not fit the {len(classes)} classes of the data set: {'; '.join(faults)}. "

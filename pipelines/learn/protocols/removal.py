@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.errors import UsageError
 from pipelines.learn.protocols.met_before import word_vectors
 from pipelines.texts.overlap import overlap, removed
+from untrusted.names import few
 
 
 def removed_classes(
@@ -44,8 +45,8 @@ def removed_classes(
         lacking = [n for n, v in zip((*rest, *test), (*ours, *theirs), strict=True) if not np.isfinite(v).all()]
         if lacking:
             raise UsageError(
-                f"Without a word vector it cannot be told whether a class is near to another: {', '.join(lacking[:10])}"
-                f"{', ...' if len(lacking) > 10 else ''}. Install the vectors (`make pack`), or give `--tau 0`: then "
+                f"Without a word vector it cannot be told whether a class is near to another: {few(lacking)}"
+                f". Install the vectors (`make pack`), or give `--tau 0`: then "
                 "names alone are compared."
             )
         out |= {name for name, is_near in zip(rest, removed(ours, theirs, tau), strict=True) if is_near}

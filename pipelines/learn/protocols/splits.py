@@ -23,6 +23,7 @@ import numpy as np
 
 from pipelines.errors import UsageError
 from pipelines.texts.overlap import distances
+from untrusted.names import few
 
 _GAPS = (50, 40, 30, 20, 10, 0)  # percentiles of the distances between classes, tried in this order
 
@@ -58,9 +59,9 @@ class Split:
     def __post_init__(self) -> None:
         sides = (self.seen, self.validation, self.unseen)
         if twice := _repeated(name for side in sides for name in set(side)):
-            raise UsageError(f"{self} has on two sides: {', '.join(twice)}. A class trains, validates or tests.")
+            raise UsageError(f"{self} has on two sides: {few(twice)}. A class trains, validates or tests.")
         if twice := [name for side in sides for name in _repeated(side)]:
-            raise UsageError(f"{self} names twice: {', '.join(sorted(twice))}. Name a class once.")
+            raise UsageError(f"{self} names twice: {few(sorted(twice))}. Name a class once.")
         if not self.unseen:
             raise UsageError(f"{self} has no unseen class: there is nothing to test on. Name some.")
 
@@ -211,7 +212,7 @@ def _others(classes: Sequence[str], without: Iterable[str]) -> tuple[str, ...]:
 
 def _sorted(classes: Sequence[str]) -> list[str]:
     if twice := _repeated(classes):
-        raise UsageError(f"Classes to draw from come twice: {', '.join(twice)}. Name a class once.")
+        raise UsageError(f"Classes to draw from come twice: {few(twice)}. Name a class once.")
     return sorted(classes)
 
 
@@ -235,7 +236,7 @@ def _distances(classes: Sequence[str], vectors: np.ndarray) -> tuple[list[str], 
     # rounded: of two classes that are each other's nearest, the last bit would choose, and it differs between machines
     distance = distances(rows, rows).round(9)
     if lacking := [name for name, own in zip(names, np.diag(distance), strict=True) if not np.isfinite(own)]:
-        raise UsageError(f"Classes without a text vector: {', '.join(lacking)}. Add a text, or give other vectors.")
+        raise UsageError(f"Classes without a text vector: {few(lacking)}. Add a text, or give other vectors.")
     np.fill_diagonal(distance, np.inf)
     return names, distance
 

@@ -18,6 +18,7 @@ import numpy as np
 from pipelines.errors import UsageError
 from pipelines.learn import options
 from pipelines.learn.protocols.met_before import word_vectors
+from untrusted.names import few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Subset:
         vectors = word_vectors(tuple(names))
         lacking = [name for name, vector in zip(names, vectors, strict=True) if not np.isfinite(vector).all()]
         if lacking or len(names) < self.clusters:
-            got = f"none for {', '.join(lacking[:10])}" if lacking else f"{len(names)} classes"
+            got = f"none for {few(lacking)}" if lacking else f"{len(names)} classes"
             raise UsageError(
                 f"clusters={self.clusters} needs as many seen classes, each with a word vector; got {got}."
             )

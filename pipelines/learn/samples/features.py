@@ -33,6 +33,7 @@ from stores.padded import STATES, has_states, padded
 from stores.root import Root
 from stores.scratch import scratch
 from stores.stored_rows import MAPS, StoredRows, has_maps
+from untrusted.names import few
 
 _INDEXED = ("video", "pose")  # kinds that are read when they are indexed, and fail then
 _MOST = 4096  # videos that are looked at together
@@ -237,7 +238,7 @@ def refuse_trained_on(found: VideoFeatures, unseen: Iterable[str], split: str) -
     if met := sorted(set(unseen) & set(found.trained_on)):
         raise UsageError(
             f"{split} has unseen classes that the weights of {found.feature} were trained on: "
-            f"{', '.join(met[:10])}{', ...' if len(met) > 10 else ''}. Train them on the seen classes of this split "
+            f"{few(met)}. Train them on the seen classes of this split "
             "(`zsar finetune`), and extract with those weights."
         )
 
@@ -323,8 +324,8 @@ def _labelled(dataset: str, feature: str, texts: str, root: Root) -> _Labelled:
     means = link(texts, dataset, root)
     if strange := sorted(label for label, name in means.items() if name is None):
         raise UsageError(
-            f"{len(strange)} labels of {dataset!r} mean no class of the set {texts!r}: {', '.join(strange[:10])}"
-            f"{', ...' if len(strange) > 10 else ''}. Add them: `zsar texts add FILE --kind class --set {texts}`."
+            f"{len(strange)} labels of {dataset!r} mean no class of the set {texts!r}: {few(strange)}"
+            f". Add them: `zsar texts add FILE --kind class --set {texts}`."
         )
     classes = tuple(Classes(root).read(texts)["name"].to_pylist())
     number = {name: k for k, name in enumerate(classes)}

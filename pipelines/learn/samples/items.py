@@ -13,6 +13,7 @@ from torch import Tensor
 from extractors.errors import InputFault
 from pipelines.errors import UsageError
 from stores.keys import rows_digest
+from untrusted.names import few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Items(abc.ABC):
                 known = ", ".join(sorted({each for split in self.splits for each in split})) or "nothing"
                 raise UsageError(f"{condition!r}: of these {self.called}s is known: {known}; not {name!r}.")
             if strange := sorted(set(values) - {_plain(value) for value in there}):
-                raise UsageError(f"{condition!r}: no {name} is {', '.join(strange)}; there are: {', '.join(there)}.")
+                raise UsageError(f"{condition!r}: no {name} is {', '.join(strange)}; there are: {few(there)}.")
             found &= np.array([_plain(split.get(name, "")) in values for split in self.splits])
         return found
 

@@ -32,6 +32,7 @@ from stores.features import FeatureStore, positions
 from stores.keys import KEY_BYTES, rows_digest
 from stores.root import Root
 from stores.texts import Texts
+from untrusted.names import few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _both(table: pa.Table) -> list[tuple[bytes, str]]:
 
 
 def _lacking(kind: str, name: str, classes: list[str], total: int) -> str:
-    some = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+    some = few(classes)
     mend = {"phrase": f"`zsar texts phrases --set {name}`"}.get(
         kind, f"`zsar texts add FILE --kind {kind} --set {name}`"
     )

@@ -30,6 +30,7 @@ from pipelines.learn.trainables.base import Trainable
 from pipelines.machine import cores_here
 from pipelines.texts.adding import link
 from stores.root import Root
+from untrusted.names import few
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +86,11 @@ class Clips(Trainable):
         means = link(texts, dataset, root)
         if strange := sorted({label for label in found.labels if means.get(label) is None}):
             raise UsageError(
-                f"{len(strange)} labels of {dataset!r} mean no class of the set {texts!r}: {', '.join(strange[:10])}"
-                f"{', ...' if len(strange) > 10 else ''}. Add them: `zsar texts add FILE --kind class --set {texts}`."
+                f"{len(strange)} labels of {dataset!r} mean no class of the set {texts!r}: {few(strange)}"
+                f". Add them: `zsar texts add FILE --kind class --set {texts}`."
             )
         if strange := sorted(set(options.unflipped) - set(found.classes)):
-            raise UsageError(f"unflipped names {', '.join(strange)}, which no video of {dataset!r} is labelled as.")
+            raise UsageError(f"unflipped names {few(strange)}, which no video of {dataset!r} is labelled as.")
         names = self._texts.tensors.names
         self._number = {label: names.index(str(means[label])) for label in found.classes}
         self.items: Items = found
@@ -137,7 +138,7 @@ class Clips(Trainable):
         kept = {name.removeprefix(start): torch.from_numpy(each) for name, each in arrays.items()}
         lacking = [name for name in network.load_state_dict(kept, strict=False).missing_keys if "num_" not in name]
         if lacking:
-            raise ExtractorError(f"{path} lacks {', '.join(lacking[:3])}. Give the file as `zsar finetune` wrote it.")
+            raise ExtractorError(f"{path} lacks {few(lacking, 3)}. Give the file as `zsar finetune` wrote it.")
 
     def told_of(
         self, classes: Sequence[str], kept_back: str | bool, before: Mapping[str, Any] | None, **more: Any

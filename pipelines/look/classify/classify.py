@@ -38,6 +38,7 @@ from pipelines.look.classify.model import Model, made
 from pipelines.look.classify.names import SENTENCES, WORDS, Forms, checked, encoded, vectors
 from pipelines.look.settings import ClassifyConfig
 from stores.root import Root
+from untrusted.names import few
 
 OBJECT_WEIGHT = 0.25
 _NEAREST, _SOURCES = 5, 3
@@ -140,7 +141,7 @@ class _Fitted(NamedTuple):
 def _fitted(model: Model, leave_out: Sequence[str] = (), form_of: Callable[[str], str] = unspaced) -> _Fitted:
     out = {name: model.number(form_of(name)) for name in leave_out if name.strip()}
     if strange := [name for name, number in out.items() if number is None]:
-        raise UsageError(f"Only classes of Kinetics-400 can be left out; {', '.join(strange)} is none of them.")
+        raise UsageError(f"Only classes of Kinetics-400 can be left out; {few(strange)} is none of them.")
     kept = [k for k in range(len(model.names)) if k not in out.values()]
     return _Fitted(model, ClassMap().fit(model.rows[kept], [encoding[kept] for encoding in model.texts]), kept)
 
@@ -162,7 +163,7 @@ def _asked(
     texts = encoded(names, root, device, fitted.model.sets)
     lacking = np.isnan(texts[-1]).any(1)
     if strange := [names[k] for k in np.flatnonzero(lacking) if numbers[k] is None]:
-        shown = ", ".join(map(repr, strange))
+        shown = few(map(repr, strange))
         raise UsageError(f"No word of {shown} is in the vocabulary of {WORDS}. Give the class other words.")
     return _Asked(names, numbers, texts)
 

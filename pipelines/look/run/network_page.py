@@ -20,6 +20,7 @@ from stores.features import FeatureStore
 from stores.keys import stream_key
 from stores.root import Root
 from stores.runs import WEIGHTS, Runs
+from untrusted.names import few
 
 
 def network_html(run: str, root: Root, split: int | None = None, nav: Markup | str = "") -> str:
@@ -42,7 +43,7 @@ def network_html(run: str, root: Root, split: int | None = None, nav: Markup | s
     if not there or (split is not None and split not in there):
         which = f"split {split}" if there else "any split"
         raise UsageError(
-            f"{run} is not trained on {which} to the end; it is on {', '.join(map(str, there)) or 'none'}. "
+            f"{run} is not trained on {which} to the end; it is on {few(there) or 'none'}. "
             f"Run `{told['about'].get('command', 'zsar finetune')}`."
         )
     number = min(there) if split is None else split

@@ -36,6 +36,7 @@ from stores.features import FeatureStore
 from stores.manifest import Manifest
 from stores.root import Root
 from stores.runs import Runs
+from untrusted.names import few
 
 _MOST_SEGMENTS = 8
 _MOST_ATTENTION = 100
@@ -160,7 +161,7 @@ def judged_split(name: str, root: Root, split: int | None) -> tuple[str, int, li
     there = sorted(set(table["split"].to_pylist()))
     number = there[0] if split is None else split
     if number not in there:
-        raise UsageError(f"{run} was not judged on split {number}; it was on {', '.join(map(str, there))}.")
+        raise UsageError(f"{run} was not judged on split {number}; it was on {few(there)}.")
     own = judged.filter(pc.and_(pc.equal(judged["split"], number), pc.equal(judged["setting"], "zsl")))
     return run, number, own.to_pylist()
 

@@ -17,6 +17,7 @@ from pipelines.look.settings import AuditConfig
 from stores.errors import NotInStore
 from stores.manifest import Manifest
 from stores.root import Root
+from untrusted.names import few
 
 OF_EACH = 12  # doubts on one page
 _KEPT = 4  # audits in memory
@@ -66,7 +67,9 @@ class Audits:
             As `audit`.
         """
         if dataset not in (known := Manifest(self._root).datasets()):
-            raise NotInStore(f"No data set is called {dataset[:80]!r}; there are: {', '.join(known) or 'none yet'}.")
+            raise NotInStore(
+                f"No data set is called {dataset[:80]!r}; there are: {few(known, like=dataset) or 'none yet'}."
+            )
         snapshot = feature_sets.find(self._root, feature).snapshot if feature else ""
         key = dataset, feature, snapshot, self._items.stamp()
         with self._lock:

@@ -317,7 +317,7 @@ def test_missing_items_are_refused_and_named(root, tmp_path):
     quarantine(root, "V2", recipe_key="another recipe")
     message = (
         r"Export of 'd' needs x@ab for 9 items; it has 1 \(1 quarantined: v1; "
-        r"7 not extracted: v2, v3, v4, v5, v6, ...\). "
+        r"7 not extracted: v2, v3, v4, v5, v6 and 2 more\). "
         "Run `zsar extract x --dataset d`, or pass --allow-missing to export 1."
     )
     with pytest.raises(UsageError, match=message):
