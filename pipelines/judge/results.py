@@ -126,7 +126,12 @@ def _row(run: str, setting: str, rows: list[dict[str, Any]], about: dict[str, An
         ),
         "snapshot": first["snapshot"],
         "given": ", ".join(
-            (*_learned_from(about), *about["config"]["options"], *(f"tune {t}" for t in about["config"]["tune"]))
+            (
+                *_learned_from(about),
+                *about["config"]["options"],
+                *(f"tune {t}" for t in about["config"]["tune"]),
+                *about.get("runs", ()),
+            )
         ),
         "state": state,
         "run": run,

@@ -153,7 +153,7 @@ def test_it_is_a_run_that_leads_to_those_it_is_of(data, tmp_path):
     assert fuse(FuseConfig(tuple(reversed(runs))), data).run == run
     assert run.startswith("fused-d-own-")
     (row,) = [row for row in listed(data) if row["run"] == run]
-    assert (row["system"], row["splits"], row["state"]) == ("fused", 3, "good")
+    assert (row["system"], row["splits"], row["state"], row["given"]) == ("fused", 3, "good", ", ".join(runs))
     told = of_run(run, data)
     assert [each["run"] for each in told["runs"]] == runs
     assert [each["head"]["name"] for each in told["runs"]] == [
