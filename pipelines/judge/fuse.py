@@ -109,11 +109,10 @@ def _judges(run: Run) -> tuple[str, str]:
 
 def _common_splits(runs: Sequence[Run], asked: str) -> list[int]:
     """Splits that all runs have fitted; with some asked for, those, and `fitted_splits` says which lack."""
-    count = runs[0].about()["protocol"]["splits"]
-    wanted = chosen(asked, count)
-    common = [number for number in wanted if not any(run.lacking([number]) for run in runs)]
+    wanted = chosen(asked, runs[0].about()["protocol"]["splits"])
     if asked.strip() not in ("", "all"):
         return list(wanted)
+    common = [number for number in wanted if not any(run.lacking([number]) for run in runs)]
     if not common:
         raise UsageError(
             f"No split is fitted of all: {'; '.join(f'{run.name} has {_listed(run, wanted)}' for run in runs)}. "
