@@ -39,6 +39,7 @@ zsar extract raw_joints:segments=8 --dataset utd-mhad
 {
   cat docs/results-head.md
   zsar reproduce ucf101-captions
+  zsar reproduce ucf101-two-encoders
   cat docs/results-skeleton.md
   zsar reproduce skeleton
   zsar reproduce skeleton-phases

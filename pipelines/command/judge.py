@@ -13,7 +13,6 @@ from untrusted.names import few
 
 if TYPE_CHECKING:
     from pipelines.judge.measures import EvaluateReport
-    from pipelines.judge.network import JudgeReport
     from stores.root import Root
 
 _SPREAD = ("mean", "std")
@@ -92,8 +91,8 @@ def judge(settings: JudgeConfig, root: "Root") -> Shown:
     with Bar("Judging") as advance:
         report = network.judge(settings, root, advance)
     fields = {"run": report.run, "head": report.head, "judged": {str(k): run for k, run in report.judged.items()}}
-    totals = {"splits": len(report.judged), "n": report.n, "missing": report.missing}
-    title = f"{report.run} by {report.head}: {len(report.judged)} splits, {report.n} judged, {report.missing} missing"
+    totals = {"splits": report.splits, "n": report.n, "missing": report.missing}
+    title = f"{report.run} by {report.head}: {report.splits} splits, {report.n} judged, {report.missing} missing"
     measured = {**report.zsl, **report.gzsl}
     return Shown(
         fields | _numbers(measured) | totals | _overlap(report) | {"seconds": round(report.seconds, 3)},
@@ -177,13 +176,13 @@ def _measures(zsl: dict[str, tuple[float, float]], gzsl: dict[str, tuple[float, 
     ]
 
 
-def _overlap(report: "EvaluateReport | JudgeReport") -> dict[str, Any]:
+def _overlap(report: "EvaluateReport") -> dict[str, Any]:
     kept = {str(number): own for number, own in report.kept_nearest.items()}
     told = {k: list(v) for k, v in (("overlap", report.overlap), ("near", report.near)) if v}
     return told | ({"kept_nearest": kept} if kept else {})
 
 
-def _met(report: "EvaluateReport | JudgeReport") -> list[str]:
+def _met(report: "EvaluateReport") -> list[str]:
     """What is said of test classes that were trained on, and of those that nothing was left to compose of."""
     from pipelines.learn.composed import told_of
 

@@ -123,7 +123,8 @@ def show(
 
     JSON: of a feature set name, key, recipe, outputs, items, rows, bytes, commits, cost (seconds, seconds_known, of,
     items_a_second, bytes_an_item, price, ...); of a run run, about, state, results; with --lineage run, numbers, head,
-    protocol, splits, videos, texts, failures, clips, versions, made, commands;
+    protocol, splits, videos, texts, failures, clips, versions, made, commands, or runs with their own head, videos, ...
+    in place of these where several were judged as one;
     of one that trained a network run, about, state, top1, splits (with classes and weights); with --html run and page
     (URL), with --png picture (path).
     """

@@ -249,7 +249,6 @@ def _about(runs: Sequence[Run]) -> dict[str, Any]:
             "set": " + ".join(_each(each["set"] for each in texts)),
             "feature": " + ".join(_each(each["feature"] for each in texts)),
             "kinds": _each(kind for each in texts for kind in each["kinds"]),
-            "cut": {kind: counts for each in texts for kind, counts in each.get("cut", {}).items()},
         },
         "notes": _each(note for each in of for note in each.get("notes", [])),
         "reads_unseen_texts": any(each["reads_unseen_texts"] for each in of),

@@ -34,32 +34,17 @@ from untrusted.names import few
 
 
 @dataclasses.dataclass(frozen=True)
-class JudgeReport:
-    """How a network fares on the unseen classes of its splits.
+class JudgeReport(EvaluateReport):
+    """How a network fares on the unseen classes of its splits: `run` is the network's.
 
     Attributes
     ----------
-    run : of the network
     head : that judged
     judged : the run of `fit` that judged each split, by its number
-    n, missing : items judged, over all splits, and those without features
-    zsl, gzsl : name of a number to its mean and population deviation over the splits; fractions in [0, 1]
-    overlap, near : test classes among those trained on, as `EvaluateReport` has them
-    kept_nearest : classes that nothing was left to compose of, as there
-    seconds : wall time
     """
 
-    run: str
     head: str
     judged: dict[int, str]
-    n: int
-    missing: int
-    zsl: dict[str, tuple[float, float]]
-    gzsl: dict[str, tuple[float, float]]
-    overlap: tuple[str, ...]
-    near: tuple[str, ...]
-    kept_nearest: dict[int, dict[str, str]]
-    seconds: float
 
 
 def judge(config: JudgeConfig, root: Root, progress: Progress | None = None) -> JudgeReport:
@@ -85,6 +70,7 @@ def judge(config: JudgeConfig, root: Root, progress: Progress | None = None) -> 
         run=run.name,
         head=_head(config, trained)["head"],
         judged={number: report.run for number, report in found.items()},
+        splits=len(found),
         n=sum(report.n for report in found.values()),
         missing=sum(report.missing for report in found.values()),
         zsl=over([report.zsl for report in found.values()]),

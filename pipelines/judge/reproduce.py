@@ -131,7 +131,7 @@ def _fused(row: Row, parts: Sequence[Judged], root: Root) -> Judged:
     together: dict[tuple[str, ...], tuple[FitConfig, list[int]]] = {}
     for config in row.configs:
         for number in chosen(config.splits, protocol(config.protocol).count):
-            runs = tuple(_run_of(part, config.seed, number) for part in parts)
+            runs = tuple(dict.fromkeys(_run_of(part, config.seed, number) for part in parts))
             if all(runs):
                 together.setdefault(runs, (config, []))[1].append(number)
     if not together:
@@ -139,7 +139,8 @@ def _fused(row: Row, parts: Sequence[Judged], root: Root) -> Judged:
     names, configs, found = [], [], {setting: list[dict[str, Any]]() for setting in ("zsl", "gzsl")}
     for runs, (whole, numbers) in together.items():
         config = dataclasses.replace(whole, splits=",".join(map(str, numbers)))
-        name = name_of_fused(members(runs, root))
+        # set by hand, what rows differ by may be the same: then they are one run, and so is this
+        name = name_of_fused(members(runs, root)) if len(runs) > 1 else runs[0]
         if not _is_judged(name, config, root, runs[0]):
             fuse(FuseConfig(runs, config.splits), root)
         for setting, own in _judged(name, config, root, runs[0]).items():

@@ -191,7 +191,7 @@ def _state_of_several(runs: list[str], command: str, root: Root) -> str:
     """`good` where each is."""
     for run in runs:
         about = Runs(root).told(run, "run.json")
-        state = _state(about, root) if about else "gone"
+        state = _state(about, root) if about else "gone: fit it again"
         if state != "good":
             return f"stale: {run} is {state.rstrip('.')}; then `{command}`"
     return "good"

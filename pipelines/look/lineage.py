@@ -58,7 +58,7 @@ def of_run(name: str, root: Root, split: int | None = None) -> dict[str, Any]:
         raise UsageError(f"{full} was not judged on split {split}. Run `zsar evaluate {full}`.")
     means = results_of(full, root)
     parts = about.get("runs")
-    by = {"runs": [{"run": part, **_sources(runs.about(part), root)} for part in parts]} if parts else {}
+    by = {"runs": [{"run": part, **_sources(runs.about(runs.find(part)), root)} for part in parts]} if parts else {}
     return {
         "run": full,
         "numbers": [{k: row[k] for k in ("setting", "top1", "std", "h", "splits", "state")} for row in means],

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,13 @@ def test_it_is_a_run_that_leads_to_those_it_is_of(data, tmp_path):
         shown = CliRunner().invoke(app, [*command, "--root", data.url])
         assert shown.exit_code == 0, shown.stderr
         assert "fused" in shown.stdout
+    shutil.move(studies.folder_of(data, runs[1]), tmp_path / "aside")
+    (row,) = [row for row in listed(data) if row["run"] == run]
+    assert row["state"] == f"stale: {runs[1]} is gone: fit it again; then `zsar fuse {runs[0]} {runs[1]}`"
+    assert "is gone: fit it again" in run_html(run, data)
+    shown = CliRunner().invoke(app, ["show", run, "--lineage", "--root", data.url])
+    assert f"No run is called '{runs[1]}'" in shown.stderr
+    shutil.move(tmp_path / "aside", studies.folder_of(data, runs[1]))
     studies.texts(data, tmp_path, "definition", {CLASSES[0]: ["another one"]})
     (row,) = [row for row in listed(data) if row["run"] == run]
     assert re.match(rf"stale: {runs[0]} is stale: texts changed; run `zsar fit .*`; then `zsar fuse ", row["state"])

@@ -256,6 +256,10 @@ def test_a_row_that_fuses_others_is_judged_seed_by_seed(data, tmp_path, monkeypa
     assert cells[1] == spread([value for own in values for value in own])
     monkeypatch.setattr(reproducing, "fuse", lambda *given: pytest.fail("it was judged before"))
     assert reproduce(path, data) == markdown([grid])
+    twice = '{ name = "a" }, { name = "b" }, { name = "both", fuse = ["a", "b"] }'
+    (grid,) = reproducing.reproduce(of_seeds(tmp_path, twice), data)
+    assert grid.rows[2].runs == grid.rows[0].runs
+    assert grid.rows[2].found == grid.rows[0].found
 
 
 def test_both_settings_stand_in_one_table_of_the_same_runs(data, tmp_path):
@@ -571,6 +575,14 @@ def test_jigsawnets_settings_on_kinetics_stay_with_kinetics():
     assert not any(row for name in ("ucf101", "hmdb51") for row in published[name])
     assert not any(given(dataset="hmdb51", protocol="hmdb51-50")["hmdb51"])
     assert "groups=false" in str([c.options for one in tables("jigsawnet") for r in one.rows for c in r.configs])
+
+
+def test_captions_need_no_more_than_the_pack_and_two_encoders_are_a_table_of_their_own():
+    read = [c.feature for own in tables("ucf101-captions") for row in own.rows for c in row.configs]
+    assert set(read) == {"minilm"}
+    (own,) = tables("ucf101-two-encoders")
+    assert {c.feature for row in own.rows for c in row.configs} == {"minilm", "mpnet_base"}
+    assert [len(row.fuse) for row in own.rows if row.fuse] == [2, 2, 4]
 
 
 @pytest.mark.parametrize("name", ["ucf101-captions", "ucf101-captions-long"])
