@@ -15,9 +15,10 @@ from pipelines.errors import UsageError
 from pipelines.extract.extraction import extract
 from pipelines.extract.settings import ExtractConfig
 from pipelines.judge.evaluate import evaluate
+from pipelines.judge.fuse import fuse
 from pipelines.judge.network import judge
 from pipelines.judge.results import results
-from pipelines.judge.settings import EvaluateConfig, JudgeConfig
+from pipelines.judge.settings import EvaluateConfig, FuseConfig, JudgeConfig
 from pipelines.learn.engine import train
 from pipelines.learn.finetune import finetune
 from pipelines.learn.fit import fit
@@ -120,6 +121,11 @@ def test_what_is_fitted_there_is_judged_and_shown_there(tmp_path, object_root):
     assert Runs(root).read(run, "results").num_rows == 2
     assert run_page(run, root).startswith(root.url)
     assert Run(root, run).state() == "done"
+    other = fit(studies.config(tmp_path, splits="0-1", seed=1), root).run
+    fused = fuse(FuseConfig((run, other)), root)
+    fit(studies.config(tmp_path, splits="0-1", seed=1), disk)
+    assert fused.zsl == fuse(FuseConfig((run, other)), disk).zsl
+    assert run_page(fused.run, root).startswith(root.url)
 
 
 def test_a_network_that_is_killed_ends_in_the_bits_of_a_disk_and_is_judged_there(tmp_path, object_root):
